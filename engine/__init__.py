@@ -1,0 +1,1 @@
+"""LLM Runner Router: a declarative routing engine for language models."""

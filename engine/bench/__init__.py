@@ -1,0 +1,1 @@
+"""Load, a fake upstream, reports."""

@@ -1,0 +1,1 @@
+"""Spec to plan: text in, diagnostics and a sealed plan out."""

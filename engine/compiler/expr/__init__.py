@@ -1,0 +1,1 @@
+"""Expressions and templates: Jinja2's parser, our types, our IR."""

@@ -1,0 +1,1 @@
+"""The control plane: watch, compile, publish or refuse."""

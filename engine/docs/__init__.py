@@ -1,0 +1,1 @@
+"""Generators for schemas and reference pages."""

@@ -1,0 +1,1 @@
+"""The offline driver: the same kinds over scripted outcomes."""

@@ -1,0 +1,1 @@
+"""Node kinds: one file a kind, and the table of them."""

@@ -1,0 +1,1 @@
+"""Local models through ONNX Runtime GenAI."""

@@ -1,0 +1,1 @@
+"""What runs: frozen, stdlib-only values, their canonical JSON, and the code made from their IR."""

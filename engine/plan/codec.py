@@ -1,0 +1,159 @@
+"""Frozen dataclasses to canonical JSON and back, and the digest over it.
+
+Canonical JSON here: UTF-8, keys sorted, no spaces, no NaN; so one plan has one text on every
+machine. Fields that hold their default are left out: a plan of ten thousand routes stays small, and a new
+optional field does not change the digest of plans that do not use it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+from engine.plan.types import Node, Ref
+
+T = TypeVar("T")
+
+Decoder = Callable[[Any], Any]
+
+
+class PlanDecodeError(ValueError):
+    """A stored plan does not have the shape this version of the engine reads."""
+
+
+_kinds: dict[str, type[Node]] = {"ref": Ref}
+
+
+def register_kinds(table: Mapping[str, type[Node]]) -> None:
+    """Make node kinds known to the decoder (`engine.kinds` does it once, from its table)."""
+    _kinds.update(table)
+
+
+def encode(value: Any) -> Any:
+    """A plan value as plain JSON data."""
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        out: dict[str, Any] = {}
+        if isinstance(value, Node):
+            out["kind"] = value.kind
+        for field in dataclasses.fields(value):
+            item = getattr(value, field.name)
+            if field.default is not dataclasses.MISSING and item == field.default:
+                continue
+            out[field.name] = encode(item)
+        return out
+    if isinstance(value, Mapping):
+        return {str(key): encode(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(encode(item) for item in value)
+    raise TypeError(f"{type(value).__name__} has no place in a plan")
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON text of a plan value."""
+    return json.dumps(
+        encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    ).encode()
+
+
+def digest(text: bytes) -> str:
+    """sha256 of a canonical text, in hex."""
+    return hashlib.sha256(text).hexdigest()
+
+
+def decode(cls: type[T], data: Any) -> T:
+    """Build a plan value of type `cls` from its JSON data.
+
+    Raises:
+        PlanDecodeError: the data is not what `encode` writes for `cls`.
+    """
+    try:
+        value: T = _decoder(cls)(data)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise PlanDecodeError(f"not a {cls.__name__}: {error}") from error
+    return value
+
+
+def _plain(data: Any) -> Any:
+    return data
+
+
+def _freeze(data: Any) -> Any:
+    """JSON data of free shape, its lists as tuples, so that a plan stays hashable by value."""
+    if isinstance(data, list):
+        return tuple(_freeze(item) for item in data)
+    if isinstance(data, dict):
+        return {key: _freeze(item) for key, item in data.items()}
+    return data
+
+
+@cache
+def _decoder(hint: Any) -> Decoder:
+    origin = typing.get_origin(hint)
+    if hint is Any:
+        return _freeze
+    if hint in (str, int, float, bool, type(None)) or origin is typing.Literal:
+        return _plain
+    if origin is tuple:
+        return _tuple_decoder(typing.get_args(hint))
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        item = _decoder(typing.get_args(hint)[1])
+        return lambda data: {key: item(value) for key, value in data.items()}
+    if origin in (typing.Union, types.UnionType):
+        return _union_decoder(typing.get_args(hint))
+    if isinstance(hint, type) and issubclass(hint, Node):
+        return _node if hint is Node else _record(hint)
+    if dataclasses.is_dataclass(hint):
+        return _record(hint)
+    raise TypeError(f"no decoder for {hint!r}")
+
+
+def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
+    if len(args) == 2 and args[1] is Ellipsis:
+        item = _decoder(args[0])
+        return lambda data: tuple(item(value) for value in data)
+    items = [_decoder(arg) for arg in args]
+    return lambda data: tuple(f(value) for f, value in zip(items, data, strict=True))
+
+
+def _union_decoder(args: tuple[Any, ...]) -> Decoder:
+    rest = [arg for arg in args if arg is not type(None)]
+    if len(rest) == 1:
+        inner = _decoder(rest[0])
+        return lambda data: None if data is None else inner(data)
+    if all(arg in (str, int, float, bool) for arg in rest):
+        return _plain
+    raise TypeError(f"a plan field may be optional, not a union of {rest!r}")
+
+
+def _node(data: Any) -> Any:
+    kind = data["kind"]
+    if kind not in _kinds:
+        raise PlanDecodeError(f"this engine has no node kind {kind!r}")
+    return _record(_kinds[kind])(data)
+
+
+@cache
+def _record(cls: Any) -> Decoder:
+    hints = typing.get_type_hints(cls)
+    names = {field.name for field in dataclasses.fields(cls)}
+    decoders: dict[str, Decoder] = {}
+
+    def build(data: Any) -> Any:
+        if not decoders:  # filled on first use, because a node's type may contain itself
+            decoders.update({name: _decoder(hints[name]) for name in names})
+        unknown = data.keys() - names - {"kind"}
+        if unknown:
+            raise PlanDecodeError(f"{cls.__name__} has no field {min(unknown)!r}")
+        return cls(**{key: decoders[key](value) for key, value in data.items() if key in names})
+
+    return build

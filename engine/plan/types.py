@@ -1,0 +1,397 @@
+"""What runs: the frozen plan, made of plain values only.
+
+Every type here is a frozen dataclass of JSON-able values, so a plan dumps to canonical JSON
+(`codec`), its digest is the revision, and a process that has never seen the compiler can load and run it.
+
+Units: durations in whole milliseconds (`_ms`), money in nano-dollars (10**-9 USD), prices in
+nano-dollars per million tokens, sizes in bytes, shares as a float between 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+SCHEMA_VERSION = 1
+
+Json = Any
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """A checked expression. `scope` names the parameters of the bound function (`code.SCOPES`)."""
+
+    source: str
+    scope: str
+    type: str
+    ir: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A checked template: structure directives around expressions, lowered to IR."""
+
+    scope: str
+    ir: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """Where a secret is read when a call needs it; never the secret itself."""
+
+    source: Literal["env", "file", "vault"]
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Milliseconds; None = not limited. `first_token` and `connect` run from the start of the call."""
+
+    connect_ms: int | None = None
+    first_token_ms: int | None = None
+    idle_ms: int | None = None
+    total_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """`extra` more calls at the same target, for these failure classes only.
+
+    `named` are those that the file names one by one and not through a group: a `timeout` is retried in place
+    only when it is in there.
+    """
+
+    extra: int = 0
+    failures: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    backoff_ms: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """The options that inherit: defaults -> route -> node -> target. None = not said here."""
+
+    connect_ms: int | None = None
+    first_token_ms: int | None = None
+    idle_ms: int | None = None
+    total_ms: int | None = None
+    retry_extra: int | None = None
+    retry_failures: tuple[str, ...] | None = None
+    retry_named: tuple[str, ...] | None = None
+    retry_backoff_ms: int | None = None
+    failures: tuple[str, ...] | None = None
+    params: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A vertex of a route graph. `id` is its path in the file, e.g. `assistant/switch[0]`.
+
+    Each kind subclasses it in `engine/kinds/`; `codec` stores the kind's name beside the fields.
+    """
+
+    kind: ClassVar[str] = ""
+    id: str
+    call: Call
+
+
+@dataclass(frozen=True, slots=True)
+class Ref(Node):
+    """A named node, before `link` puts the node itself in its place."""
+
+    kind: ClassVar[str] = "ref"
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """What a token costs, in nano-dollars per million tokens; None = unknown."""
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    request: int = 0  # nano-dollars per call
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of a model. None = unknown, which allows whatever the dialect can."""
+
+    context: int | None = None
+    output: int | None = None
+    can: tuple[str, ...] | None = None
+    price: PriceRow | None = None
+    max_tokens_field: str | None = None
+    tokenizer: str | None = None
+    overhead: Mapping[str, int] | None = None  # tokens per message, part, tool: the bound from above
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Auth:
+    """How a call shows its credential. `scheme` names code in `upstream/auth`; `params` are its fields."""
+
+    scheme: str
+    params: Mapping[str, Json]
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRule:
+    """One rule from a failed answer to a failure class; the first that matches wins."""
+
+    failure: str
+    status: tuple[int, ...] | None = None  # also ranges, spread out
+    path: str | None = None  # dotted path into the error body
+    equals: tuple[str, ...] | None = None
+    regex: str | None = None  # RE2, searched
+    header: str | None = None
+    retry_after: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of a stream: when `when` holds, put `put` into the state, then emit `emit`."""
+
+    when: Expr | None
+    put: Mapping[str, Template]
+    emit: tuple[Template, ...]
+    error: Template | None = None
+    end: bool = False
+    go_on: bool = False  # try the next rules too
+
+
+@dataclass(frozen=True, slots=True)
+class StreamRead:
+    """A vendor's stream into canonical events."""
+
+    decoder: Literal["sse", "ndjson", "aws_eventstream", "json_array", "raw"]
+    options: Mapping[str, Json]
+    sentinel: str | None
+    state: Mapping[str, Json]
+    rules: tuple[Rule, ...]
+    complete: Expr | None  # holds once the answer is whole; an end before it is `cut`
+
+
+@dataclass(frozen=True, slots=True)
+class StreamWrite:
+    """Canonical events into a client's stream."""
+
+    encoder: Literal["sse", "ndjson"]
+    sentinel: str | None
+    named_events: bool  # SSE `event:` from the body's `type`
+    state: Mapping[str, Json]
+    rules: tuple[Rule, ...]
+    error: Template  # the event that tells a client of a failure after the commit point
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation of a dialect, both ways."""
+
+    name: str
+    path: Template | None  # appended to the provider's base URL
+    stream_path: Template | None  # where a stream has another path
+    ingress: tuple[str, ...]  # the sidecar's own paths
+    headers: Mapping[str, Template]
+    request_read: Template | None
+    request_write: Template | None
+    response_read: Template | None
+    response_write: Template | None
+    stream_read: StreamRead | None
+    stream_write: StreamWrite | None
+    success_when: Expr | None
+    model_field: str | None  # the wire field that a passthrough sets
+    stream_field: str | None
+    usage_request: Mapping[str, Json]  # body fields that ask a stream for its usage
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One wire format, both directions."""
+
+    name: str
+    operations: Mapping[str, Operation]
+    finish: Mapping[str, str]  # native reason -> canonical
+    usage: Mapping[str, Json]  # semantics: input_includes_cached, output_includes_reasoning, ...
+    errors: tuple[ErrorRule, ...]
+    error_read: Template | None  # message, code, type, param out of a vendor's error body
+    error_write: Template | None  # a canonical error as this dialect's body
+    error_types: Mapping[str, Json]  # failure class -> status, type, code, for error_write
+    models_write: Template | None  # the list that /v1/models answers
+    can: tuple[str, ...]
+    ledger: Mapping[str, Mapping[str, str]]  # operation -> canonical field -> kept renamed dropped ...
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One place a provider serves from."""
+
+    name: str
+    base_url: str
+    residency: str
+    price: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A vendor or a server: where a dialect is spoken, and the quirks there."""
+
+    name: str
+    title: str
+    category: str
+    dialect: str | None  # None: the local provider `onnx`
+    auth: Auth
+    regions: Mapping[str, Region]
+    default_region: str
+    headers: Mapping[str, Template]
+    paths: Mapping[str, str]  # operation -> path, where it is not the dialect's
+    rename: Mapping[str, str]
+    drop: tuple[str, ...]
+    params: Mapping[str, Json]  # body fields this vendor always wants
+    errors: tuple[ErrorRule, ...]
+    retry_after: tuple[str, ...]  # header names, in the order they are asked
+    headroom: Mapping[str, str]  # rate-limit headers
+    models: Mapping[str, Facts]
+    wire_models: Mapping[str, str]
+    unknown_models: bool  # a model not listed may be used
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What we show a vendor."""
+
+    name: str
+    provider: str
+    secrets: Mapping[str, Secret]
+    settings: Mapping[str, str]
+    only: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One place that serves one model: the identity that state hangs on."""
+
+    name: str
+    provider: str
+    model: str
+    wire_model: str
+    region: str
+    base_url: str
+    residency: str
+    credentials: tuple[Credential, ...]
+    facts: Facts
+    call: Call
+    concurrent: int | None = None
+    options: Mapping[str, Json] | None = None  # local models: execution_providers, threads, ...
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """Which requests a route takes. `*` may end a model name."""
+
+    models: tuple[str, ...]
+    operations: tuple[str, ...] = ("chat",)
+    when: Expr | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admit:
+    """What a route lets in. None = not limited here."""
+
+    input: int | None = None
+    output: int | None = None
+    n: int = 1
+    images: int | None = None
+    audio: int | None = None
+    files: int | None = None
+    tools: bool | None = None
+    json_schema: bool | None = None
+    hosted_tools: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """Hard limits over all attempts of one request."""
+
+    calls: int | None = None
+    time_ms: int | None = None
+    cost: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Streaming:
+    """The commit point, and what happens to a stream that breaks after it."""
+
+    switch_until: Literal["first_token", "complete"] = "first_token"
+    on_cut: Literal["error", "continue"] = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A named entry that a client asks for, and the graph behind it."""
+
+    name: str
+    match: Match
+    start: Node
+    call: Call
+    admit: Admit
+    per_request: Ceilings
+    stream: Streaming
+    residency: tuple[str, ...] | None = None
+    strict: str | None = None
+    reply_model: Literal["served", "requested"] = "served"
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSegment:
+    route: Route
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSegment:
+    """A named node and what stands inside it."""
+
+    name: str
+    node: Node
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSegment:
+    """A provider with the deployments that use it."""
+
+    provider: Provider
+    deployments: Mapping[str, Deployment]
+
+
+@dataclass(frozen=True, slots=True)
+class DialectSegment:
+    dialect: Dialect
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The part of `engine.yaml` that changes what a plan does; addresses are the process's own."""
+
+    timezone: str | None = None
+    decision_log: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The plan's table of contents. Its canonical JSON's sha256 is the revision."""
+
+    schema: int
+    settings: Settings
+    routes: Mapping[str, str]  # name -> segment digest
+    nodes: Mapping[str, str]
+    providers: Mapping[str, str]
+    dialects: Mapping[str, str]
+    matches: tuple[tuple[str, Match], ...]  # (route, match), so that only matched routes need loading
+    deployments: Mapping[str, str]  # deployment -> provider
+    ingress: Mapping[str, tuple[str, str]]  # HTTP path -> (dialect, operation)

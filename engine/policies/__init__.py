@@ -1,0 +1,1 @@
+"""State machines without clock, socket or randomness; `now` and `rng` are arguments."""

@@ -1,0 +1,96 @@
+"""The decision record: the one thing kept of a request; usage, explain and audit are views of it.
+
+Content-free: names, numbers, classes and reasons, never a prompt, an answer or a secret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(slots=True)
+class CostParts:
+    """Nano-dollars by kind of token; `reported` is the vendor's own figure, which wins where it exists."""
+
+    input: int = 0
+    cached: int = 0
+    cache_write: int = 0
+    output: int = 0
+    request: int = 0
+    reported: int | None = None
+
+    @property
+    def total(self) -> int:
+        if self.reported is not None:
+            return self.reported
+        return self.input + self.cached + self.cache_write + self.output + self.request
+
+
+@dataclass(slots=True)
+class AttemptRecord:
+    """One upstream call. Times are ms after the request began; None = did not happen."""
+
+    number: int
+    deployment: str
+    node: str
+    provider: str
+    model: str
+    started_ms: float
+    failure: str | None = None  # failure class; None = served
+    status: int | None = None
+    message: str | None = None  # the engine's own words; the vendor's only where the class allows
+    first_token_ms: float | None = None
+    ended_ms: float | None = None
+    usage: dict[str, Any] = field(default_factory=dict)
+    estimated: bool = False
+    reserved: int = 0  # nano-dollars held while it ran
+    cost: CostParts = field(default_factory=CostParts)
+    closed: str | None = None  # "settled" or "released"
+    dropped: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Step:
+    """One move on the path: at this node, this happened, because."""
+
+    node: str
+    what: str
+    why: str
+
+
+@dataclass(slots=True)
+class DecisionRecord:
+    """Everything that was decided for one request."""
+
+    id: str
+    at: str  # RFC 3339, UTC
+    revision: str
+    route: str | None = None
+    model: str | None = None  # what the client asked for
+    operation: str = "chat"
+    dialect: str | None = None
+    stream: bool = False
+    key: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    input_tokens: int | None = None
+    input_exact: bool = False
+    path: list[Step] = field(default_factory=list)
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    served_by: str | None = None
+    variant: str | None = None  # the arm of a split
+    failure: str | None = None
+    status: int = 200
+    finish: str | None = None
+    duration_ms: float | None = None
+    committed_ms: float | None = None
+    dropped: tuple[str, ...] = ()
+    schema: int = SCHEMA_VERSION
+
+    @property
+    def cost(self) -> int:
+        """Nano-dollars over all attempts."""
+        return sum(attempt.cost.total for attempt in self.attempts)

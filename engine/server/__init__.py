@@ -1,0 +1,1 @@
+"""The sidecar: ASGI app, ingress, admin, listeners."""

@@ -1,0 +1,1 @@
+"""What users write: pydantic models, strict and frozen, of every file of a workspace."""

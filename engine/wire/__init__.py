@@ -1,0 +1,1 @@
+"""Canonical to wire and back, sans-IO."""
