@@ -13,7 +13,6 @@ import json
 import types
 import typing
 from collections.abc import Callable, Mapping
-from functools import cache
 from typing import Any, TypeVar
 
 from engine.plan.types import Node, Ref
@@ -28,6 +27,7 @@ class PlanDecodeError(ValueError):
 
 
 _kinds: dict[str, type[Node]] = {"ref": Ref}
+_decoders: dict[Any, Decoder] = {}
 
 
 def register_kinds(table: Mapping[str, type[Node]]) -> None:
@@ -96,8 +96,14 @@ def _freeze(data: Any) -> Any:
     return data
 
 
-@cache
 def _decoder(hint: Any) -> Decoder:
+    known = _decoders.get(hint)
+    if known is None:
+        known = _decoders[hint] = _make_decoder(hint)
+    return known
+
+
+def _make_decoder(hint: Any) -> Decoder:
     origin = typing.get_origin(hint)
     if hint is Any:
         return _freeze
@@ -139,10 +145,9 @@ def _node(data: Any) -> Any:
     kind = data["kind"]
     if kind not in _kinds:
         raise PlanDecodeError(f"this engine has no node kind {kind!r}")
-    return _record(_kinds[kind])(data)
+    return _decoder(_kinds[kind])(data)
 
 
-@cache
 def _record(cls: Any) -> Decoder:
     hints = typing.get_type_hints(cls)
     names = {field.name for field in dataclasses.fields(cls)}

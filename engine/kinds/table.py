@@ -1,0 +1,18 @@
+"""The built-in node kinds that execute. A kind stands here once, and nothing scans for it."""
+
+from __future__ import annotations
+
+from engine.kinds.balance import Balance
+from engine.kinds.fallback import Fallback
+from engine.kinds.reject import Reject
+from engine.kinds.respond import Respond
+from engine.kinds.switch import Switch
+from engine.kinds.use import Use
+from engine.plan.codec import register_kinds
+from engine.plan.types import Node
+
+KINDS: dict[str, type[Node]] = {
+    cls.kind: cls for cls in (Use, Fallback, Balance, Switch, Reject, Respond)
+}
+
+register_kinds(KINDS)

@@ -1,0 +1,71 @@
+"""Puts named nodes in the place of their references and resolves what inherits.
+
+A named node may hang under several routes with different defaults, so the plan keeps it once as
+written; linking makes one tree a route, in which every target carries its full call options.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from engine.plan.types import Call, Node, Ref, Route
+
+_CALL_FIELDS = tuple(field.name for field in dataclasses.fields(Call) if field.name != "params")
+
+
+def inherit(outer: Call, inner: Call) -> Call:
+    """Nearest wins per leaf; `params` merge, and a None in them removes one."""
+    values: dict[str, Any] = {}
+    for name in _CALL_FIELDS:
+        near = getattr(inner, name)
+        values[name] = near if near is not None else getattr(outer, name)
+    if inner.params is None or outer.params is None:
+        values["params"] = inner.params if inner.params is not None else outer.params
+    else:
+        merged = {**outer.params, **inner.params}
+        values["params"] = {key: value for key, value in merged.items() if value is not None}
+    return Call(**values)
+
+
+def link(route: Route, node: Callable[[str], Node], deployment_call: Callable[[str], Call]) -> Route:
+    """The route with its whole tree in place.
+
+    Args:
+        route: as the plan holds it.
+        node: gives a named node.
+        deployment_call: the options that a deployment itself declares; they are nearest to the call
+            but for what the target says.
+    """
+
+    def walk(item: Node, outer: Call) -> Node:
+        if isinstance(item, Ref):
+            return walk(node(item.name), inherit(outer, item.call))
+        call = inherit(outer, item.call)
+        changes: dict[str, Any] = {"call": call}
+        for field in dataclasses.fields(item):
+            changes.update(_children(field.name, getattr(item, field.name), call))
+        if item.kind == "use":
+            own = deployment_call(getattr(item, "deployment"))  # noqa: B009  (plan does not know kinds)
+            changes["call"] = inherit(inherit(outer, own), item.call)
+        return dataclasses.replace(item, **changes)
+
+    def _children(name: str, value: Any, call: Call) -> Mapping[str, Any]:
+        if isinstance(value, Node):
+            return {name: walk(value, call)}
+        if isinstance(value, tuple) and value and isinstance(value[0], Node):
+            return {name: tuple(walk(child, call) for child in value)}
+        if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            return {name: tuple(_inner(child, call) for child in value)}
+        return {}
+
+    def _inner(edge: Any, call: Call) -> Any:
+        nodes = {
+            field.name: walk(getattr(edge, field.name), call)
+            for field in dataclasses.fields(edge)
+            if isinstance(getattr(edge, field.name), Node)
+        }
+        return dataclasses.replace(edge, **nodes)
+
+    return dataclasses.replace(route, start=walk(route.start, route.call))
