@@ -1,0 +1,82 @@
+# make run    a virtual environment, a small local model, the sidecar, and a line to paste
+# make test   linters, types, generated files, tests, and a short run of every bench
+#
+# VENV=DIR uses another virtual environment, PYTHON=PROGRAM another Python (3.11 or newer), PYTEST_ARGS='-k plan'
+# reaches pytest, SERVE_ARGS='--listen 127.0.0.1:9000' reaches the sidecar. README.md has all of it in plain pip.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+PYTHON      ?= python3
+VENV        ?= .venv
+PYTEST_ARGS ?=
+SERVE_ARGS  ?=
+MODEL       := smollm2-135m-instruct
+BENCHES     := sidecar local
+
+BIN         := $(VENV)/bin
+# An install is as good as the pyproject it was made from: touching the file changes nothing, editing it does.
+STAMP       := $(VENV)/.installed-$(shell cksum < pyproject.toml | cut -d' ' -f1)
+
+.PHONY: help run test lint check bench schemas model clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+
+$(STAMP)-local: | $(BIN)/python
+	@echo 'installing into $(VENV) (some 70 MB the first time)' >&2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local]'
+	touch $@
+
+$(STAMP)-test: | $(BIN)/python
+	@echo 'installing into $(VENV) (some 130 MB the first time)' >&2
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local,test]'
+	touch $@ $(STAMP)-local
+
+run: $(STAMP)-local
+	$(BIN)/engine models add $(MODEL)
+	exec $(BIN)/engine serve $(SERVE_ARGS)
+
+test: lint check
+	$(MAKE) model || printf '%s\n' '' \
+	  '!!! The model $(MODEL) could not be fetched: the tests that need it are SKIPPED.' \
+	  '!!! Everything else runs. The reason stands above.' '' >&2
+	set -o pipefail; $(BIN)/pytest $(PYTEST_ARGS) 2>&1 | tee $(VENV)/pytest.log
+	$(MAKE) bench SMOKE=--smoke
+	@tail -n 1 $(VENV)/pytest.log
+
+lint: $(STAMP)-test
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+# What is generated is up to date, and the repository's own workspace compiles.
+check: $(STAMP)-test
+	$(BIN)/engine schema --check
+	$(BIN)/engine docs --check
+	$(BIN)/engine validate .
+
+model: $(STAMP)-local
+	$(BIN)/engine models add $(MODEL)
+
+schemas: $(STAMP)-local
+	$(BIN)/engine schema
+	$(BIN)/engine docs
+
+# Every bench in turn. SMOKE=--smoke makes each a matter of seconds: it proves that it runs, not how fast.
+bench: $(STAMP)-local
+	for bench in $(BENCHES); do \
+	  if [ $$bench = local ] && ! $(BIN)/engine models show $(MODEL) >/dev/null 2>&1; then \
+	    echo "bench local: left out, $(MODEL) is not here" >&2; continue; \
+	  fi; \
+	  $(BIN)/engine bench $$bench $(SMOKE); \
+	done
+
+clean:
+	rm -rf $(VENV) .engine build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
