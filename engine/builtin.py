@@ -1,7 +1,7 @@
 """Where the files that the engine ships are: `providers.d`, `schemas` and the default `routes`.
 
-In a wheel they lie inside the package (`engine/_builtin/`, put there by the build); in a checkout they are the
-repository's own top-level folders. Everybody who needs one asks here, so nobody else knows the difference.
+In a wheel they lie inside the package (`engine/_builtin/`, put there by the build); in a checkout they
+are the repository's own top-level folders. Whoever needs one asks here; nobody else knows the difference.
 """
 
 from __future__ import annotations
