@@ -1,0 +1,62 @@
+"""GGUF file -> int8 ONNX Runtime GenAI folder, without torch.
+
+This is the door: it says what to install when the `local` extra is missing, and only then imports the
+modules that need numpy, onnx and gguf (`gguf_source`, `gguf_blocks`, `gguf_graph`, `gguf_tokenizer`).
+One tensor at a time is read, so peak memory is about one tensor plus what the system maps of the file.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.local.errors import ModelError
+from engine.local.manifest import Progress, silent
+
+NEEDED = ("numpy", "onnx", "gguf")
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What the GGUF said about itself, for the manifest."""
+
+    architecture: str
+    quantisation: str
+    context: int  # tokens
+    licence: str
+
+
+def convert(source: Path, out: Path, progress: Progress = silent) -> Converted:
+    """Writes the GenAI folder `out` from the GGUF `source`; it appears whole or not at all.
+
+    Raises `ModelError`: `extra_missing`, `corrupted` (not a whole GGUF), `unsupported` (another architecture
+    or tokenizer), `exists` (`out` is there already).
+    """
+    if missing := [name for name in NEEDED if importlib.util.find_spec(name) is None]:
+        raise ModelError(
+            "extra_missing",
+            f"converting a GGUF needs {', '.join(missing)}, not installed here",
+            'pip install "llm-runner-router[local]"',
+        )
+    if out.exists():
+        raise ModelError("exists", f"{out} exists already", "remove it or give another place")
+    from engine.local.gguf_graph import write_graph
+    from engine.local.gguf_source import Llama
+    from engine.local.gguf_tokenizer import read_tokenizer, write_tokenizer
+
+    model = Llama(source)
+    tokenizer = read_tokenizer(model)  # before the long part: refuses what it cannot write
+    draft = out.with_name(f".{out.name}.{os.getpid()}.part")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        write_graph(model, draft, lambda done, total: progress("convert", done, total))
+        write_tokenizer(tokenizer, draft)
+        draft.rename(out)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    licence = model.get("general.license", "unknown")
+    return Converted("llama", "int8, blocks of 32", model.shape.context, str(licence))
