@@ -79,7 +79,7 @@ def test_wrong_calls_are_told_and_exit_2(command, argv, said, capsys: pytest.Cap
     assert "usage: engine" in captured.err
 
 
-def test_subcommands_share_the_format_option_and_the_help(command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_subcommands_share_the_format_and_the_help(command, capsys: pytest.CaptureFixture[str]) -> None:
     def register(parser: Parser) -> None:
         below = parser.add_subparsers(dest="action", required=True)
         below.add_parser("list")
@@ -169,7 +169,8 @@ def test_a_closed_pipe_is_silent() -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", _DEMO.format(body=body)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    assert process.stdout and process.stderr
+    assert process.stdout
+    assert process.stderr
     process.stdout.close()
     with process:
         err = process.stderr.read()
