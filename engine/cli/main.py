@@ -122,16 +122,18 @@ def _command(name: str, argv: list[str]) -> int:
 def _help(stream: TextIO) -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {paint(name.ljust(width), 'bold', stream=stream)}  {COMMANDS[name]}" for name in COMMANDS]
-    return "\n".join([
-        "usage: engine COMMAND ...",
-        "",
-        "YAML in, an immutable plan out, and a sidecar that routes LLM requests by it.",
-        "",
-        *lines,
-        "",
-        "engine COMMAND --help tells more; engine --version prints the version.",
-        "Exit codes: 0 fine, 1 the command found something, 2 it failed or was called wrong.",
-    ])
+    return "\n".join(
+        [
+            "usage: engine COMMAND ...",
+            "",
+            "YAML in, an immutable plan out, and a sidecar that routes LLM requests by it.",
+            "",
+            *lines,
+            "",
+            "engine COMMAND --help tells more; engine --version prints the version.",
+            "Exit codes: 0 fine, 1 the command found something, 2 it failed or was called wrong.",
+        ]
+    )
 
 
 def _say(prog: str, text: str) -> None:
