@@ -3,12 +3,15 @@
 A kind's `steps` is a generator: it yields an effect and receives the answer, so the same routing logic runs
 in the executor, in `explain`, in `engine test` and in unit tests that answer by hand. No kind
 reads a clock, draws a random number, touches a socket or awaits.
+
+Effects are not frozen, because making a frozen value costs three times as much and a walk makes a dozen;
+nobody changes one after it is yielded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from engine.plan.types import Deployment, Expr
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reserve:
     """May this attempt start? Asked before every attempt; answered with an `Admission`.
 
@@ -28,7 +31,7 @@ class Reserve:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Admission:
     """Answer to `Reserve`: a lease, or why not (`full`, `permission`, ...) and for how long."""
 
@@ -37,7 +40,7 @@ class Admission:
     retry_after_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """Call the target's deployment once. Answered with an `Outcome`; the driver closes the lease."""
 
@@ -46,27 +49,31 @@ class Attempt:
     lease: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wait:
-    """Let this much time pass. Answered with True, or False where the deadline comes first."""
+    """Let this much time pass. Answered with True, or at once with False where it does not fit.
 
+    It has to fit the request's deadline and, since not every request has one, the target's own `total`.
+    """
+
+    target: Use
     ms: int
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draw:
     """A random number in [0, 1)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Next:
     """The next number of a shared counter: 0, 1, 2, ... Answered with an int."""
 
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Measure:
     """What is known of deployments now. Answered with a tuple of floats, in order; NaN = unknown.
 
@@ -77,9 +84,12 @@ class Measure:
     deployments: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Note:
-    """A line for the decision record: at this node, this happened, because. Answered with None."""
+    """A line for the decision record: at this node, this happened, because. Answered with None.
+
+    `what` is one of a few words: took, skipped, left, retried, moved_on, stopped, answered, rejected.
+    """
 
     node: str
     what: str
@@ -93,8 +103,11 @@ Effect = Reserve | Attempt | Wait | Draw | Next | Measure | Note
 class Outcome:
     """How an attempt, or a whole node, ended.
 
-    ok: an answer is there: whole (`live` is None) or flowing (`live` is the driver's stream, committed).
-    failure: the failure class where it is not; `tried` is False where no call was made for it.
+    ok: an answer is there; `reply` holds it.
+    failure: the failure class where there is none.
+    tried: False where no call was made for it: the target was skipped.
+    final: answered by the graph itself (reject, respond): nobody else is asked.
+    reply: what the driver put there (a whole answer or a live stream); the text of a `respond`.
     """
 
     ok: bool
@@ -106,9 +119,8 @@ class Outcome:
     deployment: str | None = None
     attempt: int | None = None
     tried: bool = True
-    reply: Any = None  # the driver's reply object: a canonical Reply or a live stream
-    final: bool = False  # answered by the graph itself (reject, respond): nobody else is asked
-    detail: dict[str, Any] = field(default_factory=dict)
+    final: bool = False
+    reply: Any = None
 
 
 class Context(Protocol):
@@ -127,7 +139,10 @@ class Context(Protocol):
         ...
 
     def next_attempt(self) -> int | None:
-        """Number of the next attempt (from 1), or None once `per_request.calls` are used up."""
+        """Number of the next attempt (from 1), or None once `per_request.calls` are used up.
+
+        Asking does not use it up: an attempt counts when it is made.
+        """
         ...
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from engine.kinds.effects import Context, Note, Outcome, Steps
+from engine.kinds.walk import Rest
 from engine.plan.types import Node
 
 
@@ -14,3 +16,8 @@ class Respond(Node):
 
     kind: ClassVar[str] = "respond"
     text: str
+
+
+def steps(node: Respond, _ctx: Context, _rest: Rest | None) -> Steps:
+    yield Note(node.id, "answered", "a fixed text")
+    return Outcome(ok=True, tried=False, final=True, reply=node.text)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
+from engine.kinds.effects import Context, Note, Steps
+from engine.kinds.use import Use
+from engine.kinds.walk import Rest, walk
+from engine.kinds.walk import targets as targets_of
 from engine.plan.types import Expr, Node
 
 
@@ -23,3 +28,22 @@ class Switch(Node):
     kind: ClassVar[str] = "switch"
     arms: tuple[Arm, ...]
     otherwise: Node
+
+
+def steps(node: Switch, ctx: Context, rest: Rest | None) -> Steps:
+    """Walk the branch taken. Its failures are the switch's own: no other arm is asked."""
+    branch, why = _branch(node, ctx)
+    yield Note(node.id, "took", why)
+    return (yield from walk(branch, ctx, rest))
+
+
+def targets(node: Switch, ctx: Context) -> Iterator[Use]:
+    """Those of the branch that this request takes."""
+    return targets_of(_branch(node, ctx)[0], ctx)
+
+
+def _branch(node: Switch, ctx: Context) -> tuple[Node, str]:
+    for arm in node.arms:
+        if ctx.test(arm.when):
+            return arm.node, arm.when.source
+    return node.otherwise, "else"

@@ -1,11 +1,25 @@
-"""`use: NAME`: one target, called once and retried in place where that can help."""
+"""`use: NAME`: one target, called once and retried in place where that can help.
+
+This is the only retry loop of the process: HTTP clients and SDKs below it never retry.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from engine.kinds.effects import Attempt, Context, Draw, Effect, Note, Outcome, Reserve, Steps, Wait
 from engine.plan.types import Node
+from engine.policies.backoff import full_jitter
+from engine.policies.failures import retried
+from engine.policies.retry import in_place
+
+if TYPE_CHECKING:
+    from engine.kinds.walk import Rest
+
+#: `retry.backoff` where nothing is written.
+DEFAULT_BACKOFF_MS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +28,71 @@ class Use(Node):
 
     kind: ClassVar[str] = "use"
     deployment: str
+
+
+def steps(node: Use, ctx: Context, rest: Rest | None) -> Steps:
+    """Skip a target that cannot take the request; else call it, and again while the in-place rule allows."""
+    unfit = ctx.unfit(node)
+    if unfit is not None:
+        return (yield from _skip(node, unfit, f"{node.deployment} cannot take this request: {unfit}"))
+    last: Outcome | None = None
+    retry = 0
+    while True:
+        number = ctx.next_attempt()
+        if number is None:
+            return last or (yield from _skip(node, "full", "per_request.calls are used up"))
+        admission = yield Reserve(node, number)
+        if admission.lease is None:
+            reason = admission.reason or "full"
+            why = f"{node.deployment} has no room: {reason}"
+            return last or (yield from _skip(node, reason, why, admission.retry_after_ms))
+        last = yield Attempt(node, number, admission.lease)
+        assert last is not None
+        if last.ok or retry == (node.call.retry_extra or 0):
+            return last
+        again = yield from _wait(node, last, retry, ctx, rest)
+        if not again:
+            return last
+        retry += 1
+
+
+def targets(node: Use, _ctx: Context) -> Iterator[Use]:
+    yield node
+
+
+def _skip(node: Use, failure: str, why: str, retry_after_ms: int | None = None) -> Steps:
+    yield Note(node.id, "skipped", why)
+    return Outcome(
+        ok=False,
+        failure=failure,
+        message=why,
+        retry_after_ms=retry_after_ms,
+        deployment=node.deployment,
+        tried=False,
+    )
+
+
+def _wait(node: Use, failed: Outcome, retry: int, ctx: Context, rest: Rest | None) -> Generator[Effect, Any, bool]:
+    """Let the time pass that belongs between two calls; False: leave the target instead."""
+    failure = failed.failure or "server"
+    call = node.call
+    verdict = in_place(
+        failure,
+        listed=retried(call.retry_failures),
+        named=call.retry_named or (),
+        other_left=rest is not None and rest.takes(failure, ctx),
+        vendor_delay=failed.retry_after_ms is not None,
+    )
+    if verdict == "leave":
+        yield Note(node.id, "left", f"{failure} is not retried here")
+        return False
+    if verdict == "vendor":
+        ms, why = failed.retry_after_ms or 0, f"{failure}, after the vendor's delay"
+    else:
+        base = call.retry_backoff_ms if call.retry_backoff_ms is not None else DEFAULT_BACKOFF_MS
+        ms, why = full_jitter(base, retry, (yield Draw())), f"{failure}, after a backoff"
+    if (yield Wait(node, ms, why)):
+        yield Note(node.id, "retried", why)
+        return True
+    yield Note(node.id, "left", f"{failure}, and waiting {ms} ms does not fit")
+    return False
