@@ -49,7 +49,8 @@ _table(
         "E002",
         "unknown-environment",
         "error",
-        why="`--env NAME` picks the overlay `envs/NAME/`, and this workspace has no such folder. Going on without"
+        why="`--env NAME` picks the overlay `envs/NAME/`, and this workspace has no such folder. Going on"
+        " without"
         " the overlay would run another plan than the one asked for.",
         fix="Name an environment that exists, or make `envs/NAME/*.yaml`.",
     ),
@@ -57,7 +58,8 @@ _table(
         "E003",
         "outside-workspace",
         "error",
-        why="A link leads out of the workspace. Only what lies inside is read, so that a revision means one set of"
+        why="A link leads out of the workspace. Only what lies inside is read, so that a revision means one"
+        " set of"
         " files, and a workspace from elsewhere cannot pull in files of this machine.",
         fix="Copy the file or folder into the workspace.",
     ),
@@ -65,7 +67,8 @@ _table(
         "E004",
         "not-a-file",
         "error",
-        why="Something that ends in `.yaml` is a folder, a FIFO, a socket or a device. Reading it could hang.",
+        why="Something that ends in `.yaml` is a folder, a FIFO, a socket or a device. Reading it could"
+        " hang.",
         fix="Put a plain file there, or give it another name.",
     ),
     Code(
@@ -110,7 +113,8 @@ _table(
         "E011",
         "indent-character",
         "error",
-        why="A tab, or a character that only looks like a space, stands in the indentation. YAML forbids both: how"
+        why="A tab, or a character that only looks like a space, stands in the indentation. YAML forbids"
+        " both: how"
         " wide a tab is differs between editors.",
         fix="Indent with spaces, two per level.",
         bad="routes:\n\tassistant: gpt\n",
@@ -129,7 +133,8 @@ _table(
         "E013",
         "too-deep",
         "error",
-        why="Values are nested more than 64 deep. No route needs that, and it exhausts the stack of a parser.",
+        why="Values are nested more than 64 deep. No route needs that, and it exhausts the stack of a"
+        " parser.",
         fix="Flatten it: give a part of a route a name under `nodes:` and refer to it.",
     ),
     Code(
@@ -143,7 +148,8 @@ _table(
         "E015",
         "duplicate-key",
         "error",
-        why="A key stands twice in one map. YAML parsers silently keep the last: half of what is written would"
+        why="A key stands twice in one map. YAML parsers silently keep the last: half of what is written"
+        " would"
         " have no effect.",
         fix="Keep one, or give one another name.",
         bad="routes:\n  assistant: gpt\n  assistant: claude\n",
@@ -162,7 +168,8 @@ _table(
         "E017",
         "tag",
         "error",
-        why="YAML tags (`!x`, `!!python/...`) make a parser build other things than text, numbers, lists and maps.",
+        why="YAML tags (`!x`, `!!python/...`) make a parser build other things than text, numbers, lists"
+        " and maps.",
         fix="Remove the tag. A text that begins with `!` needs quotes.",
         bad="routes:\n  assistant: !env gpt\n",
         good="routes:\n  assistant: gpt\n",
@@ -180,7 +187,8 @@ _table(
         "E019",
         "anchor-misplaced",
         "error",
-        why="Anchors are allowed under top-level `x-*` keys only, so that a reader finds what is shared in one place.",
+        why="Anchors are allowed under top-level `x-*` keys only, so that a reader finds what is shared in"
+        " one place.",
         fix="Define the value under an `x-` key and write `*name` where it is used.",
         bad="routes:\n  a: &same gpt\n  b: *same\n",
         good="x-shared:\n  same: &same gpt\nroutes:\n  a: *same\n  b: *same\n",
@@ -198,7 +206,8 @@ _table(
         "E021",
         "alias-expansion",
         "error",
-        why="Aliases of aliases multiply: a few lines can mean billions of values. At most 100,000 are built.",
+        why="Aliases of aliases multiply: a few lines can mean billions of values. At most 100,000 are"
+        " built.",
         fix="Write out less: `defaults` and named nodes share without copying.",
     ),
     Code(
@@ -215,7 +224,8 @@ _table(
         "E023",
         "thousands-comma",
         "error",
-        why="In `{ }` and `[ ]` a comma begins the next entry: `{limit: $5,000}` is a limit of $5 and a key `000`.",
+        why="In `{ }` and `[ ]` a comma begins the next entry: `{limit: $5,000}` is a limit of $5 and a key"
+        " `000`.",
         fix="Write the number without the comma: `$5000`.",
         bad="budgets:\n  month: {limit: $5,000, window: month}\n",
         good="budgets:\n  month: {limit: $5000, window: month}\n",
@@ -242,7 +252,8 @@ _table(
         "E026",
         "needs-quotes",
         "error",
-        why="A value holds or begins with a character that means something to YAML (`: `, ` #`, `[`, `{`, `\"`,"
+        why="A value holds or begins with a character that means something to YAML (`: `, ` #`, `[`, `{`,"
+        " `\"`,"
         " `,` in braces, `%`, `@`), so YAML ends it there.",
         fix="Write the whole value in single quotes.",
         bad='routes:\n  assistant:\n    match: {when: "gold" == key.tags.tier}\n    start: gpt\n',
@@ -261,7 +272,8 @@ _table(
         "E028",
         "key-without-value",
         "error",
-        why="In `{ }` a comma begins a new key, and this one has no colon: usually the comma belongs to a text.",
+        why="In `{ }` a comma begins a new key, and this one has no colon: usually the comma belongs to a"
+        " text.",
         fix="Give the key a value, or put the text with the comma into single quotes.",
         bad="routes:\n  assistant: {start: gpt, fallback}\n",
         good="routes:\n  assistant: {start: gpt}\n",
@@ -325,15 +337,18 @@ _table(
         "E201",
         "defined-twice",
         "error",
-        why="One name is defined once, whatever file it stands in. Were the last one to win, the order of files"
+        why="One name is defined once, whatever file it stands in. Were the last one to win, the order of"
+        " files"
         " would decide what runs.",
         fix="Keep one of them, or rename one. A change for one environment belongs into envs/NAME/.",
         bad={
-            "routes/a.yaml": "deployments:\n  gpt: {provider: openai, model: gpt-5-mini}\nroutes:\n  chat: gpt\n",
+            "routes/a.yaml": "deployments:\n  gpt: {provider: openai, model: gpt-5-mini}\nroutes:\n  chat:"
+            " gpt\n",
             "routes/b.yaml": "deployments:\n  gpt: {provider: openai, model: gpt-5}\n",
         },
         good={
-            "routes/a.yaml": "deployments:\n  gpt: {provider: openai, model: gpt-5-mini}\nroutes:\n  chat: gpt\n",
+            "routes/a.yaml": "deployments:\n  gpt: {provider: openai, model: gpt-5-mini}\nroutes:\n  chat:"
+            " gpt\n",
             "routes/b.yaml": "deployments:\n  gpt5: {provider: openai, model: gpt-5}\nroutes:\n  big: gpt5\n",
         },
     ),
@@ -341,7 +356,8 @@ _table(
         "E202",
         "policy-section-elsewhere",
         "error",
-        why="`require` and `residency` are the floor under every route. A floor that a route's own file could set"
+        why="`require` and `residency` are the floor under every route. A floor that a route's own file"
+        " could set"
         " would be none, so they count only from policies/.",
         fix="Move the section to a file in policies/.",
         bad="require:\n  eu: {residency: [eu]}\ndeployments:\n  here: {provider: onnx, model:"
@@ -411,9 +427,11 @@ _table(
         "E206",
         "shipped-name",
         "error",
-        why="A file in providers.d/ has the name of one that the engine ships. Replacing prices, residency and"
+        why="A file in providers.d/ has the name of one that the engine ships. Replacing prices, residency"
+        " and"
         " wire quirks by accident must not happen in silence.",
-        fix="Write `extends: NAME` to patch the shipped file, `replace: true` to replace it, or rename yours.",
+        fix="Write `extends: NAME` to patch the shipped file, `replace: true` to replace it, or rename"
+        " yours.",
         bad={"providers.d/openai.yaml": "dialect: openai_chat\nbase_url: https://example.com/v1\nauth: none\n"},
         good={"providers.d/openai.yaml": "extends: openai\n"},
     ),
@@ -441,7 +459,8 @@ _table(
             "envs/prod/a.yaml": "deployments:\n  here: {concurrent: null}\n",
         },
         good={
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct, concurrent: 4}\n"
+            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct,"
+            " concurrent: 4}\n"
             "routes:\n  chat: here\n",
             "envs/prod/a.yaml": "deployments:\n  here: {concurrent: null}\n",
         },

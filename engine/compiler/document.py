@@ -12,15 +12,16 @@ from functools import cached_property
 from typing import Any
 
 from engine.compiler.load import Source
+from engine.compiler.places import Path
 from engine.compiler.text_lines import split_lines
 from engine.diagnostics import Span
 
-Path = tuple[str | int, ...]
+__all__ = ["Document", "Path"]
 
 
 @dataclass(frozen=True)
 class Document:
-    """One source and its value. Top-level `x-*` keys are gone from `data`: only their anchors mean something."""
+    """One source and its value. Top-level `x-*` keys are not in `data`: only their anchors mean something."""
 
     source: Source
     data: Any
@@ -33,7 +34,7 @@ class Document:
         return self._nearest(self.spans, path)
 
     def key_span(self, path: Path) -> Span:
-        """Where the last key of `path` is written; the value's own place for an item of a list or the root."""
+        """Where the last key of `path` is written; for an item of a list and the root, the value's place."""
         found = self.key_spans.get(path)
         return found if found is not None else self.span(path)
 
@@ -62,7 +63,7 @@ class Document:
         return self.lines[span.line - 1] if span.line <= len(self.lines) else ""
 
     def cut_off(self, path: Path) -> str | None:
-        """What stands behind an unquoted scalar on its line and is not part of it: ` # gold` after `tier == `.
+        """What stands behind an unquoted scalar on its line and is no part of it: ` #gold` after `tier ==`.
 
         None for a quoted value, one over several lines, or one with nothing behind it. A comma or a closing
         bracket alone is nothing: they end a value in `{}` and `[]`.
@@ -74,9 +75,9 @@ class Document:
         return rest if rest.strip(" \t,]}") else None
 
     def quoted_line(self, path: Path) -> str | None:
-        """The line as it should be where YAML cut an expression: its value, and what was cut, in single quotes.
+        """The line as it should be where YAML cut an expression: the value and what was cut in single quotes.
 
-        None where nothing was cut. For `- when: key.tags.tier == #gold` it is `- when: 'key.tags.tier == #gold'`.
+        None where nothing was cut. `- when: key.name == #1` becomes `- when: 'key.name == #1'`.
         """
         rest = self.cut_off(path)
         if rest is None:

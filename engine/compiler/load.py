@@ -1,10 +1,10 @@
 """The files of a workspace: found, checked and read as text, in sorted order.
 
-A workspace is a folder with `engine.yaml`, `routes/`, `policies/`, `providers.d/`, `envs/NAME/` and `cases/`,
-all optional. Nothing outside the folder is read, nothing that is not a plain file is opened, and no file over
-`MAX_BYTES` is read whole: a symlink to `/etc`, a FIFO or a 10 GB log must not stall or feed the compiler. What
-the engine ships (vendors, dialects, default routes) is added lazily, by name, unless the workspace is that
-very folder.
+A workspace is a folder with `engine.yaml`, `routes/`, `policies/`, `providers.d/`, `envs/NAME/` and
+`cases/`, all optional. Nothing outside the folder is read, nothing that is not a plain file is opened, and no
+file over 1 MiB is read whole: a symlink to `/etc`, a FIFO or a 10 GB log must not stall or feed the compiler.
+What the engine ships (vendors, dialects, default routes) is added lazily, by name, unless the workspace is
+that very folder.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Sources:
         return self._shipped("providers.d/dialects", "dialect", name)
 
     def builtin_provider_names(self) -> tuple[str, ...]:
-        """The shipped vendors, sorted; empty when the workspace is the shipped one (they are `files` then)."""
+        """The shipped vendors, sorted; none when the workspace is the shipped one: they are `files` then."""
         return _names(self.shipped, "providers.d")
 
     def builtin_dialect_names(self) -> tuple[str, ...]:
@@ -187,7 +187,7 @@ def _overlays(base: Path, env: str | None, out: Diagnostics) -> Iterator[tuple[s
 
 
 def _entries(base: Path, folder: Path, shown: str, out: Diagnostics) -> list[str]:
-    """The names in a folder, sorted, without hidden ones; none if it is missing or leads out of the workspace."""
+    """The names in a folder, sorted, without hidden ones; none if it is missing or leads elsewhere."""
     try:
         if not folder.exists():
             return []

@@ -10,18 +10,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
 
-from engine.compiler.document import Document, Path
+from engine.compiler.anchors import Anchors
+from engine.compiler.document import Document
 from engine.compiler.load import Source
+from engine.compiler.places import Path, Places
 from engine.compiler.prescan import prescan
 from engine.compiler.scalars import NumberError, core
-from engine.compiler.syntax import report_syntax
+from engine.compiler.syntax import ODD_SPACE, report_syntax
 from engine.compiler.text_lines import split_lines
 from engine.diagnostics import Diagnostics, Related, Span
+
+__all__ = ["MAX_DEPTH", "MAX_NODES", "Document", "parse"]
 
 MAX_DEPTH: Final = 64
 MAX_NODES: Final = 100_000
@@ -43,34 +46,15 @@ def parse(source: Source, out: Diagnostics) -> Document | None:
     builder = _Builder(source, out)
     try:
         return builder.document()
-    except _Stop:
+    except _StopFile:
         return None
     except yaml.YAMLError as error:
-        report_syntax(source.path, source.text, error, out)
+        report_syntax(source.path, source.text, error, builder.open_brackets, out)
         return None
 
 
-class _Stop(Exception):
+class _StopFile(Exception):
     """The file is given up; the diagnostic is already recorded."""
-
-
-@dataclass(slots=True)
-class _Anchor:
-    path: Path
-    value: Any
-    span: Span
-    #: Values in it, itself included: what one more alias adds to the count.
-    nodes: int
-    used: bool = False
-
-
-@dataclass(slots=True)
-class _Key:
-    """A key of a map and whether it counts (a faulty one is reported, and its value read past)."""
-
-    name: str | None
-    span: Span
-    plain: bool
 
 
 class _Builder:
@@ -80,102 +64,80 @@ class _Builder:
         self.source = source
         self.out = out
         self.events: Iterator[Any] = iter(yaml.parse(source.text, Loader=_LOADER))
-        self.spans: dict[Path, Span] = {}
-        self.key_spans: dict[Path, Span] = {}
-        self.quoted: set[Path] = set()
-        self.anchors: dict[str, _Anchor | Span] = {}
+        self.places = Places(source.path, split_lines(source.text))
+        self.anchors = Anchors(self.places, out)
         self.nodes = 0
-        self.lines = split_lines(source.text)
+        #: The `[` and `{` read and not closed yet: what a syntax error is often about.
+        self.open_brackets: list[Span] = []
 
     def document(self) -> Document:
         next(self.events)  # the start of the stream
-        event = next(self.events)
         data: Any = None
-        empty = isinstance(event, yaml.StreamEndEvent)
-        if not empty:
-            root = next(self.events)
-            data = self.value(root, (), 1)
-            empty = isinstance(root, yaml.ScalarEvent) and data is None
+        if not isinstance(next(self.events), yaml.StreamEndEvent):
+            data = self.value(next(self.events), (), 1)
             next(self.events)  # the end of the document
             self.end_of_stream(next(self.events))
-        if empty:
-            data = [] if self.source.kind == "case" else {}
-            self.spans[()] = Span(self.source.path, 1, 1, 1, 1)
-        self.check_root(data)
-        self.check_anchors()
-        if isinstance(data, dict):
-            data = {key: value for key, value in data.items() if not key.startswith("x-")}
-        return Document(self.source, data, self.spans, self.key_spans, frozenset(self.quoted))
+        data = self.root(data)
+        self.anchors.finish()
+        places = self.places
+        return Document(self.source, data, places.spans, places.key_spans, frozenset(places.quoted))
 
     def end_of_stream(self, event: Any) -> None:
-        if isinstance(event, yaml.StreamEndEvent):
-            return
-        span = self.span_of(event)
-        advice = (
-            "one file holds one document: remove the line `---`, or put what follows in a file of its own"
-        )
-        self.out.add("E018", "a second document begins here", span, help=advice)
-        raise _Stop
+        if not isinstance(event, yaml.StreamEndEvent):
+            advice = "one file holds one document: remove the line `---`, or make two files"
+            self.out.add("E018", "a second document begins here", self.places.of(event), help=advice)
+            raise _StopFile
 
-    def check_root(self, data: Any) -> None:
-        wanted, names = (list, "list") if self.source.kind == "case" else (dict, "map")
+    def root(self, data: Any) -> Any:
+        """The file's value, without its `x-*` keys; an empty file is an empty map or list."""
+        wanted: type = list if self.source.kind == "case" else dict
+        if data is None:
+            self.places.spans[()] = Span(self.source.path, 1, 1, 1, 1)
+            return wanted()
         if not isinstance(data, wanted):
-            found = (
-                "a list"
-                if isinstance(data, list)
-                else "a map"
-                if isinstance(data, dict)
-                else "a single value"
+            found = "a list" if isinstance(data, list) else "a map" if isinstance(data, dict) else "one value"
+            expected, like = (
+                ("a list", "- case: what it shows") if wanted is list else ("a map", "name: value")
             )
-            example = "- case: what it shows" if wanted is list else "name: value"
-            self.out.add(
-                "E025",
-                f"the file holds {found} where a {names} is expected",
-                self.spans[()],
-                help=f"its lines look like `{example}`",
-            )
-
-    def check_anchors(self) -> None:
-        for name, anchor in self.anchors.items():
-            if isinstance(anchor, _Anchor) and not anchor.used:
-                advice = f"write *{name} where its value belongs, or remove it"
-                self.out.add("W003", f"the anchor `&{name}` is never used", anchor.span, help=advice)
+            message = f"the file holds {found} where {expected} is expected"
+            self.out.add("E025", message, self.places.spans[()], help=f"its lines look like `{like}`")
+        if isinstance(data, dict):
+            return {key: value for key, value in data.items() if not key.startswith("x-")}
+        return data
 
     # --- values
 
     def value(self, event: Any, path: Path, depth: int) -> Any:
-        """Build the value that begins with `event`; its span and those inside it are recorded."""
-        span = self.span_of(event)
+        """Build the value that begins with `event`, at `depth` (1 for the root), and note its places."""
+        span = self.places.of(event)
         self.count(1, span)
         if isinstance(event, yaml.AliasEvent):
             return self.alias(event, path, span, depth)
         if event.tag is not None:
-            self.tag(event, span)
-        name = event.anchor
+            self.refuse_tag(event, span)
+        name, before = event.anchor, self.nodes
         if name is not None:
-            self.begin_anchor(name, path, span)
-            before = self.nodes
+            self.anchors.begin(name, path, span)
+        self.places.spans[path] = span
         value: Any
         if isinstance(event, yaml.ScalarEvent):
             value = self.scalar(event, path, span)
         else:
-            if depth > MAX_DEPTH:
-                advice = "flatten it; values nest at most 64 deep"
-                self.out.add("E013", f"more than {MAX_DEPTH} values are nested here", span, help=advice)
-                raise _Stop
-            self.spans[path] = span
+            self.limit_depth(depth, span)
+            if event.flow_style:
+                self.open_brackets.append(span)
             many = isinstance(event, yaml.MappingStartEvent)
-            value, end = self.mapping(event, path, depth) if many else self.sequence(event, path, depth)
-            self.spans[path] = Span(span.file, span.line, span.column, end.end_line, end.end_column)
+            value = self.mapping(event, path, depth) if many else self.sequence(event, path, depth)
+            if event.flow_style:
+                self.open_brackets.pop()
         if name is not None:
-            self.anchors[name] = _Anchor(path, value, self.anchor_span(name, span), self.nodes - before + 1)
+            self.anchors.end(name, path, value, self.nodes - before + 1)
         return value
 
     def scalar(self, event: Any, path: Path, span: Span) -> Any:
-        self.spans[path] = span
-        if not event.implicit[0] and event.tag is None:
-            self.quoted.add(path)
-            self.spans[path] = self.block_span(event, span)
+        if event.style:
+            self.places.quoted.add(path)
+            self.places.spans[path] = self.places.of_quoted(event)
             return event.value
         try:
             return core(event.value)
@@ -183,115 +145,106 @@ class _Builder:
             self.out.add("E024", str(error), span, help="write it in quotes if it is a text")
             return 0
 
-    def sequence(self, event: Any, path: Path, depth: int) -> tuple[list[Any], Span]:
+    def sequence(self, event: Any, path: Path, depth: int) -> list[Any]:
         items: list[Any] = []
-        end = self.spans[path]
         last: Any = None
         while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
             # Without a currency sign, `[1,200]` may well be two numbers.
             if event.flow_style and self.cuts_number(last, item) and not last.value[0].isdigit():
-                self.thousands(last.value, item, self.span_of(item))
-            items.append(self.value(item, (*path, len(items)), depth + 1))
-            end = self.spans[(*path, len(items) - 1)]
+                self.thousands(last.value, item)
+            inside = (*path, len(items))
+            items.append(self.value(item, inside, depth + 1))
+            self.places.stretch(path, self.places.spans[inside])
             last = item
-        return items, self.span_of(item) if event.flow_style else end
+        if event.flow_style:
+            self.places.stretch(path, self.places.of(item))
+        return items
 
-    def mapping(self, event: Any, path: Path, depth: int) -> tuple[dict[str, Any], Span]:
+    def mapping(self, event: Any, path: Path, depth: int) -> dict[str, Any]:
         entries: dict[str, Any] = {}
-        end = self.spans[path]
         last: Any = None
         while not isinstance(start := next(self.events), yaml.MappingEndEvent):
             child: Any = None
             if event.flow_style and isinstance(start, yaml.ScalarEvent):
                 child = next(self.events)
-                if self.no_value(start, child):
+                if self.has_no_colon(start, child):
                     self.lonely_key(start, last)
                     continue
-            key = self.key(start, path, depth)
+            name = self.key(start, path, depth)
             child = next(self.events) if child is None else child
-            self.flag_duplicate(key, (*path, key.name or ""))
-            if key.name is None or key.name in entries:
-                end = self.skip(child, (*path, f"\0{len(self.spans)}"), depth)
-                continue
-            inside = (*path, key.name)
-            self.key_spans[inside] = key.span
-            entries[key.name] = self.value(child, inside, depth + 1)
-            found = self.spans[inside]
-            end = max(found, key.span, key=lambda s: (s.end_line, s.end_column))
             last = child
-        return entries, self.span_of(start) if event.flow_style else end
+            if name is None or self.is_duplicate(name, path, start, entries):
+                self.skip(child, path, depth)
+                continue
+            inside = (*path, name)
+            self.places.key_spans[inside] = self.places.of(start)
+            entries[name] = self.value(child, inside, depth + 1)
+            self.places.stretch(path, self.places.spans[inside])
+        if event.flow_style:
+            self.places.stretch(path, self.places.of(start))
+        return entries
 
-    def skip(self, child: Any, path: Path, depth: int) -> Span:
-        """Read past the value of a key that does not count; its own faults are still told."""
-        self.value(child, path, depth + 1)
-        return self.spans[path]
+    def skip(self, event: Any, path: Path, depth: int) -> None:
+        """Read past a value that does not count (its key is faulty); its own faults are still told."""
+        self.value(event, (*path, _NOWHERE), depth + 1)
 
     # --- keys
 
-    def key(self, event: Any, path: Path, depth: int) -> _Key:
-        span = self.span_of(event)
+    def key(self, event: Any, path: Path, depth: int) -> str | None:
+        """The key's text; None, with a diagnostic, where it is none."""
+        span = self.places.of(event)
         if not isinstance(event, yaml.ScalarEvent):
-            if isinstance(event, yaml.AliasEvent):
-                message, advice = "an alias stands where a key is expected", "write the key itself"
-            else:
-                message = "a key is a text, not a list or a map"
-                advice = "an expression or template in braces must be written in single quotes"
-            self.out.add("E016", message, span, help=advice)
-            self.skip(event, (*path, f"\0{len(self.spans)}"), depth)
-            return _Key(None, span, False)
+            advice = "write a text before the colon; an expression in braces needs single quotes"
+            self.out.add("E016", "a list, map or alias stands where a key is expected", span, help=advice)
+            self.skip(event, path, depth)
+            return None
         self.count(1, span)
         if event.tag is not None:
-            self.tag(event, span)
+            self.refuse_tag(event, span)
         if event.anchor is not None:
-            self.out.add(
-                "E019", "an anchor stands before a key", span, help="put it before a value under x-*"
-            )
-        plain = event.implicit[0]
-        if plain and event.value == "<<":
-            advice = "write the keys out; what is shared between routes goes to `defaults`"
+            advice = "put it before a value under an x- key"
+            self.out.add("E019", f"the anchor `&{event.anchor}` stands before a key", span, help=advice)
+        if event.style:
+            return str(event.value)
+        if event.value == "<<":
+            advice = "write the keys out; what routes share goes to `defaults`"
             self.out.add("E022", "merge keys (`<<`) are not read", span, help=advice)
-            return _Key(None, span, True)
-        if plain and not self.is_text(event.value):
+            return None
+        if ODD_SPACE.match(event.value):
+            message = f"U+{ord(event.value[0]):04X} stands here: it looks like a space and is none"
+            self.out.add("E011", message, span, help="write plain spaces")
+            return None
+        if not _is_text(event.value):
             shown = event.value or "(empty)"
             advice = (
                 f"write it in quotes: '{event.value}'" if event.value else "write the key before the colon"
             )
             self.out.add("E016", f"the key `{shown}` is not a text", span, help=advice)
-            return _Key(None, span, True)
-        return _Key(event.value, span, plain)
+            return None
+        return str(event.value)
 
-    @staticmethod
-    def is_text(value: str) -> bool:
-        try:
-            return isinstance(core(value), str)
-        except NumberError:
+    def is_duplicate(self, name: str, path: Path, event: Any, entries: dict[str, Any]) -> bool:
+        if name not in entries:
             return False
+        related = [Related("first written here", self.places.key_spans[(*path, name)])]
+        advice = "keep one of them, or give one another name"
+        message = f"the key `{name}` is written twice"
+        self.out.add("E015", message, self.places.of(event), help=advice, related=related)
+        return True
 
-    def flag_duplicate(self, key: _Key, path: Path) -> None:
-        first = self.key_spans.get(path)
-        if key.name is not None and first is not None:
-            related = [Related("first written here", first)]
-            advice = "keep one of them, or give one another name"
-            self.out.add(
-                "E015", f"the key `{key.name}` is written twice", key.span, help=advice, related=related
-            )
+    # --- commas in braces
 
-    def no_value(self, key: Any, value: Any) -> bool:
-        """True for `b` in `{a: 1, b}`: a key without even a colon."""
-        if not isinstance(value, yaml.ScalarEvent) or value.value or not value.implicit[0]:
-            return False
-        return ":" not in self.between(key, value)
-
-    def between(self, first: Any, second: Any) -> str:
-        """The text from the end of one event to the start of the next."""
-        return self.source.text[first.end_mark.index : second.start_mark.index]
+    def has_no_colon(self, key: Any, value: Any) -> bool:
+        """True for `b` in `{a: 1, b}`."""
+        empty = isinstance(value, yaml.ScalarEvent) and not value.value and not value.style
+        return empty and ":" not in self.between(key, value)
 
     def lonely_key(self, event: Any, last: Any) -> None:
         """A comma cut a value in braces: `{limit: $5,000}`, `{when: a in (b, c)}`."""
-        span = self.span_of(event)
+        span = self.places.of(event)
         self.count(2, span)
         if self.cuts_number(last, event):
-            self.thousands(last.value, event, span)
+            self.thousands(last.value, event)
             return
         advice = "a comma in { } begins a new key: give it a value, or put the text with the comma in quotes"
         self.out.add("E028", f"`{event.value}` has no value", span, help=advice)
@@ -304,67 +257,33 @@ class _Builder:
             return False
         return self.between(last, event) == ","
 
-    def thousands(self, before: str, event: Any, span: Span) -> None:
+    def thousands(self, before: str, event: Any) -> None:
         message = f"the comma cuts `{before},{event.value}` in two: in {{ }} and [ ] it begins the next entry"
-        self.out.add("E023", message, span, help=f"write {before}{event.value}")
+        self.out.add("E023", message, self.places.of(event), help=f"write {before}{event.value}")
 
-    # --- anchors, aliases, tags
+    def between(self, first: Any, second: Any) -> str:
+        """The text from the end of one event to the start of the next."""
+        return self.source.text[first.end_mark.index : second.start_mark.index]
 
-    def begin_anchor(self, name: str, path: Path, span: Span) -> None:
-        here = self.anchor_span(name, span)
-        if not (path and isinstance(path[0], str) and path[0].startswith("x-")):
-            advice = "define it under a top-level key that begins with x-, and use *" + name + " here"
-            self.out.add("E019", f"the anchor `&{name}` is not under an x- key", here, help=advice)
-        first = self.anchors.get(name)
-        if first is not None:
-            place = first.span if isinstance(first, _Anchor) else first
-            related = [Related("first defined here", place)]
-            self.out.add("E027", f"the anchor `&{name}` is defined twice", here, related=related)
-        self.anchors[name] = here
+    # --- aliases, tags, limits
 
     def alias(self, event: Any, path: Path, span: Span, depth: int) -> Any:
-        anchor = self.anchors.get(event.anchor)
-        self.spans[path] = span
-        if anchor is None:
-            known = ", ".join(f"&{name}" for name in self.anchors) or "none"
-            advice = f"anchors defined above it: {known}; a text that begins with * needs quotes"
-            self.out.add("E020", f"the alias `*{event.anchor}` has no anchor", span, help=advice)
-            return None
-        if isinstance(anchor, Span):
-            related = [Related("the anchor", anchor)]
-            self.out.add(
-                "E020", f"the alias `*{event.anchor}` stands inside its own anchor", span, related=related
-            )
-            return None
-        anchor.used = True
-        self.count(anchor.nodes - 1, span, alias=event.anchor)
-        return self.replay(anchor.value, anchor.path, path, depth, span)
+        def limit(nodes: int, deepest: int) -> None:
+            self.count(nodes, span, alias=event.anchor)
+            self.limit_depth(deepest, span)
 
-    def replay(self, value: Any, origin: Path, path: Path, depth: int, span: Span) -> Any:
-        """A copy of an anchor's value at `path`; places inside it stay where they are written."""
-        if depth > MAX_DEPTH and isinstance(value, dict | list):
-            self.out.add("E013", f"more than {MAX_DEPTH} values are nested through this alias", span)
-            raise _Stop
-        if origin in self.quoted:
-            self.quoted.add(path)
-        if not isinstance(value, dict | list):
-            return value
-        keys: Any = value if isinstance(value, dict) else range(len(value))
-        copies = []
-        for key in keys:
-            old, new = (*origin, key), (*path, key)
-            self.spans[new] = self.spans[old]
-            if old in self.key_spans:
-                self.key_spans[new] = self.key_spans[old]
-            copies.append(self.replay(value[key], old, new, depth + 1, span))
-        return dict(zip(value, copies, strict=True)) if isinstance(value, dict) else copies
+        return self.anchors.replay(event.anchor, path, span, depth, limit)
 
-    def tag(self, event: Any, span: Span) -> None:
+    def refuse_tag(self, event: Any, span: Span) -> None:
         shown = event.tag.replace("tag:yaml.org,2002:", "!!")
         advice = "remove it; a text that begins with ! needs quotes"
         self.out.add("E017", f"tags are not read: `{shown}`", span, help=advice)
 
-    # --- limits and places
+    def limit_depth(self, depth: int, span: Span) -> None:
+        if depth > MAX_DEPTH:
+            advice = "give a part of it a name under `nodes:` and refer to it"
+            self.out.add("E013", f"more than {MAX_DEPTH} values are nested here", span, help=advice)
+            raise _StopFile
 
     def count(self, nodes: int, span: Span, alias: str | None = None) -> None:
         self.nodes += nodes
@@ -375,23 +294,17 @@ class _Builder:
             self.out.add("E014", f"the file holds more than {MAX_NODES:,} values", span, help=advice)
         else:
             advice = "aliases of aliases multiply: write less of it, or write it out"
-            self.out.add(
-                "E021", f"`*{alias}` makes the file grow beyond {MAX_NODES:,} values", span, help=advice
-            )
-        raise _Stop
+            message = f"`*{alias}` makes the file grow beyond {MAX_NODES:,} values"
+            self.out.add("E021", message, span, help=advice)
+        raise _StopFile
 
-    def span_of(self, event: Any) -> Span:
-        start, end = event.start_mark, event.end_mark
-        return Span(self.source.path, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
-    def anchor_span(self, name: str, span: Span) -> Span:
-        return Span(span.file, span.line, span.column, span.line, span.column + len(name) + 1)
+#: The path element of values that are read past: no key has it, control characters being refused.
+_NOWHERE: Final = "\0"
 
-    def block_span(self, event: Any, span: Span) -> Span:
-        """A `|` block ends, for the parser, where the next thing begins: move back to its last line of text."""
-        if event.style not in ("|", ">") or span.end_line == span.line:
-            return span
-        last = span.end_line - 1 if span.end_column == 1 else span.end_line
-        while last > span.line and not self.lines[last - 1].strip():
-            last -= 1
-        return Span(span.file, span.line, span.column, last, len(self.lines[last - 1]) + 1)
+
+def _is_text(plain: str) -> bool:
+    try:
+        return isinstance(core(plain), str)
+    except NumberError:
+        return False

@@ -24,7 +24,10 @@ _KINDS: Final = (
 
 
 def read_text(base: Path, path: str, out: Diagnostics) -> tuple[str, str] | None:
-    """Text (without a byte order mark) and sha256 of `base`/`path`; None, with a diagnostic, if it may not be read."""
+    """Text (without a byte order mark) and sha256 of `base`/`path`.
+
+    None, with a diagnostic, where it may not or cannot be read.
+    """
     whole = Span(path.encode("utf-8", "backslashreplace").decode(), 1, 1, 1, 1)
     if not path.isprintable():  # also true of a name that is not UTF-8: Python holds it as lone surrogates
         shown = ascii(path)[1:-1]
@@ -61,11 +64,11 @@ def read_text(base: Path, path: str, out: Diagnostics) -> tuple[str, str] | None
 
 
 def _read(target: Path, path: str, whole: Span, out: Diagnostics) -> bytes | None:
-    found = _not_a_file(os.stat(target).st_mode)
+    found = _not_a_file(target.stat().st_mode)
     if found is None:
         # O_NONBLOCK: should the file have become a FIFO since, opening it must not hang.
         handle = os.open(target, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with open(handle, "rb") as file:
+        with os.fdopen(handle, "rb") as file:
             found = _not_a_file(os.fstat(handle).st_mode)
             data = file.read(MAX_BYTES + 1) if found is None else b""
         if found is None and len(data) <= MAX_BYTES:
@@ -75,7 +78,7 @@ def _read(target: Path, path: str, whole: Span, out: Diagnostics) -> bytes | Non
             "E004", f"`{path}` is {found}, not a file", whole, help="only plain files may end in .yaml here"
         )
         return None
-    shown = f"{os.stat(target).st_size / MAX_BYTES:.1f}"
+    shown = f"{target.stat().st_size / MAX_BYTES:.1f}"
     advice = "split it: every section may be spread over several files"
     out.add("E008", f"`{path}` is {shown} MiB; a file may hold at most 1 MiB", whole, help=advice)
     return None
@@ -88,9 +91,7 @@ def _not_a_file(mode: int) -> str | None:
 
 
 def _decode(data: bytes, path: str, whole: Span, out: Diagnostics) -> str | None:
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or (
-        len(data) > 3 and (data[1] == 0 or data[0] == 0) and data[2:4] != b"\0\0"
-    ):
+    if _is_utf16(data):
         advice = "save it as UTF-8 (in most editors: Save with encoding)"
         out.add("E006", f"`{path}` is in UTF-16; files are read as UTF-8", whole, help=advice)
         return None
@@ -103,3 +104,11 @@ def _decode(data: bytes, path: str, whole: Span, out: Diagnostics) -> str | None
         advice = "save the file as UTF-8; it looks like Latin-1 or Windows-1252"
         out.add("E006", message, span_at(path, before, len(before)), help=advice)
         return None
+
+
+def _is_utf16(data: bytes) -> bool:
+    """By its byte order mark, or by every second byte of its beginning being zero."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return True
+    even, odd = data[0:8:2], data[1:8:2]
+    return len(data) >= 4 and ((not any(even) and all(odd)) or (all(even) and not any(odd)))

@@ -1,14 +1,263 @@
-"""A syntax error of the YAML parser, said to the person who wrote the file."""
+"""A syntax error of the YAML parser, said to the person who wrote the file.
+
+The parser says what it wanted ("did not find expected key"); people need to know what they did. So the line
+is looked at: a tab in the indent, a text that needs quotes (tried out: the error must go away), an indent
+that fits nothing, a bracket or quote that is not closed.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
-from engine.diagnostics import Diagnostics, Span
+from engine.compiler.quoting import quoted_line
+from engine.compiler.text_lines import split_lines
+from engine.diagnostics import Diagnostics, Related, Span
+
+_TAB: Final = re.compile(r" *(\t+)[ \t]*\S")
+#: Spaces that are none to YAML: they come with texts copied from web pages.
+ODD_SPACE: Final = re.compile("[\u00a0\u2000-\u200b\u202f\u205f\u3000]")
 
 
-def report_syntax(file: str, text: str, error: Any, out: Diagnostics) -> None:
-    mark = error.problem_mark
-    out.add(
-        "E010", str(error.problem), Span(file, mark.line + 1, mark.column + 1, mark.line + 1, mark.column + 2)
+@dataclass(slots=True)
+class _Fault:
+    """A syntax error as the parser tells it, with marks as spans, and the text around it."""
+
+    file: str
+    lines: list[str]
+    problem: str
+    span: Span
+    context: str
+    context_span: Span | None
+    brackets: Sequence[Span]
+
+    @property
+    def line(self) -> str:
+        return self.lines[self.span.line - 1]
+
+    @property
+    def character(self) -> str:
+        """The character at the fault; empty at the end of a line."""
+        return self.line[self.span.column - 1 : self.span.column]
+
+
+def report_syntax(file: str, text: str, error: Any, brackets: Sequence[Span], out: Diagnostics) -> None:
+    """Add the one diagnostic that says best what is wrong.
+
+    `error` is the parser's; `brackets` are the flow brackets that were open when it was raised.
+    """
+    lines = split_lines(text)
+    span = _span(file, lines, getattr(error, "problem_mark", None))
+    context_mark = getattr(error, "context_mark", None)
+    context_span = _span(file, lines, context_mark) if context_mark else None
+    problem = getattr(error, "problem", None) or str(error)
+    fault = _Fault(file, lines, problem, span, getattr(error, "context", None) or "", context_span, brackets)
+    for look in (_tab, _odd_space, _quotes, _open_quote, _wording):
+        if look(fault, out):
+            return
+
+
+def _span(file: str, lines: list[str], mark: Any) -> Span:
+    """A mark as a span of one character; the end of the file is the end of its last line with text."""
+    line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+    if line > len(lines) or (line == len(lines) and not lines[-1]):
+        line = len(lines)
+        while line > 1 and not lines[line - 1].strip():
+            line -= 1
+        column = len(lines[line - 1]) + 1
+    return Span(file, line, column, line, column + 1)
+
+
+def _tab(fault: _Fault, out: Diagnostics) -> bool:
+    for number in (fault.span.line, fault.span.line - 1):
+        match = _TAB.match(fault.lines[number - 1]) if number else None
+        if match:
+            span = Span(fault.file, number, match.start(1) + 1, number, match.end(1) + 1)
+            advice = "use spaces, two per level (most editors: convert indentation to spaces)"
+            out.add("E011", "a tab stands in the indentation", span, help=advice)
+            return True
+    return False
+
+
+def _odd_space(fault: _Fault, out: Diagnostics) -> bool:
+    """A false space in the indent, or right behind a colon."""
+    places = [fault.span, fault.context_span or fault.span]
+    for number in {place.line for place in places}:
+        line = fault.lines[number - 1]
+        match = ODD_SPACE.search(line)
+        if match and (not line[: match.start()].strip(" -") or line[match.start() - 1] == ":"):
+            column = match.start() + 1
+            span = Span(fault.file, number, column, number, column + 1)
+            message = f"U+{ord(match[0]):04X} stands here: it looks like a space and is none"
+            out.add("E011", message, span, help="write plain spaces")
+            return True
+    return False
+
+
+def _quotes(fault: _Fault, out: Diagnostics) -> bool:
+    """The error goes away when a value on its line is put in quotes."""
+    fixed = quoted_line(fault.lines, fault.span.line, fault.span.column)
+    if fixed is None:
+        return False
+    character = fault.character.strip()
+    why = (
+        f"`{character}` means something to YAML here"
+        if character
+        else "YAML ends the value before this place"
     )
+    if fault.problem.startswith("mapping values"):
+        why = "`: ` ends a key to YAML, and this line has a key already"
+    advice = f"put the value in single quotes: {fixed.strip()}"
+    out.add("E026", why, fault.span, help=advice)
+    return True
+
+
+def _open_quote(fault: _Fault, out: Diagnostics) -> bool:
+    if "quoted scalar" not in fault.context or fault.context_span is None:
+        return False
+    if "end of stream" not in fault.problem and "document" not in fault.problem:
+        return False
+    out.add("E010", "this quote is never closed", fault.context_span, help="close it where the text ends")
+    return True
+
+
+def _wording(fault: _Fault, out: Diagnostics) -> bool:
+    """By the parser's own words: those of libyaml first, then those of the Python parser."""
+    for pattern, say in _WORDINGS:
+        if re.search(pattern, fault.problem) and say(fault, out):
+            return True
+    out.add("E010", f"this is not YAML: {fault.problem}", fault.span)
+    return True
+
+
+def _no_colon(fault: _Fault, out: Diagnostics) -> bool:
+    span = fault.context_span or fault.span
+    line = fault.lines[span.line - 1]
+    key = re.match(r"([\w.-]+):\S", line[span.column - 1 :])
+    if key:
+        column = span.column + len(key[1])
+        here = Span(fault.file, span.line, column, span.line, column + 1)
+        advice = f"write `{key[1]}: ` and the value"
+        out.add("E010", "a space is missing behind the colon", here, help=advice)
+    else:
+        whole = Span(fault.file, span.line, span.column, span.line, len(line.rstrip()) + 1)
+        advice = "lines of a map are `key: value`; a text over several lines needs `|` or quotes"
+        out.add("E010", "this line has no `key:`", whole, help=advice)
+    return True
+
+
+def _indent(fault: _Fault, out: Diagnostics) -> bool:
+    """A line whose indent fits none of the maps above it."""
+    above = fault.context_span
+    text_before = fault.line[: fault.span.column - 1].strip()
+    if above is None or text_before or not fault.character:
+        return False
+    word = "list" if "sequence" in fault.context or "collection" in fault.context else "map"
+    if above.column == fault.span.column:
+        wanted = "`- item`" if word == "list" else "`key: value`"
+        message = f"the {word} goes on here, so {wanted} is expected"
+    else:
+        here, there = fault.span.column - 1, above.column - 1
+        message = f"this line is indented by {here}, and the {word} it belongs to by {there}"
+    related = [Related(f"the {word} begins here", above)]
+    advice = "lines of one map or list begin in one column"
+    out.add("E010", message, fault.span, help=advice, related=related)
+    return True
+
+
+def _after_value(fault: _Fault, out: Diagnostics) -> bool:
+    advice = "a value that holds a quote, bracket or colon needs single quotes around all of it"
+    out.add("E010", "something follows a value that has ended", fault.span, help=advice)
+    return True
+
+
+def _value_and_map(fault: _Fault, out: Diagnostics) -> bool:
+    """`a: 1`, then a deeper `b: 2`: a key with a value cannot also hold a map."""
+    number = fault.span.line - 1
+    while number and not fault.lines[number - 1].strip():
+        number -= 1
+    above = fault.lines[number - 1] if number else ""
+    indent = len(fault.line) - len(fault.line.lstrip(" "))
+    if not number or indent <= len(above) - len(above.lstrip(" ")) or ": " not in above:
+        return False
+    key = above.strip().partition(":")[0].removeprefix("- ")
+    begins = Span(fault.file, fault.span.line, indent + 1, fault.span.line, fault.span.column)
+    message = f"this line is indented deeper than `{key}` above it, which has a value already"
+    advice = "indent it like the line above, or remove the value there"
+    out.add("E010", message, begins, help=advice)
+    return True
+
+
+def _open_bracket(fault: _Fault, out: Diagnostics) -> bool:
+    if not fault.brackets:
+        return False
+    bracket = fault.brackets[-1]
+    sign = fault.lines[bracket.line - 1][bracket.column - 1 : bracket.column]
+    close = {"[": "]", "{": "}"}.get(sign, "}")
+    if bracket.line == fault.span.line and fault.character:
+        message, span = f"a comma or `{close}` is missing before this place", fault.span
+    else:
+        message, span = f"this `{sign}` is not closed", bracket
+    advice = f"close it with `{close}`; a text that holds brackets or commas needs single quotes"
+    out.add("E010", message, span, help=advice)
+    return True
+
+
+def _same_line_list(fault: _Fault, out: Diagnostics) -> bool:
+    advice = "begin the list on the next line, or write [a, b]; a text that begins with `- ` needs quotes"
+    out.add("E010", "a list cannot begin behind a key", fault.span, help=advice)
+    return True
+
+
+def _value_in_place(fault: _Fault, out: Diagnostics) -> bool:
+    advice = "begin a new line for a new key; a text that holds `: ` needs quotes"
+    out.add("E010", "a second `: ` on this line", fault.span, help=advice)
+    return True
+
+
+def _first_character(fault: _Fault, out: Diagnostics) -> bool:
+    advice = "put the text in single quotes"
+    out.add("E010", f"a value cannot begin with `{fault.character}`", fault.span, help=advice)
+    return True
+
+
+def _escape(fault: _Fault, out: Diagnostics) -> bool:
+    advice = "in single quotes every character means itself; in double quotes write \\\\ for a backslash"
+    out.add("E010", "this is no escape that double quotes know", fault.span, help=advice)
+    return True
+
+
+def _block_header(fault: _Fault, out: Diagnostics) -> bool:
+    advice = "the text begins on the next line, indented"
+    out.add("E010", "nothing may follow `|` or `>` on its line", fault.span, help=advice)
+    return True
+
+
+def _reference(fault: _Fault, out: Diagnostics) -> bool:
+    advice = "put the text in single quotes; `*` and `&` begin an alias and an anchor"
+    out.add("E010", "a name is expected behind `*` or `&`", fault.span, help=advice)
+    return True
+
+
+def _directive(fault: _Fault, out: Diagnostics) -> bool:
+    advice = "remove the line; a comment begins with #"
+    out.add("E010", "a line that begins with `%` is a directive, and none is needed", fault.span, help=advice)
+    return True
+
+
+_WORDINGS: Final = (
+    (r"expected ':'", _no_colon),
+    (r"expected key|expected '-'|<block end>", _indent),
+    (r"mapping values are not allowed", _value_and_map),
+    (r"mapping values are not allowed|mapping keys are not allowed", _value_in_place),
+    (r"',' or|expected node content|expected the node content", _open_bracket),
+    (r"(block )?sequence entries are not allowed", _same_line_list),
+    (r"cannot start any token", _first_character),
+    (r"escape|hexdecimal|hexadecimal", _escape),
+    (r"comment or line break|comment or a line break|indentation indicator|chomping", _block_header),
+    (r"alphabetic or numeric", _reference),
+    (r"directive|YAML document|version|<document start>", _directive),
+    (r"expected key|expected '-'|<block end>|end of stream|document start", _after_value),
+)

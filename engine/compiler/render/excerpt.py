@@ -18,9 +18,9 @@ def visible(text: str) -> str:
 
 
 def excerpt(line: str, column: int, end_column: int) -> tuple[str, int, int]:
-    """(what to print, cells before the caret, cells under it) for characters `column` to `end_column` (from 1).
+    """What to print, cells before the caret, cells under it: for characters `column` to `end_column`.
 
-    Tabs become four spaces, a long line is cut to `WIDTH` cells around the caret, the caret is never empty.
+    Tabs become four spaces, a long line is cut to `WIDTH` cells around the caret, a caret is never empty.
     """
     cells = [_shown(character) for character in line]
     start = min(column - 1, len(cells))
@@ -38,7 +38,7 @@ def excerpt(line: str, column: int, end_column: int) -> tuple[str, int, int]:
 
 
 def _first(cells: list[str], start: int) -> int:
-    """The first character shown: the line's own first if all up to the caret fits, else some cells before it."""
+    """The first character shown: the line's first if all up to the caret fits, else some before it."""
     if sum(map(_width, cells)) <= WIDTH or sum(map(_width, cells[: start + 1])) <= WIDTH - _BEFORE:
         return 0
     first, room = start, _BEFORE
@@ -54,7 +54,7 @@ def _shown(character: str) -> str:
     if " " <= character <= "~":
         return character
     category = unicodedata.category(character)
-    # Cc, Cs, Cn, Co and line ends never print; of the invisible Cf, a joiner is part of many letters and emoji.
+    # These never print, but for a joiner (of the invisible Cf): it is part of letters and emoji.
     if category in ("Cc", "Cs", "Cn", "Co", "Zl", "Zp") or (
         category == "Cf" and character not in "\u200c\u200d"
     ):
