@@ -125,7 +125,7 @@ _table(
         "forbidden-character",
         "error",
         why="A control character, or an invisible mark that makes text read otherwise than it is written.",
-        fix='Remove it. Where it is wanted in a text, write an escape such as "\\u2028" inside double quotes.',
+        fix='Remove it. Where it is wanted in a text, write an escape like "\\u2028" in double quotes.',
         bad="deployments:\n  gpt: {provider: openai, model: gpt\x07}\n",
         good="deployments:\n  gpt: {provider: openai, model: gpt}\n",
     ),

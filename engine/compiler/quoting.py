@@ -7,47 +7,63 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import yaml
 
 _KEY: Final = r"(?:[\w.$*/-]+|'[^']*'|\"[^\"]*\")"
 #: `  - when: ` and what follows it.
-_BLOCK: Final = re.compile(rf"^( *(?:- +)*(?:{_KEY}: +)?)(\S.*?)\s*$")
+_BLOCK: Final = re.compile(rf"^( *(?:(?:- +)+(?:{_KEY}: +)?|{_KEY}: +))(\S.*?)\s*$")
 #: A value in braces up to the next `, key:` or the end of them.
-_PAIR: Final = re.compile(rf"({_KEY}: +)(.+?)(?=, *{_KEY}:(?: |$)|[\]}}]*\s*$)")
+_PAIR: Final = re.compile(rf"(?<=[{{,])( *{_KEY}: +)(.+?)(?=, *{_KEY}:(?: |$)|([\]}}]*)\s*$)")
 _ITEM: Final = re.compile(r"(?<=[\[,])(\s*)([^\s,\[\]{}][^,\[\]{}]*)")
 
+#: `1 tries: 2` in `{rank: 1 tries: 2}`: what is missing is a comma.
+_MISSING_COMMA: Final = re.compile(r"\S*[^\s:] [\w-]+: ")
 #: Longer lines are not searched for what to quote: nobody wrote them by hand.
 _MAX_LINE: Final = 2000
 
 _LOADER: Final[Any] = getattr(yaml, "CLoader", yaml.Loader)
 
 
-def quoted_line(lines: Sequence[str], number: int, column: int) -> str | None:
-    """Line `number` (from 1) with one value in single quotes, so that it parses; None if that is no cure."""
+@dataclass(frozen=True, slots=True)
+class Cure:
+    """A line with one value put in single quotes, and that value with the column it begins in (from 1)."""
+
+    line: str
+    value: str
+    column: int
+
+
+def quoting_cures(lines: Sequence[str], number: int, column: int) -> Cure | None:
+    """What to quote on line `number` (from 1) so that the parser gets past it; None if that is no cure.
+
+    `column` is where the parser stopped.
+    """
     line = lines[number - 1]
     if len(line) > _MAX_LINE:
         return None
     for start, end in _candidates(line, column - 1):
-        fixed = line[:start] + "'" + line[start:end].replace("'", "''") + "'" + line[end:]
-        if _gets_past([*lines[: number - 1], fixed], number):
-            return fixed
+        value = line[start:end]
+        fixed = line[:start] + "'" + value.replace("'", "''") + "'" + line[end:]
+        if _odd(value) and _gets_past([*lines[: number - 1], fixed], number):
+            return Cure(fixed, value, start + 1)
     return None
 
 
 def _candidates(line: str, at: int) -> Iterator[tuple[int, int]]:
     """Stretches of the line that may be a text without its quotes, the likeliest first."""
-    braces = line.lstrip(" -").startswith("{") or re.search(rf"{_KEY}: +[\[{{]", line)
-    if braces:
-        for match in _PAIR.finditer(line):
-            if match.start(2) <= at <= match.end(2) and _odd(match[2]):
-                yield match.start(2), match.end(2)
-        for match in _ITEM.finditer(line):
-            if match.start(2) <= at <= match.end(2) and match[2][0] in "*&!@%`":
-                yield match.start(2), match.start(2) + len(match[2].rstrip())
+    for match in _PAIR.finditer(line):
+        if match.start(2) <= at and not _MISSING_COMMA.match(match[2]):
+            # Of the brackets at the end of the line, some may belong to the value.
+            for closing in range(len(match[3] or "") + 1):
+                yield match.start(2), match.end(2) + closing
+    for match in _ITEM.finditer(line):
+        if match.start(2) <= at <= match.end(2) and match[2][0] in "*&!@%`":
+            yield match.start(2), match.start(2) + len(match[2].rstrip())
     whole = _BLOCK.match(line)
-    if whole and _odd(whole[2]):
+    if whole:
         yield whole.start(2), whole.end(2)
 
 

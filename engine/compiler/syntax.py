@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.compiler.quoting import quoted_line
+from engine.compiler.quoting import Cure, quoting_cures
 from engine.compiler.text_lines import split_lines
 from engine.diagnostics import Diagnostics, Related, Span
 
@@ -54,7 +54,7 @@ def report_syntax(file: str, text: str, error: Any, brackets: Sequence[Span], ou
     context_span = _span(file, lines, context_mark) if context_mark else None
     problem = getattr(error, "problem", None) or str(error)
     fault = _Fault(file, lines, problem, span, getattr(error, "context", None) or "", context_span, brackets)
-    for look in (_tab, _odd_space, _quotes, _open_quote, _wording):
+    for look in (_tab, _odd_space, _directive, _quotes, _open_quote, _wording):
         if look(fault, out):
             return
 
@@ -98,20 +98,26 @@ def _odd_space(fault: _Fault, out: Diagnostics) -> bool:
 
 def _quotes(fault: _Fault, out: Diagnostics) -> bool:
     """The error goes away when a value on its line is put in quotes."""
-    fixed = quoted_line(fault.lines, fault.span.line, fault.span.column)
-    if fixed is None:
+    cure = quoting_cures(fault.lines, fault.span.line, fault.span.column)
+    if cure is None:
         return False
-    character = fault.character.strip()
-    why = (
-        f"`{character}` means something to YAML here"
-        if character
-        else "YAML ends the value before this place"
-    )
-    if fault.problem.startswith("mapping values"):
-        why = "`: ` ends a key to YAML, and this line has a key already"
-    advice = f"put the value in single quotes: {fixed.strip()}"
-    out.add("E026", why, fault.span, help=advice)
+    span = Span(fault.file, fault.span.line, cure.column, fault.span.line, cure.column + len(cure.value))
+    advice = f"put the value in single quotes: {cure.line.strip()}"
+    out.add("E026", _why_quotes(cure, fault), span, help=advice)
     return True
+
+
+def _why_quotes(cure: Cure, fault: _Fault) -> str:
+    first = cure.value[0]
+    if first in "'\"":
+        return f"this value begins with {first}, so YAML ends it at the next {first}"
+    if first in "[{":
+        return f"this value begins with `{first}`, so YAML reads a {'list' if first == '[' else 'map'}"
+    if first in "@`%*&!":
+        return f"a value without quotes cannot begin with {first}"
+    if fault.problem.startswith("mapping values") or fault.character == ":":
+        return "this value holds `: `, which ends a key in YAML"
+    return "this value holds characters that end it in YAML, inside braces"
 
 
 def _open_quote(fault: _Fault, out: Diagnostics) -> bool:
@@ -168,19 +174,28 @@ def _indent(fault: _Fault, out: Diagnostics) -> bool:
 
 
 def _after_value(fault: _Fault, out: Diagnostics) -> bool:
-    advice = "a value that holds a quote, bracket or colon needs single quotes around all of it"
+    advice = "a text with quotes or brackets in it needs single quotes around all of it"
+    if fault.line.count("'") % 2:
+        advice = "inside single quotes, write '' for one quote"
     out.add("E010", "something follows a value that has ended", fault.span, help=advice)
     return True
 
 
 def _value_and_map(fault: _Fault, out: Diagnostics) -> bool:
-    """`a: 1`, then a deeper `b: 2`: a key with a value cannot also hold a map."""
+    """`a: 1`, then a deeper `b: 2`; or `a` without a colon, then `b: 2`."""
     number = fault.span.line - 1
     while number and not fault.lines[number - 1].strip():
         number -= 1
-    above = fault.lines[number - 1] if number else ""
-    indent = len(fault.line) - len(fault.line.lstrip(" "))
-    if not number or indent <= len(above) - len(above.lstrip(" ")) or ": " not in above:
+    if not number:
+        return False
+    above = fault.lines[number - 1]
+    indent, indent_above = _indent_of(fault.line), _indent_of(above)
+    if ":" not in above:
+        whole = Span(fault.file, number, indent_above + 1, number, len(above.rstrip()) + 1)
+        advice = "lines of a map are `key: value`; a text over several lines needs `|` or quotes"
+        out.add("E010", "this line has no `key:`", whole, help=advice)
+        return True
+    if indent <= indent_above or ": " not in above:
         return False
     key = above.strip().partition(":")[0].removeprefix("- ")
     begins = Span(fault.file, fault.span.line, indent + 1, fault.span.line, fault.span.column)
@@ -190,18 +205,32 @@ def _value_and_map(fault: _Fault, out: Diagnostics) -> bool:
     return True
 
 
+def _indent_of(line: str) -> int:
+    return len(line) - len(line.lstrip(" "))
+
+
 def _open_bracket(fault: _Fault, out: Diagnostics) -> bool:
     if not fault.brackets:
-        return False
+        return _closes_nothing(fault, out)
+    if fault.character == ",":
+        out.add("E010", "nothing stands before this comma", fault.span, help="remove it, or write the value")
+        return True
     bracket = fault.brackets[-1]
-    sign = fault.lines[bracket.line - 1][bracket.column - 1 : bracket.column]
-    close = {"[": "]", "{": "}"}.get(sign, "}")
+    close = "]" if fault.lines[bracket.line - 1][bracket.column - 1] == "[" else "}"
     if bracket.line == fault.span.line and fault.character:
         message, span = f"a comma or `{close}` is missing before this place", fault.span
     else:
-        message, span = f"this `{sign}` is not closed", bracket
+        message, span = f"this `{'[' if close == ']' else '{'}` is not closed", bracket
     advice = f"close it with `{close}`; a text that holds brackets or commas needs single quotes"
     out.add("E010", message, span, help=advice)
+    return True
+
+
+def _closes_nothing(fault: _Fault, out: Diagnostics) -> bool:
+    if fault.character not in ("]", "}"):
+        return False
+    advice = "remove it; a text that begins with it needs quotes"
+    out.add("E010", f"this `{fault.character}` closes nothing", fault.span, help=advice)
     return True
 
 
@@ -242,6 +271,8 @@ def _reference(fault: _Fault, out: Diagnostics) -> bool:
 
 
 def _directive(fault: _Fault, out: Diagnostics) -> bool:
+    if not fault.line.startswith("%") and "directive" not in fault.context:
+        return False
     advice = "remove the line; a comment begins with #"
     out.add("E010", "a line that begins with `%` is a directive, and none is needed", fault.span, help=advice)
     return True
@@ -258,6 +289,5 @@ _WORDINGS: Final = (
     (r"escape|hexdecimal|hexadecimal", _escape),
     (r"comment or line break|comment or a line break|indentation indicator|chomping", _block_header),
     (r"alphabetic or numeric", _reference),
-    (r"directive|YAML document|version|<document start>", _directive),
-    (r"expected key|expected '-'|<block end>|end of stream|document start", _after_value),
+    (r"expected key|expected '-'|<block end>|document start", _after_value),
 )
