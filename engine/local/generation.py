@@ -1,0 +1,171 @@
+"""One answer inside the worker: a Generator, fed in slices, sampled token by token.
+
+Every call does one bounded piece of work, a slice of the prompt or one token, so the worker can go round its
+live requests and hear a cancel in between.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.local.protocol import WINDOW, End, Fault, Generate, Report, Text
+from engine.local.stops import StopMatcher
+
+#: Tokens of the prompt a call feeds. Smaller slices cost more in all (a third more at 16), so a slice
+#: shrinks only where one takes longer than a cancel may wait.
+SLICE = 64
+SMALLEST_SLICE = 16
+SLOW_SLICE_S = 0.080
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model in this process."""
+
+    og: Any  # the module onnxruntime_genai
+    model: Any
+    tokenizer: Any
+    eos: frozenset[int]
+    context: int  # tokens
+    vocabulary: int
+
+    def render(self, messages: Sequence[dict[str, Any]]) -> str:
+        """The chat template's text for a conversation without tools."""
+        return str(self.tokenizer.apply_chat_template(json.dumps(messages), add_generation_prompt=True))
+
+    def prompt(self, messages: str, tools: str | None) -> Any:
+        """The token ids (int32 array) of a conversation. Raises what GenAI raises, and `ValueError`."""
+        given = {} if tools is None else {"tools": tools}
+        text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, **given)
+        ids = self.tokenizer.encode(text)
+        # GenAI computes nonsense for an id outside the vocabulary instead of refusing it
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.vocabulary):
+            raise ValueError("the tokenizer gives ids outside the model's vocabulary: the folder is mixed up")
+        return ids
+
+
+class Unfit(Exception):
+    """This request cannot be started; becomes a `fault`."""
+
+    def __init__(self, failure: str, message: str) -> None:
+        super().__init__(message)
+        self.failure = failure
+
+
+class Generation:
+    """The state of one answer. `start` before the first `step`."""
+
+    def __init__(self, loaded: Loaded, request: Generate) -> None:
+        """Encodes the prompt. Raises `Unfit`: `context_length` with the numbers, `bad_request`."""
+        self.id = request["id"]
+        self._loaded, self._request = loaded, request
+        try:
+            self._prompt = loaded.prompt(request["messages"], request["tools"])
+        except Exception as error:  # a template raises what it likes, GenAI also UnicodeDecodeError
+            raise Unfit("bad_request", f"the chat template refused the messages: {error}") from error
+        room = loaded.context - len(self._prompt)
+        if room < 1:
+            raise Unfit(
+                "context_length",
+                f"the prompt has {len(self._prompt)} tokens, the model's context is {loaded.context}",
+            )
+        if not len(self._prompt):
+            raise Unfit("bad_request", "the prompt is empty")
+        self._limit = min(request["max_tokens"], room)
+        self._stops = StopMatcher(request["stop"])
+        self._stream = loaded.tokenizer.create_stream()
+        self._generator: Any = None
+        self._fed = 0
+        self._slice = SLICE
+        self._sampled = 0
+        self.credit = WINDOW
+
+    @property
+    def input_tokens(self) -> int:
+        return len(self._prompt)
+
+    @property
+    def runnable(self) -> bool:
+        """Whether a step may be done now: the reader keeps up, or there is no text to send yet."""
+        return self.credit > 0 or self._fed < len(self._prompt)
+
+    def start(self) -> None:
+        """Takes memory for prompt and answer, compiles the grammar. Raises `Unfit`."""
+        og, request = self._loaded.og, self._request
+        parameters = og.GeneratorParams(self._loaded.model)
+        search = dict(request["search"])
+        if search.get("do_sample") and not search["top_k"]:
+            # GenAI looks at top_p only where top_k is set; the whole vocabulary is no restriction
+            search["top_k"] = self._loaded.vocabulary
+        try:
+            parameters.set_search_options(max_length=len(self._prompt) + self._limit, **search)
+            if request["guidance"] is not None:
+                parameters.set_guidance(*request["guidance"])
+            self._generator = og.Generator(self._loaded.model, parameters)
+        except Exception as error:
+            failure = "bad_request" if request["guidance"] is not None else "server"
+            raise Unfit(failure, str(error)) from error
+
+    def step(self) -> list[Report]:
+        """A slice of the prompt or one token; what is to be told. An `End` or `Fault` is the last."""
+        try:
+            if self._fed < len(self._prompt) and not self._feed():
+                return []
+            return self._sample()
+        except Exception as error:  # noqa: BLE001 - one request's failure, whatever it is, is not the others'
+            return [
+                Fault(ev="fault", id=self.id, failure="server", message=f"{type(error).__name__}: {error}")
+            ]
+
+    def end(self, reason: Literal["stop", "length", "cancelled"]) -> End:
+        """Frees the memory and sums up."""
+        self._generator = None
+        return End(
+            ev="end",
+            id=self.id,
+            reason=reason,
+            stop=self._stops.matched,
+            input_tokens=len(self._prompt),
+            output_tokens=self._sampled,
+        )
+
+    def _feed(self) -> bool:
+        """Feeds the next slice; True when the whole prompt is in."""
+        began = time.perf_counter()
+        self._generator.append_tokens(self._prompt[self._fed : self._fed + self._slice])
+        self._fed += self._slice
+        if time.perf_counter() - began > SLOW_SLICE_S:
+            self._slice = max(self._slice // 2, SMALLEST_SLICE)
+        return self._fed >= len(self._prompt)
+
+    def _sample(self) -> list[Report]:
+        self._generator.generate_next_token()
+        token = int(self._generator.get_next_tokens()[0])
+        self._sampled += 1
+        over = token in self._loaded.eos
+        text = "" if over else self._stops.feed(self._stream.decode(token))
+        stopped = over or self._stops.matched is not None
+        # done without an end token: a grammar that allows nothing more
+        full = self._sampled >= self._limit
+        ended = stopped or full or self._generator.is_done()
+        if ended:
+            text += self._stops.flush()
+        told: list[Report] = []
+        if text:
+            self.credit -= 1
+            told.append(Text(ev="text", id=self.id, text=text))
+        if ended:
+            told.append(self.end("length" if full and not stopped else "stop"))
+        return told
+
+
+def model_numbers(folder: str) -> tuple[frozenset[int], int, int]:
+    """(end tokens, context, vocabulary size) of a folder's genai_config.json."""
+    model = json.loads((Path(folder) / "genai_config.json").read_bytes())["model"]
+    eos = model["eos_token_id"]
+    return frozenset(eos if isinstance(eos, list) else [eos]), model["context_length"], model["vocab_size"]
