@@ -209,6 +209,8 @@ class Operation:
     model_field: str | None  # the wire field that a passthrough sets
     stream_field: str | None
     usage_request: Mapping[str, Json]  # body fields that ask a stream for its usage
+    max_tokens_fields: tuple[str, ...] = ()  # wire fields that limit the output; the first is written by default
+    check: Json = None  # the shape a client's body must have (`wire/shape.py`)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from engine.plan.types import Deployment
+from engine.plan.types import Credential, Deployment
 from engine.wire.canonical import Error, Event, Reply, Request
 
 
@@ -67,6 +67,7 @@ class Ask:
 
     body: the client's own body, when its dialect may be passed through; None otherwise.
     dialect: the ingress dialect (None: embedded use).
+    credential: the one to show, chosen among the deployment's for this client key; None: it needs none.
     """
 
     request: Request
@@ -81,6 +82,7 @@ class Ask:
     request_id: str = ""
     connect_ms: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    credential: Credential | None = None
 
 
 @dataclass(slots=True)

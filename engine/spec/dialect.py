@@ -1,0 +1,283 @@
+"""`providers.d/dialects/NAME.yaml`: one wire format, in both directions.
+
+Templates (`read`, `write`, `path`, ...) are kept as written: their structure is the compiler's own language
+(`$if $switch $let $merge $for`, and `${{ expr }}` as a leaf), checked and lowered by `compiler/expr`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from engine.spec.fault import fault, shown, wrong_type
+from engine.spec.model import Spec, about
+from engine.spec.scalars import Flag, JsonValue, Listed, Name, Text
+from engine.wire.canonical import FailureClass
+
+Template = JsonValue
+
+Ability = Literal[
+    "tools", "parallel_tools", "json_object", "json_schema", "images", "audio", "files", "reasoning", "prefill",
+    "stream", "logprobs",
+]  # fmt: skip
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, str) or not value.startswith("/") or any(c.isspace() or c in "?#" for c in value):
+        raise wrong_type(value, "a path that begins with /", "/v1/chat/completions")
+    return value
+
+
+UrlPath = Annotated[
+    str, PlainValidator(_path), WithJsonSchema({"type": "string", "pattern": r"^/[^\s?#]*$", "examples": ["/v1/x"]})
+]
+
+
+def _statuses(value: Any) -> tuple[int, ...]:
+    """`402`, `[500, 502]`, `5xx` or `"500-599"` as the statuses they mean."""
+    found: list[int] = []
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, int) and not isinstance(item, bool) and 100 <= item <= 599:
+            found.append(item)
+            continue
+        text = item if isinstance(item, str) else ""
+        if len(text) == 3 and text[0] in "12345" and text[1:] == "xx":
+            found.extend(range(int(text[0]) * 100, int(text[0]) * 100 + 100))
+            continue
+        low, dash, high = text.partition("-")
+        if dash and low.isdigit() and high.isdigit() and 100 <= int(low) <= int(high) <= 599:
+            found.extend(range(int(low), int(high) + 1))
+            continue
+        raise wrong_type(item, "an HTTP status, several in a list, a range or 5xx", "429, [500, 502], 500-504 or 5xx")
+    return tuple(dict.fromkeys(found))
+
+
+Statuses = Annotated[
+    tuple[int, ...],
+    PlainValidator(_statuses),
+    WithJsonSchema(
+        {
+            "description": "An HTTP status, a list of them, a range such as 500-504, or 5xx.",
+            "anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "array"}],
+        }
+    ),
+]
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    items = value if isinstance(value, list) else [value]
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, str | int):
+            raise wrong_type(item, "a text or a list of texts")
+    return tuple(str(item) for item in items)
+
+
+Texts = Annotated[
+    tuple[str, ...],
+    PlainValidator(_texts),
+    WithJsonSchema({"anyOf": [{"type": ["string", "integer"]}, {"type": "array"}]}),
+]
+
+
+def _regex(value: Any) -> str:
+    import re2  # deferred: only files with error rules pay for it
+
+    if not isinstance(value, str) or not value:
+        raise wrong_type(value, "a regular expression (RE2)")
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        re2.compile(value, options)
+    except re2.error as error:
+        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+        raise fault(
+            "E406", f"{shown(value)} is not a regular expression that RE2 runs: {reason}",
+            "RE2 has no look-around and no back-references; write it without",
+        ) from None  # fmt: skip
+    return value
+
+
+Regex = Annotated[str, PlainValidator(_regex), WithJsonSchema({"type": "string", "format": "regex"})]
+
+
+class ErrorRuleSpec(Spec):
+    """One rule from a failed answer to a failure class. Everything that it names must hold; the first such wins."""
+
+    noun: ClassVar[str] = "error rule"
+
+    status: Statuses | None = about("HTTP statuses that it is for. Default: any, also errors inside a stream.")
+    path: Text | None = about("Dotted path into the error body, like `error.code`; `*` stands for any member.")
+    header: Text | None = about("A header of the answer to look at instead of the body.")
+    equals: Texts | None = about("The value is one of these.")
+    matches: Regex | None = about("The value holds a match of this regular expression (RE2).")
+    failure: FailureClass = about("The failure class.", required=True, alias="class")
+
+
+class RequestSpec(Spec):
+    """A request, both ways."""
+
+    noun: ClassVar[str] = "request"
+
+    check: JsonValue = about("The shape that a client's body must have: see `wire/shape.py`'s words.")
+    read: Template = about("A client's body into the canonical request. Sees `body`, `headers`.")
+    write: Template = about("A canonical request into the vendor's body. Sees `request`, `facts`, `target`, `provider`.")
+
+
+class ResponseSpec(Spec):
+    """A whole answer, both ways."""
+
+    noun: ClassVar[str] = "response"
+
+    success_when: Text | None = about(
+        "Holds for an answer that is one; vendors that answer 200 with an error need it. Sees `body`, `headers`, `status`.",
+        shown="every 2xx",
+    )
+    read: Template = about("A vendor's body into the canonical reply. Sees `body`, `headers`, `status`.")
+    write: Template = about("A canonical reply into the client's body. Sees `reply`, `request`.")
+
+
+class StreamRuleSpec(Spec):
+    """One rule over the events of a stream: where `when` holds, `set` the state, then `emit`."""
+
+    noun: ClassVar[str] = "stream rule"
+
+    when: Text | None = about("An expression over `event` and `state`.", shown="always")
+    put: dict[str, Template] | None = about("New values of declared state.", alias="set")
+    emit: Template = about("An event, a list of events, or nothing. Several: a list.")
+    error: Template = about("The vendor's error in this event: ends the stream.")
+    end: Flag | None = about("This event ends the stream.", shown="false")
+    go_on: Flag | None = about("Try the rules after this one too.", alias="continue", shown="false")
+
+
+class StreamReadSpec(Spec):
+    """A vendor's stream into canonical events."""
+
+    noun: ClassVar[str] = "stream read"
+
+    decoder: Literal["sse", "ndjson", "aws_eventstream", "json_array", "raw"] = about(
+        "How bytes become events.", default="sse"
+    )
+    options: dict[str, JsonValue] | None = about("Options of the decoder.")
+    sentinel: Text | None = about("Data that ends the stream without being an event, like `[DONE]`.")
+    state: dict[str, JsonValue] | None = about("State and its first values.")
+    rules: Listed[StreamRuleSpec] = about("Tried in order; the first that holds applies.", required=True)
+    complete: Text | None = about(
+        "Holds once the answer is whole: an end before it is a cut. Sees `state`.", shown="a `finish` for each choice"
+    )
+
+
+class StreamWriteSpec(Spec):
+    """Canonical events into a client's stream."""
+
+    noun: ClassVar[str] = "stream write"
+
+    encoder: Literal["sse", "ndjson"] = about("How events become bytes.", default="sse")
+    sentinel: Text | None = about("Data written last, like `[DONE]`.")
+    named_events: Flag | None = about("Write SSE `event:` from the body's `type`.", shown="false")
+    state: dict[str, JsonValue] | None = about("State and its first values.")
+    rules: Listed[StreamRuleSpec] = about("Tried in order; the first that holds applies.", required=True)
+    error: Template = about("The event that tells a client of a failure. Sees `event`, `state`, `request`.", required=True)
+
+
+class StreamSpec(Spec):
+    """A stream, both ways."""
+
+    noun: ClassVar[str] = "stream"
+
+    read: StreamReadSpec | None = about("A vendor's stream into canonical events.")
+    write: StreamWriteSpec | None = about("Canonical events into a client's stream.")
+
+
+class OperationSpec(Spec):
+    """One operation of a dialect."""
+
+    noun: ClassVar[str] = "operation"
+
+    path: Template = about("Path after the provider's base URL. Sees `target`, `provider`.", required=True)
+    stream_path: Template = about("Path of a streamed call, where it has its own.", shown="as `path`")
+    ingress: Listed[UrlPath] | None = about("The sidecar's own paths that take this format.")
+    headers: dict[str, Template] | None = about("Headers of every call. See `target`, `provider`.")
+    model_field: Text | None = about("Body field that holds the model: what a passthrough sets.", shown="model")
+    stream_field: Text | None = about("Body field that asks for a stream.", shown="stream")
+    max_tokens_fields: Listed[Text] | None = about("Body fields that limit the output; the first is the one written.")
+    usage_request: dict[str, JsonValue] | None = about("Body fields that ask a stream for its usage.")
+    request: RequestSpec = about("The request, both ways.", required=True)
+    response: ResponseSpec = about("The whole answer, both ways.", required=True)
+    stream: StreamSpec | None = about("The streamed answer, both ways.")
+
+
+class ErrorTypeSpec(Spec):
+    """What a failure is called in this format."""
+
+    noun: ClassVar[str] = "error type"
+
+    status: Annotated[int, PlainValidator(lambda v: _statuses(v)[0])] | None = about(
+        "HTTP status.", shown="the engine's own for the class"
+    )
+    type: Text | None = about("The format's `type`.")
+    code: Text | None = about("The format's `code`.", shown="the engine's own for the class")
+
+
+class ErrorsSpec(Spec):
+    """Errors, both ways."""
+
+    noun: ClassVar[str] = "errors"
+
+    rules: Listed[ErrorRuleSpec] | None = about("From a failed answer to a failure class, in order.")
+    read: Template = about("A vendor's error body into message, code, type, param. Sees `body`, `headers`, `status`.")
+    write: Template = about("A failure as this format's body. Sees `error`.")
+    types: dict[str, ErrorTypeSpec] | None = about("Failure class (or `default`) to what it is called here.")
+
+
+class UsageSpec(Spec):
+    """What the format's counts mean."""
+
+    noun: ClassVar[str] = "usage"
+
+    input_includes_cached: Flag | None = about("Cached tokens are part of the input count.", shown="true")
+    output_includes_reasoning: Flag | None = about("Reasoning tokens are part of the output count.", shown="true")
+
+
+class ModelsSpec(Spec):
+    """The list of models, written."""
+
+    noun: ClassVar[str] = "models"
+
+    write: Template = about("The list's body. Sees `models`: each has `id`, `owned_by`, `created`.", required=True)
+
+
+class DialectSample(Spec):
+    """An example with what it must become; `engine providers check` and the tests run it."""
+
+    noun: ClassVar[str] = "dialect sample"
+
+    name: Text = about("What it shows.", required=True)
+    operation: Text | None = about("The operation.", shown="chat")
+    request: JsonValue = about("A client's body.")
+    response: JsonValue = about("A vendor's body.")
+    stream: Listed[JsonValue] | None = about("A vendor's events, data by data.")
+    error: JsonValue = about("A vendor's error body.")
+    status: int | None = about("HTTP status of `error`.", shown="400")
+    headers: dict[str, Text] | None = about("Headers of `error`.")
+    gives: JsonValue = about("What it reads as: canonical request, reply, events, or error; named keys only.")
+    refused: Text | None = about("The request is refused, and this is the field at fault.")
+
+
+class DialectSpec(Spec):
+    """A dialect file."""
+
+    noun: ClassVar[str] = "dialect"
+
+    extends: Name | None = about("Dialect to start from; what stands here is put over it.")
+    replace: Flag | None = about("Replace the built-in dialect of this name.", shown="false")
+    title: Text | None = about("Its name for people.")
+    can: Listed[Ability] = about("What the format can carry.", required=True)
+    finish: dict[str, Literal["stop", "length", "tool_calls", "content_filter", "error"]] = about(
+        "The format's finish reasons to the engine's.", required=True
+    )
+    usage: UsageSpec | None = about("What its counts mean.")
+    operations: dict[Literal["chat"], OperationSpec] = about("Its operations.", required=True)
+    errors: ErrorsSpec | None = about("Errors, both ways.")
+    models: ModelsSpec | None = about("The list of models.")
+    samples: Listed[DialectSample] | None = about("Examples that are tests.")

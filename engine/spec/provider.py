@@ -1,0 +1,223 @@
+"""`providers.d/NAME.yaml`: a vendor or a server: where a dialect is spoken, and the quirks there."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated, Any, ClassVar, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
+
+from engine.plan.types import PriceRow
+from engine.spec.dialect import Ability, ErrorRuleSpec, Regex, Template, UrlPath
+from engine.spec.fault import fault, shown, wrong_type
+from engine.spec.model import Spec, about
+from engine.spec.scalars import (
+    Count,
+    Flag,
+    JsonValue,
+    Listed,
+    Money,
+    Multiplier,
+    Name,
+    Price,
+    SecretRef,
+    Text,
+    Url,
+    Zone,
+)
+
+#: Schemes of `auth` that execute; `SCHEMES_TO_COME` parse and are refused with E090.
+SCHEMES: Final = ("none", "bearer", "header", "query")
+SCHEMES_TO_COME: Final = (
+    "aws_sigv4", "oauth2_client_credentials", "oauth2_jwt_bearer", "token_exchange", "azure_entra", "jwt_hs256",
+)  # fmt: skip
+
+_PRIVATE_SUFFIXES: Final = (".local", ".internal", ".lan", ".svc", ".localhost", ".home.arpa")
+
+
+def is_private_host(host: str) -> bool:
+    """Whether plain HTTP may go there: loopback, a private address, or a name that only exists inside a network."""
+    name = host.strip("[]").rstrip(".").lower()
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost" or "." not in name or name.endswith(_PRIVATE_SUFFIXES)
+    return address.is_loopback or (address.is_private and not address.is_link_local and not address.is_unspecified)
+
+
+def _base_url(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith("http://"):
+        host = urlsplit(value).hostname or ""
+        if not is_private_host(host):
+            raise fault(
+                "E403", f"plain http to {shown(host)}, which is not a private address: prompts and keys could be read",
+                f"write https://{value.removeprefix('http://')}",
+            )  # fmt: skip
+    return value
+
+
+BaseUrl = Annotated[Url, BeforeValidator(_base_url)]
+
+
+class HeaderAuth(Spec):
+    """The key in a header."""
+
+    noun: ClassVar[str] = "header auth"
+
+    name: Text = about("The header's name, like `x-api-key`.", required=True)
+    prefix: Annotated[str, PlainValidator(str), WithJsonSchema({"type": "string"})] | None = about(
+        "Text before the key, like `Token ` (with its space)."
+    )
+    secret: SecretRef | None = about("Where the key is read, unless a credential says otherwise.")
+
+
+class QueryAuth(Spec):
+    """The key in the query of the URL."""
+
+    noun: ClassVar[str] = "query auth"
+
+    name: Text = about("The parameter's name, like `key`.", required=True)
+    secret: SecretRef | None = about("Where the key is read, unless a credential says otherwise.")
+
+
+class AuthSpec(Spec):
+    """How a call shows its credential: exactly one scheme."""
+
+    noun: ClassVar[str] = "auth"
+
+    bearer: SecretRef | None = about("`Authorization: Bearer KEY`, and where the key is read by default.")
+    header: HeaderAuth | None = about("The key in a header.")
+    query: QueryAuth | None = about("The key in the URL's query.")
+    aws_sigv4: dict[str, JsonValue] | None = about("Signature version 4 of AWS.")
+    oauth2_client_credentials: dict[str, JsonValue] | None = about("OAuth 2 client credentials.")
+    oauth2_jwt_bearer: dict[str, JsonValue] | None = about("OAuth 2 with a signed JWT (Google service accounts).")
+    token_exchange: dict[str, JsonValue] | None = about("A key exchanged for a short-lived token (IBM IAM).")
+    azure_entra: dict[str, JsonValue] | None = about("Microsoft Entra ID.")
+    jwt_hs256: dict[str, JsonValue] | None = about("A JWT made from the key (old Zhipu keys).")
+    pattern: Regex | None = about("What this vendor's keys look like: found in logs and answers, they are masked.")
+
+    @property
+    def scheme(self) -> str:
+        """The scheme that is written; `none` for none."""
+        for name in (*SCHEMES[1:], *SCHEMES_TO_COME):
+            if getattr(self, name) is not None:
+                return name
+        return "none"
+
+
+def _auth(value: Any) -> Any:
+    if value == "none":
+        return {}
+    if isinstance(value, dict):
+        named = [key for key in value if key in SCHEMES or key in SCHEMES_TO_COME]
+        if len(named) > 1:
+            raise fault("E407", f"`auth` has two schemes: {named[0]} and {named[1]}", "keep one")
+        if value and not named and set(value) <= {"pattern"}:
+            raise fault("E407", "`auth` has no scheme", "write bearer: env:NAME, header: {...}, query: {...} or none")
+        return value
+    if isinstance(value, AuthSpec):
+        return value
+    raise wrong_type(value, "`none` or a scheme", "{bearer: env:ACME_API_KEY}")
+
+
+def _price_word(value: Any) -> Any:
+    if value != "free":
+        raise wrong_type(value, "`free`", "price: free, or input_price and output_price of the models")
+    return value
+
+
+Free = Annotated[Literal["free"], PlainValidator(_price_word), WithJsonSchema({"const": "free"})]
+
+
+class RegionSpec(Spec):
+    """One place a provider serves from."""
+
+    noun: ClassVar[str] = "region"
+
+    base_url: BaseUrl = about("Address that paths are appended to.", required=True)
+    residency: Zone = about("Where data may be processed there.", default="unknown")
+    price: Multiplier | None = about("Surcharge or discount on all prices there, like +10%.", shown="none")
+
+
+class ModelSpec(Spec):
+    """What is known of a model. Absent means unknown."""
+
+    noun: ClassVar[str] = "model"
+
+    id: Text | None = about("The vendor's name of it.", shown="the same name")
+    context: Count | None = about("Tokens that fit, input and output together.")
+    output: Count | None = about("Tokens that it writes at most.")
+    can: Listed[Ability] | None = about("What it can do; `[]` is nothing.", shown="what the dialect can, but `prefill`")
+    input_price: Price | None = about("Price of input tokens.")
+    output_price: Price | None = about("Price of output tokens.")
+    cached_price: Price | None = about("Price of input tokens read from the vendor's cache.", shown="`input_price`")
+    cache_write_price: Price | None = about("Price of input tokens written to its cache.", shown="`input_price`")
+    request_price: Money | None = about("Price of a call, whatever its tokens.", shown="$0")
+    price: Free | None = about("`free`: calls cost nothing.")
+    max_tokens_field: Text | None = about("Body field that limits its output.", shown="the dialect's first")
+    tokenizer: Text | None = about("Tokenizer that counts as it does.")
+    overhead: dict[Literal["message", "part", "tool", "image", "request"], Count] | None = about(
+        "Tokens that each costs beside its text: the bound from above."
+    )
+    source: Text | None = about("Where these facts come from, and their date.")
+
+    def prices(self) -> PriceRow | None:
+        """The row in nano-dollars; None where no price is known."""
+        if self.price is not None:
+            return PriceRow(0, 0, 0, 0)
+        if self.input_price is None and self.output_price is None and self.request_price is None:
+            return None
+        cached = self.input_price if self.cached_price is None else self.cached_price
+        written = self.input_price if self.cache_write_price is None else self.cache_write_price
+        return PriceRow(self.input_price, self.output_price, cached, written, self.request_price or 0)
+
+
+class ProviderSample(Spec):
+    """An example with what it must become; `engine providers check` and the tests run it."""
+
+    noun: ClassVar[str] = "provider sample"
+
+    name: Text = about("What it shows.", required=True)
+    model: Text | None = about("The model that is called.", shown="the first")
+    request: JsonValue = about("A client's body, in the provider's dialect.")
+    sends: JsonValue = about("What goes over the wire for `request`.")
+    response: JsonValue = about("A vendor's body.")
+    stream: Listed[JsonValue] | None = about("A vendor's events, data by data.")
+    error: JsonValue = about("A vendor's error body.")
+    status: int | None = about("HTTP status of `error`.", shown="400")
+    headers: dict[str, Text] | None = about("Headers of `error`.")
+    gives: JsonValue = about("What it reads as: canonical reply, events, or error; named keys only.")
+
+
+class ProviderSpec(Spec):
+    """A provider file."""
+
+    noun: ClassVar[str] = "provider"
+
+    extends: Name | None = about("Provider to start from; what stands here is put over it.")
+    replace: Flag | None = about("Replace the built-in provider of this name.", shown="false")
+    title: Text | None = about("Its name for people.", shown="the file's name")
+    category: Literal["cloud", "aggregator", "self_hosted", "local"] = about("What kind of place it is.", default="cloud")
+    aliases: Listed[Name] | None = about("Other names that `provider:` may use.")
+    dialect: Name | None = about("The wire format spoken there; `none` for the engine's own local models.")
+    auth: Annotated[AuthSpec, BeforeValidator(_auth)] | None = about("How a call shows its credential.", shown="none")
+    base_url: BaseUrl | None = about("Address, where there is one region only.")
+    residency: Zone | None = about("Where data may be processed, with `base_url`.", shown="unknown")
+    price: Free | None = about("`free`: every model costs nothing.")
+    regions: dict[Name, RegionSpec] | None = about("The places it serves from.")
+    default_region: Name | None = about("Region of a deployment that names none.", shown="`global`, or the only one")
+    headers: dict[str, Template] | None = about("Headers of every call. See `target`, `provider`.")
+    paths: dict[str, UrlPath] | None = about("Operation to path, where it is not the dialect's.")
+    rename: dict[str, Text] | None = about("Body field to its name here.")
+    drop: Listed[Text] | None = about("Body fields that this vendor refuses: left out, and told in x-engine-dropped.")
+    params: dict[str, JsonValue] | None = about("Body fields that every call has, unless the request says otherwise.")
+    errors: Listed[ErrorRuleSpec] | None = about("Rules before the dialect's own.")
+    retry_after: Listed[Text] | None = about(
+        "Headers that say when to come again, in order.", shown="retry-after-ms, retry-after"
+    )
+    headroom: dict[str, Text] | None = about("Rate-limit headers: what is left, and when it refills.")
+    models: dict[Text, ModelSpec] | None = about("Its models, by our names.")
+    unknown_models: Flag | None = about("A model that is not listed may be used.", shown="true where none is listed")
+    compliance: Listed[Text] | None = about("Notes on contracts and certificates, for people.")
+    samples: Listed[ProviderSample] | None = about("Examples that are tests.")
