@@ -1,0 +1,63 @@
+"""Measure the sidecar, the templates or a local model on this machine.
+
+`sidecar` starts its own fake vendor and load on loopback and compares with a reference relay in the same
+run; `--vs URL` puts another gateway beside it, which you have pointed at a vendor of your own. `--smoke`
+only proves that the benchmark runs. Exit code 1 when a bar is missed or the run is void.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from engine.cli.output import CommandFailed, write, write_json
+
+if TYPE_CHECKING:
+    from engine.bench.report import Report
+
+
+def register(parser: argparse.ArgumentParser) -> None:
+    """Flags of `engine bench`."""
+    which = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
+    sidecar = which.add_parser("sidecar", help="requests/s, latency, streams and memory of the sidecar")
+    sidecar.add_argument("--seconds", type=float, default=2.0, help="length of one measurement (default 2)")
+    sidecar.add_argument("--rounds", type=int, default=5, help="pairs to compare (default 5)")
+    sidecar.add_argument("--vs", metavar="URL", help="another gateway's address, e.g. http://127.0.0.1:4000")
+    sidecar.add_argument("--vs-model", default="bench", metavar="NAME", help="the model to ask it for")
+    local = which.add_parser("local", help="time to first token and tokens/s of a local model")
+    local.add_argument("--model", default="smollm2-135m-instruct", help="an installed local model")
+    local.add_argument("--repeats", type=int, default=3, help="measurements of each prompt (default 3)")
+    templates = which.add_parser("templates", help="rendering a request beside Jinja2's own rendering")
+    for parser_ in (sidecar, local, templates):
+        parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run one benchmark and print its report."""
+    from engine.bench.process import BenchError  # each benchmark loads only what it measures
+
+    try:
+        report = _bench(args)
+    except BenchError as error:
+        raise CommandFailed(str(error)) from error
+    if args.format == "json":
+        write_json(report.as_json())
+    else:
+        write(report.as_text())
+    return 0 if report.ok else 1
+
+
+def _bench(args: argparse.Namespace) -> Report:
+    if args.what == "local":
+        from engine.bench import local
+
+        return local.bench(local.Options(args.model, args.repeats, args.smoke))
+    if args.what == "templates":
+        from engine.bench import templates
+
+        return templates.bench(smoke=args.smoke)
+    from engine.bench import sidecar
+
+    if args.smoke:
+        return sidecar.bench(sidecar.Options(seconds=0.2, rounds=1, smoke=True))
+    return sidecar.bench(sidecar.Options(args.seconds, args.rounds, vs=args.vs, vs_model=args.vs_model))
