@@ -24,13 +24,19 @@ Ability = Literal[
 
 
 def _path(value: Any) -> str:
-    if not isinstance(value, str) or not value.startswith("/") or any(c.isspace() or c in "?#" for c in value):
+    if (
+        not isinstance(value, str)
+        or not value.startswith("/")
+        or any(c.isspace() or c in "?#" for c in value)
+    ):
         raise wrong_type(value, "a path that begins with /", "/v1/chat/completions")
     return value
 
 
 UrlPath = Annotated[
-    str, PlainValidator(_path), WithJsonSchema({"type": "string", "pattern": r"^/[^\s?#]*$", "examples": ["/v1/x"]})
+    str,
+    PlainValidator(_path),
+    WithJsonSchema({"type": "string", "pattern": r"^/[^\s?#]*$", "examples": ["/v1/x"]}),
 ]
 
 
@@ -49,7 +55,9 @@ def _statuses(value: Any) -> tuple[int, ...]:
         if dash and low.isdigit() and high.isdigit() and 100 <= int(low) <= int(high) <= 599:
             found.extend(range(int(low), int(high) + 1))
             continue
-        raise wrong_type(item, "an HTTP status, several in a list, a range or 5xx", "429, [500, 502], 500-504 or 5xx")
+        raise wrong_type(
+            item, "an HTTP status, several in a list, a range or 5xx", "429, [500, 502], 500-504 or 5xx"
+        )
     return tuple(dict.fromkeys(found))
 
 
@@ -106,8 +114,12 @@ class ErrorRuleSpec(Spec):
 
     noun: ClassVar[str] = "error rule"
 
-    status: Statuses | None = about("HTTP statuses that it is for. Default: any, also errors inside a stream.")
-    path: Text | None = about("Dotted path into the error body, like `error.code`; `*` stands for any member.")
+    status: Statuses | None = about(
+        "HTTP statuses that it is for. Default: any, also errors inside a stream."
+    )
+    path: Text | None = about(
+        "Dotted path into the error body, like `error.code`; `*` stands for any member."
+    )
     header: Text | None = about("A header of the answer to look at instead of the body.")
     equals: Texts | None = about("The value is one of these.")
     matches: Regex | None = about("The value holds a match of this regular expression (RE2).")
@@ -121,7 +133,9 @@ class RequestSpec(Spec):
 
     check: JsonValue = about("The shape that a client's body must have: see `wire/shape.py`'s words.")
     read: Template = about("A client's body into the canonical request. Sees `body`, `headers`.")
-    write: Template = about("A canonical request into the vendor's body. Sees `request`, `facts`, `target`, `provider`.")
+    write: Template = about(
+        "A canonical request into the vendor's body. Sees `request`, `facts`, `target`, `provider`."
+    )
 
 
 class ResponseSpec(Spec):
@@ -163,7 +177,8 @@ class StreamReadSpec(Spec):
     state: dict[str, JsonValue] | None = about("State and its first values.")
     rules: Listed[StreamRuleSpec] = about("Tried in order; the first that holds applies.", required=True)
     complete: Text | None = about(
-        "Holds once the answer is whole: an end before it is a cut. Sees `state`.", shown="a `finish` for each choice"
+        "Holds once the answer is whole: an end before it is a cut. Sees `state`.",
+        shown="a `finish` for each choice",
     )
 
 
@@ -177,7 +192,9 @@ class StreamWriteSpec(Spec):
     named_events: Flag | None = about("Write SSE `event:` from the body's `type`.", shown="false")
     state: dict[str, JsonValue] | None = about("State and its first values.")
     rules: Listed[StreamRuleSpec] = about("Tried in order; the first that holds applies.", required=True)
-    error: Template = about("The event that tells a client of a failure. Sees `event`, `state`, `request`.", required=True)
+    error: Template = about(
+        "The event that tells a client of a failure. Sees `event`, `state`, `request`.", required=True
+    )
 
 
 class StreamSpec(Spec):
@@ -198,9 +215,13 @@ class OperationSpec(Spec):
     stream_path: Template = about("Path of a streamed call, where it has its own.", shown="as `path`")
     ingress: Listed[UrlPath] | None = about("The sidecar's own paths that take this format.")
     headers: dict[str, Template] | None = about("Headers of every call. See `target`, `provider`.")
-    model_field: Text | None = about("Body field that holds the model: what a passthrough sets.", shown="model")
+    model_field: Text | None = about(
+        "Body field that holds the model: what a passthrough sets.", shown="model"
+    )
     stream_field: Text | None = about("Body field that asks for a stream.", shown="stream")
-    max_tokens_fields: Listed[Text] | None = about("Body fields that limit the output; the first is the one written.")
+    max_tokens_fields: Listed[Text] | None = about(
+        "Body fields that limit the output; the first is the one written."
+    )
     usage_request: dict[str, JsonValue] | None = about("Body fields that ask a stream for its usage.")
     request: RequestSpec = about("The request, both ways.", required=True)
     response: ResponseSpec = about("The whole answer, both ways.", required=True)
@@ -225,7 +246,9 @@ class ErrorsSpec(Spec):
     noun: ClassVar[str] = "errors"
 
     rules: Listed[ErrorRuleSpec] | None = about("From a failed answer to a failure class, in order.")
-    read: Template = about("A vendor's error body into message, code, type, param. Sees `body`, `headers`, `status`.")
+    read: Template = about(
+        "A vendor's error body into message, code, type, param. Sees `body`, `headers`, `status`."
+    )
     write: Template = about("A failure as this format's body. Sees `error`.")
     types: dict[str, ErrorTypeSpec] | None = about("Failure class (or `default`) to what it is called here.")
 
@@ -236,7 +259,9 @@ class UsageSpec(Spec):
     noun: ClassVar[str] = "usage"
 
     input_includes_cached: Flag | None = about("Cached tokens are part of the input count.", shown="true")
-    output_includes_reasoning: Flag | None = about("Reasoning tokens are part of the output count.", shown="true")
+    output_includes_reasoning: Flag | None = about(
+        "Reasoning tokens are part of the output count.", shown="true"
+    )
 
 
 class ModelsSpec(Spec):
@@ -244,7 +269,9 @@ class ModelsSpec(Spec):
 
     noun: ClassVar[str] = "models"
 
-    write: Template = about("The list's body. Sees `models`: each has `id`, `owned_by`, `created`.", required=True)
+    write: Template = about(
+        "The list's body. Sees `models`: each has `id`, `owned_by`, `created`.", required=True
+    )
 
 
 class DialectSample(Spec):

@@ -43,7 +43,9 @@ def is_private_host(host: str) -> bool:
         address = ipaddress.ip_address(name)
     except ValueError:
         return name == "localhost" or "." not in name or name.endswith(_PRIVATE_SUFFIXES)
-    return address.is_loopback or (address.is_private and not address.is_link_local and not address.is_unspecified)
+    return address.is_loopback or (
+        address.is_private and not address.is_link_local and not address.is_unspecified
+    )
 
 
 def _base_url(value: Any) -> Any:
@@ -91,11 +93,15 @@ class AuthSpec(Spec):
     query: QueryAuth | None = about("The key in the URL's query.")
     aws_sigv4: dict[str, JsonValue] | None = about("Signature version 4 of AWS.")
     oauth2_client_credentials: dict[str, JsonValue] | None = about("OAuth 2 client credentials.")
-    oauth2_jwt_bearer: dict[str, JsonValue] | None = about("OAuth 2 with a signed JWT (Google service accounts).")
+    oauth2_jwt_bearer: dict[str, JsonValue] | None = about(
+        "OAuth 2 with a signed JWT (Google service accounts)."
+    )
     token_exchange: dict[str, JsonValue] | None = about("A key exchanged for a short-lived token (IBM IAM).")
     azure_entra: dict[str, JsonValue] | None = about("Microsoft Entra ID.")
     jwt_hs256: dict[str, JsonValue] | None = about("A JWT made from the key (old Zhipu keys).")
-    pattern: Regex | None = about("What this vendor's keys look like: found in logs and answers, they are masked.")
+    pattern: Regex | None = about(
+        "What this vendor's keys look like: found in logs and answers, they are masked."
+    )
 
     @property
     def scheme(self) -> str:
@@ -114,7 +120,9 @@ def _auth(value: Any) -> Any:
         if len(named) > 1:
             raise fault("E407", f"`auth` has two schemes: {named[0]} and {named[1]}", "keep one")
         if value and not named and set(value) <= {"pattern"}:
-            raise fault("E407", "`auth` has no scheme", "write bearer: env:NAME, header: {...}, query: {...} or none")
+            raise fault(
+                "E407", "`auth` has no scheme", "write bearer: env:NAME, header: {...}, query: {...} or none"
+            )
         return value
     if isinstance(value, AuthSpec):
         return value
@@ -148,11 +156,17 @@ class ModelSpec(Spec):
     id: Text | None = about("The vendor's name of it.", shown="the same name")
     context: Count | None = about("Tokens that fit, input and output together.")
     output: Count | None = about("Tokens that it writes at most.")
-    can: Listed[Ability] | None = about("What it can do; `[]` is nothing.", shown="what the dialect can, but `prefill`")
+    can: Listed[Ability] | None = about(
+        "What it can do; `[]` is nothing.", shown="what the dialect can, but `prefill`"
+    )
     input_price: Price | None = about("Price of input tokens.")
     output_price: Price | None = about("Price of output tokens.")
-    cached_price: Price | None = about("Price of input tokens read from the vendor's cache.", shown="`input_price`")
-    cache_write_price: Price | None = about("Price of input tokens written to its cache.", shown="`input_price`")
+    cached_price: Price | None = about(
+        "Price of input tokens read from the vendor's cache.", shown="`input_price`"
+    )
+    cache_write_price: Price | None = about(
+        "Price of input tokens written to its cache.", shown="`input_price`"
+    )
     request_price: Money | None = about("Price of a call, whatever its tokens.", shown="$0")
     price: Free | None = about("`free`: calls cost nothing.")
     max_tokens_field: Text | None = about("Body field that limits its output.", shown="the dialect's first")
@@ -198,26 +212,38 @@ class ProviderSpec(Spec):
     extends: Name | None = about("Provider to start from; what stands here is put over it.")
     replace: Flag | None = about("Replace the built-in provider of this name.", shown="false")
     title: Text | None = about("Its name for people.", shown="the file's name")
-    category: Literal["cloud", "aggregator", "self_hosted", "local"] = about("What kind of place it is.", default="cloud")
+    category: Literal["cloud", "aggregator", "self_hosted", "local"] = about(
+        "What kind of place it is.", default="cloud"
+    )
     aliases: Listed[Name] | None = about("Other names that `provider:` may use.")
     dialect: Name | None = about("The wire format spoken there; `none` for the engine's own local models.")
-    auth: Annotated[AuthSpec, BeforeValidator(_auth)] | None = about("How a call shows its credential.", shown="none")
+    auth: Annotated[AuthSpec, BeforeValidator(_auth)] | None = about(
+        "How a call shows its credential.", shown="none"
+    )
     base_url: BaseUrl | None = about("Address, where there is one region only.")
     residency: Zone | None = about("Where data may be processed, with `base_url`.", shown="unknown")
     price: Free | None = about("`free`: every model costs nothing.")
     regions: dict[Name, RegionSpec] | None = about("The places it serves from.")
-    default_region: Name | None = about("Region of a deployment that names none.", shown="`global`, or the only one")
+    default_region: Name | None = about(
+        "Region of a deployment that names none.", shown="`global`, or the only one"
+    )
     headers: dict[str, Template] | None = about("Headers of every call. See `target`, `provider`.")
     paths: dict[str, UrlPath] | None = about("Operation to path, where it is not the dialect's.")
     rename: dict[str, Text] | None = about("Body field to its name here.")
-    drop: Listed[Text] | None = about("Body fields that this vendor refuses: left out, and told in x-engine-dropped.")
-    params: dict[str, JsonValue] | None = about("Body fields that every call has, unless the request says otherwise.")
+    drop: Listed[Text] | None = about(
+        "Body fields that this vendor refuses: left out, and told in x-engine-dropped."
+    )
+    params: dict[str, JsonValue] | None = about(
+        "Body fields that every call has, unless the request says otherwise."
+    )
     errors: Listed[ErrorRuleSpec] | None = about("Rules before the dialect's own.")
     retry_after: Listed[Text] | None = about(
         "Headers that say when to come again, in order.", shown="retry-after-ms, retry-after"
     )
     headroom: dict[str, Text] | None = about("Rate-limit headers: what is left, and when it refills.")
     models: dict[Text, ModelSpec] | None = about("Its models, by our names.")
-    unknown_models: Flag | None = about("A model that is not listed may be used.", shown="true where none is listed")
+    unknown_models: Flag | None = about(
+        "A model that is not listed may be used.", shown="true where none is listed"
+    )
     compliance: Listed[Text] | None = about("Notes on contracts and certificates, for people.")
     samples: Listed[ProviderSample] | None = about("Examples that are tests.")

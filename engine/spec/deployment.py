@@ -1,0 +1,119 @@
+"""`deployments:` the places that serve one model each."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, model_validator
+from typing_extensions import TypeAliasType
+
+from engine.spec.defaults import PRINTED
+from engine.spec.fault import fault
+from engine.spec.model import Spec, about
+from engine.spec.one_or_more import one_or_more
+from engine.spec.scalars import (
+    CredentialName,
+    LimitName,
+    Name,
+    Positive,
+    PositiveDuration,
+    Ratio,
+    Sample,
+    Some,
+    Text,
+    Url,
+)
+
+ExecutionProvider = TypeAliasType("ExecutionProvider", Literal["cpu", "cuda", "directml"])
+
+#: The provider whose models run in the engine's own worker, and the keys that only it reads.
+LOCAL_PROVIDER = "onnx"
+LOCAL_KEYS = ("execution_providers", "path", "threads")
+
+
+class Breaker(Spec):
+    """When calls to a deployment stop for a while: by a share of calls, never a bare count."""
+
+    noun: ClassVar[str] = "breaker"
+
+    open_at: Ratio = about("Share of calls that fail.", default=0.5, shown="50%")
+    of: Sample = about(
+        "Counted over at least so many calls in so long.", default=(20, 30_000), shown="20 in 30s"
+    )
+    pause: PositiveDuration = about(
+        "How long it stays open; doubles with jitter up to 30s while probes fail.",
+        default=5_000,
+        shown="5s",
+        alias="for",
+    )
+
+
+class Probe(Spec):
+    """A small call now and then, so that health is known before a client finds out."""
+
+    noun: ClassVar[str] = "probe"
+
+    every: PositiveDuration = about("Time between two probes.", default=30_000, shown="30s")
+    timeout: PositiveDuration = about("How long a probe may take.", default=5_000, shown="5s")
+
+
+class Deployment(Spec):
+    """One place that serves one model: the identity that health, limits and latency hang on."""
+
+    noun: ClassVar[str] = "deployment"
+
+    provider: Name = about(
+        "The vendor: a file in providers.d/, shipped or your own.", required=True, examples=["openai"]
+    )
+    model: Text = about(
+        "The vendor's model, as the provider file names it; `*` passes the name on that the client asked for.",
+        required=True,
+        examples=["gpt-5-mini"],
+    )
+    region: Name | None = about(
+        "One of the provider's regions: decides host, residency and price. Must be named where a residency applies.",
+        shown=PRINTED["deployment.region"],
+        examples=["eu"],
+    )
+    credentials: Annotated[tuple[CredentialName, ...], BeforeValidator(one_or_more)] | None = about(
+        "One credential, or a list that is rotated.", shown=PRINTED["deployment.credentials"]
+    )
+    endpoint: Url | None = about(
+        "Another address than the provider's; its residency is `unknown` until a policy says otherwise."
+    )
+    wire_model: Text | None = about("The model's name on the wire, where it is not the provider file's.")
+    breaker: Breaker | None = about("When calls to it stop for a while.")
+    concurrent: Positive | None = about(
+        "Most calls open at a time; beyond that it is skipped as `full`.", shown="no limit"
+    )
+    limits: Some[LimitName] | None = about("The vendor's quota, as named limits.")
+    probe: Probe | None = about("Probes its health in the background.", shown="none")
+
+    execution_providers: Some[ExecutionProvider] | None = about(
+        "Local models: what may run them, tried in this order. Never the CPU unless it is in the list.",
+        shown="[cpu]",
+    )
+    path: Text | None = about("Local models: a folder in place of the model store's.")
+    threads: Positive | None = about(
+        "Local models: CPU threads of the worker.", shown="the machine's physical cores"
+    )
+
+    @model_validator(mode="after")
+    def _local_keys(self) -> Self:
+        for key in LOCAL_KEYS:
+            if self.provider != LOCAL_PROVIDER and getattr(self, key) is not None:
+                raise fault(
+                    "E110",
+                    f"`{key}` is read for local models only (provider `{LOCAL_PROVIDER}`)",
+                    "remove it",
+                    at=(key,),
+                )
+        if self.execution_providers is not None:
+            _once(self.execution_providers, "execution_providers")
+        return self
+
+
+def _once(names: tuple[Any, ...], key: str) -> None:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            raise fault("E113", f"`{name}` is named twice", "name it once", at=(key, index))

@@ -1,0 +1,51 @@
+"""`cache: NODE`: answers from what was answered before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Self
+
+from pydantic import model_validator
+
+from engine.spec.fault import fault
+from engine.spec.lowering import Path
+from engine.spec.model import Spec, about
+from engine.spec.nodes.node import CallingNode, Child, NodeSpec
+from engine.spec.scalars import DeploymentName, Expression, Fraction, PositiveDuration
+
+
+class Semantic(Spec):
+    """Takes the answer to a question that means nearly the same."""
+
+    noun: ClassVar[str] = "semantic"
+
+    above: Fraction = about("Least likeness, from 0 to 1.", required=True, examples=[0.95])
+    ttl: PositiveDuration = about("How long an answer is kept.", required=True, examples=["1h"])
+    embed: DeploymentName = about("Who embeds.", required=True, examples=["minilm"])
+
+
+class CacheNode(CallingNode):
+    """Looks for an answer before it asks the node below."""
+
+    kind: ClassVar[str] = "cache"
+    noun: ClassVar[str] = "node.cache"
+
+    cache: Child = about("The node below.", required=True, examples=["best"])
+    exact: PositiveDuration | None = about(
+        "Keeps answers to the very same request this long.", examples=["1h"]
+    )
+    semantic: Semantic | None = about("Also takes answers to nearly the same question.")
+    scope_by: Expression = about(
+        "Answers are shared among requests with the same value; wider than an organisation only from policies.",
+        default="key.org",
+        shown="key.org",
+    )
+
+    @model_validator(mode="after")
+    def _keeps_something(self) -> Self:
+        if self.exact is None and self.semantic is None:
+            raise fault("E107", "the cache keeps nothing", "give it `exact` or `semantic`")
+        return self
+
+    def children(self) -> Iterator[tuple[Path, NodeSpec]]:
+        yield ("cache",), self.cache

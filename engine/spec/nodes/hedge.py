@@ -1,0 +1,58 @@
+"""`hedge: [...]`: a second call after a delay; the first good answer wins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar
+
+from pydantic import PlainValidator, WithJsonSchema
+
+from engine.spec.fault import fault
+from engine.spec.lowering import Path
+from engine.spec.model import about
+from engine.spec.nodes.node import CallingNode, Child, NodeSpec
+from engine.spec.scalars import Some
+from engine.units import UnitError, duration
+
+
+def _after(value: Any) -> int | str:
+    if isinstance(value, str) and re.fullmatch(r"p[1-9][0-9]", value):
+        return value
+    try:
+        return duration(value)
+    except UnitError as error:
+        raise fault(
+            "E103", error.message, error.help or "or write a percentile of its latency, like p95"
+        ) from None
+
+
+After = Annotated[
+    Any,
+    PlainValidator(_after),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": r"^(p[1-9][0-9]|[0-9]+(\.[0-9]+)?(ms|s|m|h|d))$",
+            "examples": ["p95", "800ms"],
+        }
+    ),
+]
+
+
+class HedgeNode(CallingNode):
+    """Calls the second when the first has not begun to answer; the loser is cancelled, both costs count."""
+
+    kind: ClassVar[str] = "hedge"
+    noun: ClassVar[str] = "node.hedge"
+
+    hedge: Some[Child] = about("Who is called, in this order.", required=True, examples=[["a", "b"]])
+    after: After = about(
+        "After how long: a time, or a percentile of the first one's latency.",
+        required=True,
+        examples=["p95", "800ms"],
+    )
+
+    def children(self) -> Iterator[tuple[Path, NodeSpec]]:
+        for index, child in enumerate(self.hedge):
+            yield ("hedge", index), child

@@ -1,0 +1,139 @@
+"""`engine.yaml`: the settings of this process. All optional; an empty file is valid."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, ClassVar
+
+from pydantic import PlainValidator, WithJsonSchema
+from typing_extensions import TypeAliasType
+
+from engine.spec import defaults
+from engine.spec.defaults import PRINTED
+from engine.spec.fault import fault, shown, wrong_type
+from engine.spec.model import Spec, about
+from engine.spec.scalars import Address, Flag, Positive, PositiveDuration, SecretRef, Size, Text
+
+_STATE = r"memory|sqlite:.+|redis://[^\s/@]+(?::[0-9]+)?(?:/[0-9]+)?"
+
+
+def _state(value: Any) -> str:
+    if not isinstance(value, str):
+        raise wrong_type(value, "a state store (memory, sqlite:PATH or redis://HOST:PORT/0)")
+    if re.match(r"rediss?://[^/]*@", value):
+        # Never repeated: what stands before the @ is a password.
+        raise fault(
+            "E105",
+            "a password stands in the state store's address (it is not shown)",
+            "leave it out of the address",
+        )
+    if not re.fullmatch(_STATE, value):
+        raise fault(
+            "E104",
+            f"{shown(value)} is no state store",
+            "write memory, sqlite:.engine/state.db or redis://HOST:6379/0",
+        )
+    return value
+
+
+StateStore = TypeAliasType(
+    "StateStore",
+    Annotated[
+        str,
+        PlainValidator(_state),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "pattern": f"^({_STATE})$",
+                "description": "memory, sqlite:PATH or redis://HOST:PORT/0.",
+                "examples": ["memory", "sqlite:.engine/state.db", "redis://127.0.0.1:6379/0"],
+            }
+        ),
+    ],
+)
+
+
+def _timezone(value: Any) -> str:
+    # Only a file that names a time zone pays for the database of them.
+    from zoneinfo import ZoneInfo, available_timezones
+
+    if not isinstance(value, str):
+        raise wrong_type(value, "a time zone", "Europe/Berlin")
+    try:
+        ZoneInfo(value)
+    except (OSError, ValueError, KeyError):
+        pass
+    else:
+        return value
+    known = available_timezones()
+    if not known:
+        raise fault("E104", "this machine has no database of time zones", "install the package `tzdata`")
+    near = [
+        zone
+        for zone in sorted(known)
+        if zone.rpartition("/")[2].casefold() == value.rpartition("/")[2].casefold()
+    ]
+    help = (
+        f"did you mean {near[0]}?"
+        if near
+        else "names are those of the IANA database, like Europe/Berlin or UTC"
+    )
+    raise fault("E104", f"{shown(value)} is no time zone", help)
+
+
+TimeZone = TypeAliasType(
+    "TimeZone",
+    Annotated[
+        str,
+        PlainValidator(_timezone),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "description": "A time zone of the IANA database.",
+                "examples": ["Europe/Berlin", "UTC"],
+            }
+        ),
+    ],
+)
+
+
+class Settings(Spec):
+    """Where this process listens, what it keeps, how it ends. Nothing in here changes what a route does."""
+
+    noun: ClassVar[str] = "engine.yaml"
+
+    listen: Address = about(
+        "Where clients connect. Port 0 takes any free one. Without client keys only a loopback address starts.",
+        default=defaults.LISTEN,
+        shown=PRINTED["listen"],
+    )
+    admin: Address | None = about(
+        "Where /admin is served; needs `admin_key` when it is not loopback.",
+        shown=PRINTED["admin"],
+        examples=["127.0.0.1:8081"],
+    )
+    admin_key: SecretRef | None = about("The key that /admin asks for.", shown="none asked on loopback")
+    probes: Address | None = about(
+        "Where only /healthz and /readyz are served, for kubelets.", shown="nowhere else"
+    )
+    state: StateStore = about(
+        "Where budgets, limits and health are kept.", default=defaults.STATE, shown=PRINTED["state"]
+    )
+    timezone: TimeZone | None = about(
+        "The workspace's time zone; required once a clock or calendar is used.", examples=["Europe/Berlin"]
+    )
+    workers: Positive = about(
+        "Processes that serve requests.", default=defaults.WORKERS, shown=PRINTED["workers"]
+    )
+    body_limit: Size = about(
+        "Largest request body.", default=defaults.BODY_LIMIT, shown=PRINTED["body_limit"]
+    )
+    drain: PositiveDuration = about(
+        "How long open requests may go on after a stop.", default=defaults.DRAIN_MS, shown=PRINTED["drain"]
+    )
+    watch: Flag = about("Reloads when a file of the workspace changes.", default=True, shown=PRINTED["watch"])
+    decision_log: Text | None = about(
+        "Appends every decision record, as one line of JSON, to this file; it holds no prompts and no answers.",
+        shown="none",
+        examples=["decisions.jsonl"],
+    )
