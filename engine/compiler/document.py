@@ -63,16 +63,15 @@ class Document:
         return self.lines[span.line - 1] if span.line <= len(self.lines) else ""
 
     def cut_off(self, path: Path) -> str | None:
-        """What stands behind an unquoted scalar on its line and is no part of it: ` #gold` after `tier ==`.
+        """What YAML took for a comment behind an unquoted scalar: ` #gold` after `tier ==`; None if nothing.
 
-        None for a quoted value, one over several lines, or one with nothing behind it. A comma or a closing
-        bracket alone is nothing: they end a value in `{}` and `[]`.
+        Whether it is a comment or the rest of an expression, only who reads the expression can tell.
         """
         span = self.spans.get(path)
         if span is None or path in self._quoted or span.line != span.end_line:
             return None
         rest = self.line(span)[span.end_column - 1 :].rstrip()
-        return rest if rest.strip(" \t,]}") else None
+        return rest if rest.lstrip().startswith("#") else None
 
     def quoted_line(self, path: Path) -> str | None:
         """The line as it should be where YAML cut an expression: the value and what was cut in single quotes.

@@ -247,6 +247,12 @@ class _Builder:
             self.thousands(last.value, event)
             return
         advice = "a comma in { } begins a new key: give it a value, or put the text with the comma in quotes"
+        if isinstance(last, yaml.ScalarEvent) and last.value.count("(") > last.value.count(")"):
+            before, line = self.places.of(last), self.places.lines[span.line - 1]
+            if before.line == span.end_line:
+                begin, end = before.column - 1, span.end_column - 1
+                fixed = f"{line[:begin]}'{line[begin:end]}'{line[end:]}"
+                advice = f"a comma in {{ }} begins a new key; put the value in single quotes: {fixed.strip()}"
         self.out.add("E028", f"`{event.value}` has no value", span, help=advice)
 
     def cuts_number(self, last: Any, event: Any) -> bool:

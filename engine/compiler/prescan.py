@@ -21,7 +21,7 @@ _MAX_INDENTS: Final = 256
 
 #: Control characters, line ends other than \n and \r, invisible marks that turn the direction of text round.
 _FORBIDDEN: Final = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]"
 )
 _BRACKET: Final = re.compile(r"[\[\]{}]")
 _INDENT: Final = re.compile(r" *(?:- +)*")
@@ -64,7 +64,7 @@ def _characters(file: str, text: str, out: Diagnostics) -> bool:
     found = match[0]
     if found in _NAMES:
         name = _NAMES[found]
-    elif found > "\u2029":
+    elif "\u202a" <= found <= "\u2069":
         name = "an invisible mark that reverses the direction of text"
     else:
         name = "a control character"

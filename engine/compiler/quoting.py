@@ -21,6 +21,7 @@ _ITEM: Final = re.compile(r"(?<=[\[,])(\s*)([^\s,\[\]{}][^,\[\]{}]*)")
 
 #: `1 tries: 2` in `{rank: 1 tries: 2}`: what is missing is a comma.
 _MISSING_COMMA: Final = re.compile(r"\S*[^\s:] [\w-]+: ")
+_QUOTED: Final = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"")
 #: Longer lines are not searched for what to quote: nobody wrote them by hand.
 _MAX_LINE: Final = 2000
 
@@ -69,15 +70,16 @@ def _candidates(line: str, at: int) -> Iterator[tuple[int, int]]:
 
 def _odd(value: str) -> bool:
     """True for a value that plainly is one text to its writer: `"gold" == x`, `@home`, `a: b`, `[1] in x`."""
+    if any(value.count(opening) != value.count(closing) for opening, closing in ("[]", "{}")):
+        return False
     first = value[0]
     if first in "'\"":
-        return not re.fullmatch(r"'(?:[^']|'')*'|\"(?:[^\"\\]|\\.)*\"", value) and value.count(first) % 2 == 0
+        return not _QUOTED.fullmatch(value) and value.count(first) % 2 == 0
     if first in "@`%*&!":
         return True
     if first in "[{":
-        close = {"[": "]", "{": "}"}[first]
-        return value.count(first) == value.count(close) and not value.endswith(close)
-    return ": " in value or (bool(re.search(r"[\[{\"]", value)) and value.count("[") == value.count("]"))
+        return value[-1] not in "]}"
+    return ": " in value or bool(re.search(r"[\[{\"]", value))
 
 
 def _gets_past(lines: list[str], number: int) -> bool:

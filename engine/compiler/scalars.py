@@ -52,9 +52,10 @@ def core(text: str) -> Scalar:
 
 
 def _integer(text: str, base: int) -> int:
-    digits = text.lstrip("+-").lstrip("0")
-    if len(digits) <= _MAX_DIGITS or base == 8:
-        number = int(text, base) if len(digits) <= _MAX_DIGITS else _INT64
+    digits = text.lstrip("+-").lstrip("0") or "0"
+    if len(digits) <= _MAX_DIGITS:
+        number = int(digits, base)
+        number = -number if text.startswith("-") else number
         if -_INT64 <= number < _INT64:
             return number
     raise NumberError(f"`{_short(text)}` is beyond 64 bits")

@@ -17,6 +17,7 @@ from engine.compiler.text_lines import split_lines
 from engine.diagnostics import Diagnostics, Related, Span
 
 _TAB: Final = re.compile(r" *(\t+)[ \t]*\S")
+_ESCAPE: Final = r"escape|hexdecimal|hexadecimal"
 #: Spaces that are none to YAML: they come with texts copied from web pages.
 ODD_SPACE: Final = re.compile("[\u00a0\u2000-\u200b\u202f\u205f\u3000]")
 
@@ -98,6 +99,8 @@ def _odd_space(fault: _Fault, out: Diagnostics) -> bool:
 
 def _quotes(fault: _Fault, out: Diagnostics) -> bool:
     """The error goes away when a value on its line is put in quotes."""
+    if re.search(_ESCAPE, fault.problem):
+        return False  # quotes around the double quotes would hide it and change the text
     cure = quoting_cures(fault.lines, fault.span.line, fault.span.column)
     if cure is None:
         return False
@@ -286,7 +289,7 @@ _WORDINGS: Final = (
     (r"',' or|expected node content|expected the node content", _open_bracket),
     (r"(block )?sequence entries are not allowed", _same_line_list),
     (r"cannot start any token", _first_character),
-    (r"escape|hexdecimal|hexadecimal", _escape),
+    (_ESCAPE, _escape),
     (r"comment or line break|comment or a line break|indentation indicator|chomping", _block_header),
     (r"alphabetic or numeric", _reference),
     (r"expected key|expected '-'|<block end>|document start", _after_value),
