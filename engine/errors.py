@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from engine.diagnostics import Diagnostic
+    from engine.runtime.record import DecisionRecord
 
 #: failure class -> HTTP status of the answer where it was the last word.
 STATUS: dict[str, int] = {
@@ -64,7 +65,12 @@ ERROR_CODES: dict[str, str] = {
 
 
 class EngineError(Exception):
-    """Base of all. `status`, `code` and `message` go to the client; `param` names the field at fault."""
+    """Base of all. `status`, `code` and `message` go to the client; `param` names the field at fault.
+
+    `record` is the decision record of the request, once the executor has let go of it.
+    """
+
+    record: DecisionRecord | None = None
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from engine.kinds.use import Use
@@ -77,7 +77,8 @@ class Next:
 class Measure:
     """What is known of deployments now. Answered with a tuple of floats, in order; NaN = unknown.
 
-    `in_flight` open attempts, `latency` peak EWMA in ms, `cost` nano-dollars of this request there (worst case).
+    `in_flight` open attempts, `latency` peak EWMA in ms, `cost` nano-dollars of this request there,
+    in the worst case.
     """
 
     what: Literal["in_flight", "latency", "cost"]
@@ -123,6 +124,13 @@ class Outcome:
     reply: Any = None
 
 
+class Unfit(NamedTuple):
+    """A target that is skipped: its failure class, and why in words for the record."""
+
+    failure: str
+    why: str
+
+
 class Context(Protocol):
     """What a node may know, without asking the driver. All of it is fixed when the request begins."""
 
@@ -134,8 +142,8 @@ class Context(Protocol):
         """The plan's deployment of that name."""
         ...
 
-    def unfit(self, target: Use) -> str | None:
-        """Why the target cannot hold or do what this request needs, as a failure class, or None."""
+    def unfit(self, target: Use) -> Unfit | None:
+        """Why the target cannot serve this request, known before any call; None where it can."""
         ...
 
     def next_attempt(self) -> int | None:
@@ -160,5 +168,6 @@ __all__ = [
     "Outcome",
     "Reserve",
     "Steps",
+    "Unfit",
     "Wait",
 ]

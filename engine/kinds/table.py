@@ -13,17 +13,17 @@ from engine.kinds.walk import BEHAVIOURS, Behaviour, children_targets, no_target
 from engine.plan.codec import register_kinds
 from engine.plan.types import Node
 
-KINDS: dict[str, type[Node]] = {
-    cls.kind: cls for cls in (Use, Fallback, Balance, Switch, Reject, Respond)
-}
+KINDS: dict[str, type[Node]] = {cls.kind: cls for cls in (Use, Fallback, Balance, Switch, Reject, Respond)}
 
-BEHAVIOURS.update({
-    "use": Behaviour(use.steps, use.targets),
-    "fallback": Behaviour(fallback.steps, children_targets),
-    "balance": Behaviour(balance.steps, children_targets),
-    "switch": Behaviour(switch.steps, switch.targets),
-    "reject": Behaviour(reject.steps, no_targets),
-    "respond": Behaviour(respond.steps, no_targets),
-})
+BEHAVIOURS.update(
+    {
+        "use": Behaviour(use.steps, use.targets),
+        "fallback": Behaviour(fallback.steps, children_targets),
+        "balance": Behaviour(balance.steps, children_targets),
+        "switch": Behaviour(switch.steps, switch.targets),
+        "reject": Behaviour(reject.steps, no_targets),
+        "respond": Behaviour(respond.steps, no_targets),
+    }
+)
 
 register_kinds(KINDS)

@@ -34,7 +34,7 @@ def steps(node: Use, ctx: Context, rest: Rest | None) -> Steps:
     """Skip a target that cannot take the request; else call it, and again while the in-place rule allows."""
     unfit = ctx.unfit(node)
     if unfit is not None:
-        return (yield from _skip(node, unfit, f"{node.deployment} cannot take this request: {unfit}"))
+        return (yield from _skip(node, unfit.failure, unfit.why))
     last: Outcome | None = None
     retry = 0
     while True:
@@ -72,7 +72,9 @@ def _skip(node: Use, failure: str, why: str, retry_after_ms: int | None = None) 
     )
 
 
-def _wait(node: Use, failed: Outcome, retry: int, ctx: Context, rest: Rest | None) -> Generator[Effect, Any, bool]:
+def _wait(
+    node: Use, failed: Outcome, retry: int, ctx: Context, rest: Rest | None
+) -> Generator[Effect, Any, bool]:
     """Let the time pass that belongs between two calls; False: leave the target instead."""
     failure = failed.failure or "server"
     call = node.call

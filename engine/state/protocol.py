@@ -1,7 +1,10 @@
 """What outlives a request, behind one interface: reserves, counters, health.
 
-The memory store answers at once; a remote one may have to be awaited. So each call may return its answer or an awaitable
-of it, and the driver awaits only what is one.
+The memory store answers at once; a remote one may have to be awaited. So each call may return its answer or an
+awaitable of it, and the driver awaits only what is one.
+
+These values are made several times a request and not frozen, because that costs three times as much; nobody
+changes one.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from typing import Protocol
 from engine.wire.canonical import Usage
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hold:
     """What one attempt asks to reserve. `request_id` and `attempt` make it idempotent.
 
@@ -28,7 +31,7 @@ class Hold:
     concurrent: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Granted:
     """Answer to `reserve`: a lease to settle or release, or the reason there is none."""
 
@@ -37,7 +40,7 @@ class Granted:
     retry_after_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Spent:
     """What an attempt really cost. `estimated`: the vendor said nothing, so we counted."""
 
@@ -51,9 +54,9 @@ class State(Protocol):
 
     def reserve(self, hold: Hold, now_ms: int) -> Granted | Awaitable[Granted]: ...
 
-    def settle(self, lease: int, spent: Spent, now_ms: int) -> None | Awaitable[None]: ...
+    def settle(self, lease: int, spent: Spent, now_ms: int) -> Awaitable[None] | None: ...
 
-    def release(self, lease: int, now_ms: int) -> None | Awaitable[None]: ...
+    def release(self, lease: int, now_ms: int) -> Awaitable[None] | None: ...
 
     def observe(self, deployment: str, ok: bool, latency_ms: float | None, now_ms: int) -> None:
         """How a call went, for latency and health. `latency_ms`: to the first token, None = unknown."""

@@ -1,0 +1,220 @@
+"""One attempt: call the deployment under its limits, and tell how that ended.
+
+A whole answer is limited by `total`. A stream has `first_token` until its commit point, `idle` between events
+after it, and `total` over all; the deadline of the request bounds each. Whatever happens, the lease
+of the attempt is settled or released here, or handed on with the stream that will do so.
+"""
+
+from __future__ import annotations
+
+from engine.kinds.effects import Attempt, Outcome
+from engine.runtime.clock import Clock
+from engine.runtime.guard import Guard, LimitReached
+from engine.runtime.leases import Leases, estimated_usage
+from engine.runtime.live import Finish, LiveFlow, OpenFlow
+from engine.runtime.record import AttemptRecord
+from engine.runtime.run import Run
+from engine.runtime.snapshot import Place
+from engine.runtime.tally import reply_size
+from engine.state.protocol import State
+from engine.upstream.protocol import Ask, Whole
+from engine.wire.canonical import Error
+
+#: Failures whose words are the engine's own: only these stand in a record, which holds no content.
+_OWN_WORDS = frozenset({"connect", "timeout", "cut", "full", "cancelled"})
+
+
+class Attempts:
+    """Makes the attempts of an executor."""
+
+    def __init__(self, state: State, clock: Clock, leases: Leases) -> None:
+        self._state = state
+        self._clock = clock
+        self._leases = leases
+
+    async def call(self, run: Run, effect: Attempt, finish: Finish) -> Outcome:
+        """Make one attempt. `finish` is handed on to the stream, where it becomes one."""
+        run.calls += 1
+        place = run.bound.places[effect.target.deployment]
+        entry = self._entry(run, effect, place)
+        ask = self._ask(run, effect, place)
+        guard = Guard(self._clock)
+        try:
+            if run.stream:
+                outcome = await self._flow(run, effect, place, entry, ask, guard, finish)
+            else:
+                outcome = await self._whole(run, effect, place, entry, ask, guard)
+        except BaseException:
+            # Cancelled, or a fault of the engine: either way nobody gets an answer of this call.
+            entry.failure = "cancelled"
+            entry.ended_ms = self._since(run)
+            await self._leases.release(run, effect.lease, entry)
+            raise
+        if outcome.ok:
+            return outcome
+        entry.failure = outcome.failure
+        entry.status = outcome.status
+        entry.message = outcome.message if outcome.failure in _OWN_WORDS else None
+        entry.ended_ms = self._since(run)
+        await self._leases.release(run, effect.lease, entry)
+        self._leases.observe(place, outcome.failure, None)
+        return outcome
+
+    # --- a whole answer -------------------------------------------------------------------------------
+
+    async def _whole(
+        self, run: Run, effect: Attempt, place: Place, entry: AttemptRecord, ask: Ask, guard: Guard
+    ) -> Outcome:
+        guard.limit(*self._limit(run, effect, None))
+        try:
+            with guard:
+                whole = await place.upstream.whole(ask)
+        except LimitReached as limit:
+            return _failed(effect, _too_late(effect, limit))
+        finally:
+            guard.close()
+        return await self._answered(run, effect, place, entry, whole)
+
+    async def _answered(
+        self, run: Run, effect: Attempt, place: Place, entry: AttemptRecord, whole: Whole
+    ) -> Outcome:
+        """An answer in one piece: what it cost, or why there is none."""
+        entry.dropped = whole.dropped
+        if whole.reply is None:
+            return _failed(effect, whole.error or Error(failure="server", message="an empty answer"))
+        reply = whole.reply
+        reply["model"] = run.told_model(place)
+        usage = reply.get("usage") or estimated_usage(run, reply_size(reply))
+        reply["usage"] = usage
+        await self._leases.settle(run, effect.lease, entry, place, usage)
+        entry.ended_ms = self._since(run)
+        self._leases.observe(place, None, entry.ended_ms - entry.started_ms)
+        return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=whole)
+
+    # --- a stream -------------------------------------------------------------------------------------
+
+    async def _flow(
+        self,
+        run: Run,
+        effect: Attempt,
+        place: Place,
+        entry: AttemptRecord,
+        ask: Ask,
+        guard: Guard,
+        finish: Finish,
+    ) -> Outcome:
+        guard.limit(*self._limit(run, effect, effect.target.call.first_token_ms))
+        opened: OpenFlow | None = None
+        try:
+            with guard:
+                flow = await place.upstream.flow(ask)
+            if isinstance(flow, Whole):
+                guard.close()
+                return await self._answered(run, effect, place, entry, flow)
+            opened = OpenFlow(flow, effect, entry, place, self._clock, guard)
+            opened.whole_at, opened.whole_why = self._limit(run, effect, None)
+            failed = await self._commit(run, opened)
+        except LimitReached as limit:
+            failed = _too_late(effect, limit)
+        except BaseException:
+            await _close(opened, guard)
+            raise
+        if failed is not None or opened is None:
+            await _close(opened, guard)
+            return _failed(effect, failed or Error(failure="server", message="no answer"))
+        entry.dropped = opened.flow.dropped
+        live = LiveFlow(run, effect.lease, opened, self._leases, finish, run.told_model(place))
+        return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=live)
+
+    async def _commit(self, run: Run, opened: OpenFlow) -> Error | None:
+        """Read up to the commit point; what failed before it, or None."""
+        complete = run.bound.route.stream.switch_until == "complete"
+        tally, entry = opened.tally, opened.entry
+        while True:
+            chunk = await opened.receive()
+            if tally.error is not None:
+                return tally.error
+            if chunk is None:
+                if not tally.begun:
+                    return Error(failure="cut", message="the stream ended before an answer began")
+                return None
+            opened.ready.append(chunk)
+            if not tally.begun:
+                continue
+            if entry.first_token_ms is None:
+                entry.first_token_ms = self._since(run)
+                self._leases.observe(opened.place, None, entry.first_token_ms - entry.started_ms)
+            if not complete:
+                return None
+            opened.idle_limit()
+
+    # --- what both need -------------------------------------------------------------------------------
+
+    def _limit(self, run: Run, effect: Attempt, first_ms: int | None) -> tuple[float | None, str]:
+        """The first limit that would end this call, as a moment on the clock, and its name."""
+        now = self._clock.now_ms()
+        at, why = run.deadline, "deadline"
+        for ms, name in ((effect.target.call.total_ms, "total"), (first_ms, "first_token")):
+            if ms is not None and (at is None or now + ms < at):
+                at, why = now + ms, name
+        return at, why
+
+    def _entry(self, run: Run, effect: Attempt, place: Place) -> AttemptRecord:
+        deployment = place.deployment
+        entry = AttemptRecord(
+            number=effect.attempt,
+            deployment=deployment.name,
+            node=effect.target.id,
+            provider=deployment.provider,
+            model=deployment.model,
+            started_ms=self._since(run),
+            reserved=run.worst_cost(place) or 0,
+        )
+        run.record.attempts.append(entry)
+        return entry
+
+    def _ask(self, run: Run, effect: Attempt, place: Place) -> Ask:
+        call, inbound = effect.target.call, run.inbound
+        turn = self._state.next(f"credential:{place.deployment.name}") if len(place.credentials) > 1 else 0
+        return Ask(
+            request=run.request,
+            deployment=place.deployment,
+            params=call.params or {},
+            max_tokens=run.output_limit(place),
+            dialect=inbound.dialect,
+            operation=inbound.operation,
+            body=inbound.body,
+            stream=run.stream,
+            attempt=effect.attempt,
+            request_id=inbound.request_id,
+            connect_ms=call.connect_ms,
+            headers=inbound.headers,
+            credential=run.credential(place, turn) if place.credentials else None,
+        )
+
+    def _since(self, run: Run) -> float:
+        return self._clock.now_ms() - run.started
+
+
+def _failed(effect: Attempt, error: Error) -> Outcome:
+    return Outcome(
+        ok=False,
+        failure=error.get("failure", "server"),
+        message=error.get("message", ""),
+        status=error.get("status"),
+        code=error.get("code"),
+        retry_after_ms=error.get("retry_after_ms"),
+        deployment=effect.target.deployment,
+        attempt=effect.attempt,
+    )
+
+
+def _too_late(effect: Attempt, limit: LimitReached) -> Error:
+    words = f"{effect.target.deployment} did not answer within its {limit.why} limit"
+    return Error(failure="timeout", message=words)
+
+
+async def _close(opened: OpenFlow | None, guard: Guard) -> None:
+    guard.close()
+    if opened is not None:
+        await opened.close()

@@ -1,0 +1,126 @@
+"""How a request ends for its client: an outcome as an error, a text as a reply, a whole reply as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+from engine.errors import EngineError, NoCandidate, NotAdmitted, UpstreamError
+from engine.kinds.effects import Outcome
+from engine.runtime.run import Run
+from engine.upstream.protocol import Chunk
+from engine.wire.canonical import Choice, Event, Message, Part, Reply, Usage
+
+#: Targets skipped for one of these, all of them, is the request's own fault, not a lack of targets.
+_REQUESTS_FAULT = frozenset({"context_length", "unsupported"})
+
+#: Classes in which a vendor speaks about our account: its words are not the client's business.
+_OURS = {
+    "auth": "the provider did not accept this gateway's credential",
+    "permission": "this gateway's credential may not do that at the provider",
+    "not_found": "the provider does not know this model or path",
+}
+
+
+def error_of(outcome: Outcome) -> EngineError:
+    """The error that a failed outcome becomes for the client."""
+    failure = outcome.failure or "server"
+    if outcome.final:
+        return NotAdmitted(outcome.message, status=outcome.status or 403, code=outcome.code or "rejected")
+    if outcome.tried or failure in _REQUESTS_FAULT or failure == "timeout":
+        message = _OURS.get(failure) or outcome.message or f"the provider failed: {failure}"
+        return UpstreamError(failure, message, retry_after_ms=outcome.retry_after_ms)
+    return NoCandidate(outcome.message, retry_after_ms=outcome.retry_after_ms)
+
+
+def fixed_reply(text: str, run: Run) -> Reply:
+    """What a `respond` node answers, as a model would."""
+    return Reply(
+        id=f"engine-{run.inbound.request_id}",
+        created=int(run.clock.now),
+        model=run.view.model,
+        choices=[
+            Choice(
+                index=0,
+                message=Message(role="assistant", content=[Part(type="text", text=text)]),
+                finish_reason="stop",
+            )
+        ],
+        usage=Usage(input_tokens=0, output_tokens=0),
+    )
+
+
+def finish_of(reply: Reply) -> str | None:
+    """The finish reason of a reply's first choice."""
+    choices = reply.get("choices") or [Choice()]
+    return choices[0].get("finish_reason")
+
+
+class ReplyFlow:
+    """A whole reply as a stream of one chunk. Implements `upstream.protocol.Flow`."""
+
+    raw_ok = False
+    dropped: tuple[str, ...] = ()
+
+    def __init__(self, reply: Reply, finish: Callable[[], Awaitable[None]]) -> None:
+        self._events: list[Event] | None = events_of(reply)
+        self._finish: Callable[[], Awaitable[None]] | None = finish
+
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        events, self._events = self._events, None
+        if events is None:
+            await self.close()
+            raise StopAsyncIteration
+        return Chunk(events)
+
+    async def close(self) -> None:
+        finish, self._finish = self._finish, None
+        if finish is not None:
+            await finish()
+
+
+def events_of(reply: Reply) -> list[Event]:
+    """The events that a whole reply would have been as a stream."""
+    start = Event(type="start")
+    for name in ("id", "model", "created", "service_tier"):
+        if name in reply:
+            start[name] = reply[name]
+    events = [start]
+    for choice in reply.get("choices", ()):
+        index = choice.get("index", 0)
+        calls = 0
+        for part in choice.get("message", {}).get("content", ()):
+            if part.get("type") == "tool_call":
+                events += _call_events(part, index, calls)
+                calls += 1
+            else:
+                events += _part_events(part, index)
+        finish = Event(type="finish", choice=index, finish_reason=choice.get("finish_reason", "stop"))
+        if "native_finish_reason" in choice:
+            finish["native_finish_reason"] = choice["native_finish_reason"]
+        events.append(finish)
+    events.append(Event(type="usage", usage=reply.get("usage", Usage())))
+    return events
+
+
+def _call_events(part: Part, choice: int, index: int) -> list[Event]:
+    call = Event(
+        type="tool_call", choice=choice, index=index, id=part.get("id", ""), name=part.get("name", "")
+    )
+    text = part.get("arguments", "")
+    return [call, Event(type="tool_arguments", choice=choice, index=index, arguments=text)]
+
+
+def _part_events(part: Part, choice: int) -> list[Event]:
+    kind = part.get("type", "text")
+    if kind not in {"text", "reasoning", "refusal"}:
+        return []
+    event = Event(type=kind, choice=choice, text=part.get("text", ""))
+    if "signature" in part:
+        event["signature"] = part["signature"]
+    if "redacted" in part:
+        event["redacted"] = part["redacted"]
+    cited = [Event(type="citation", choice=choice, citation=c) for c in part.get("citations", ())]
+    return [event, *cited]

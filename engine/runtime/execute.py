@@ -1,0 +1,245 @@
+"""The hot path: a request through a snapshot, from the match to the record.
+
+`Executor.execute` reads as an onion: each method opens one thing, hands on, and closes it. In reading order:
+pin the snapshot, match a route, admit the request, walk the route's graph and answer its effects, turn the
+outcome into an answer, and let go: record, sinks, unpin. A live stream takes the last part with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+
+from engine.errors import EngineError
+from engine.kinds.effects import Attempt, Draw, Effect, Measure, Next, Note, Outcome, Reserve, Wait
+from engine.kinds.walk import walk
+from engine.runtime import admit, ending
+from engine.runtime.attempt import Attempts
+from engine.runtime.clock import Clock
+from engine.runtime.leases import Leases
+from engine.runtime.live import LiveFlow
+from engine.runtime.record import DecisionRecord, Step
+from engine.runtime.run import Inbound, Run
+from engine.runtime.snapshot import Snapshot
+from engine.state.protocol import State
+from engine.upstream.protocol import Flow, Whole
+from engine.wire.canonical import Reply
+
+log = logging.getLogger("engine.runtime")
+
+__all__ = ["Answer", "Executor", "Inbound"]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a request gets: a whole reply, or a live stream that must be read to its end or closed.
+
+    raw: the answer's bytes in the client's dialect where they may pass through as they are.
+    deployment, model: who served it; None where the graph answered by itself.
+    """
+
+    record: DecisionRecord
+    reply: Reply | None = None
+    raw: bytes | None = None
+    flow: Flow | None = None
+    deployment: str | None = None
+    model: str | None = None
+
+
+class Executor:
+    """Runs requests. One per process; snapshots come with each request.
+
+    Args:
+        state: what outlives a request.
+        clock: where time comes from.
+        rng: where chance comes from.
+        sinks: told every record once its request has ended.
+    """
+
+    def __init__(
+        self, state: State, clock: Clock, rng: Random, sinks: Sequence[Callable[[DecisionRecord], None]] = ()
+    ) -> None:
+        self.state = state
+        self.clock = clock
+        self.sinks = list(sinks)
+        self._random = rng.random
+        self._leases = Leases(state, clock)
+        self._attempts = Attempts(state, clock, self._leases)
+
+    async def execute(self, snapshot: Snapshot, inbound: Inbound) -> Answer:
+        """Serve one request.
+
+        Raises:
+            EngineError: nobody answered; `record` is the request's record, which the sinks have.
+        """
+        snapshot.pin()
+        run = self._begin(snapshot, inbound)
+        try:
+            answer = await self._serve(run)
+        except EngineError as error:
+            error.record = run.record
+            await self._finish(run, error.failure, error.status)
+            raise
+        except BaseException as error:
+            cancelled = isinstance(error, asyncio.CancelledError)
+            await self._finish(run, "cancelled" if cancelled else "server", 499 if cancelled else 500)
+            raise
+        if answer.flow is None:
+            await self._finish(run, None, 200)
+        return answer
+
+    def _begin(self, snapshot: Snapshot, inbound: Inbound) -> Run:
+        wall = self.clock.wall()
+        key, request = inbound.key, inbound.request
+        record = DecisionRecord(
+            id=inbound.request_id,
+            at=datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds"),
+            revision=snapshot.revision,
+            model=request.get("model"),
+            operation=inbound.operation,
+            dialect=inbound.dialect,
+            stream=bool(request.get("stream", False)),
+            key=key.id or None,
+            tags=key.tags,
+        )
+        return Run(snapshot, inbound, record, self.clock.now_ms(), wall)
+
+    async def _serve(self, run: Run) -> Answer:
+        self._match(run)
+        await self._admit(run)
+        outcome = await self._walk(run)
+        return self._answer(run, outcome)
+
+    def _match(self, run: Run) -> None:
+        """Find the route and bind it to the run."""
+        snapshot, inbound = run.snapshot, run.inbound
+        name = snapshot.matcher.find(
+            run.view.model,
+            inbound.operation,
+            lambda _, when: snapshot.match_test(when)(run.view, inbound.key, run.clock) is True,
+        )
+        run.record.route = name
+        run.take(snapshot.route(name))
+
+    async def _admit(self, run: Run) -> None:
+        """Count the input, then let the request in or raise NotAdmitted."""
+        counters = run.bound.counters
+        if counters:
+            counts = [await counter.count(run.request, deployment) for counter, deployment in counters]
+            run.counted(max(tokens for tokens, _ in counts), all(exact for _, exact in counts))
+        limits = run.bound.route.admit
+        record = run.record
+        record.input_tokens, record.input_exact = run.view.input_tokens, run.exact
+        admit.check_admitted(limits, run.request, run.view)
+        run.max_tokens = admit.output_tokens(limits, run.request)
+        run.view.max_output_tokens = run.max_tokens or 0
+
+    async def _walk(self, run: Run) -> Outcome:
+        """Drive the graph's generator: answer each effect until an outcome comes out."""
+        steps = walk(run.bound.route.start, run)
+        effect = next(steps)
+        try:
+            while True:
+                if type(effect) is Attempt:
+                    answer: object = await self._attempt(run, effect)
+                elif type(effect) is Reserve:
+                    answer = await self._leases.reserve(run, effect)
+                elif type(effect) is Wait:
+                    answer = await self._wait(run, effect)
+                else:
+                    answer = self._answer_now(run, effect)
+                effect = steps.send(answer)
+        except StopIteration as stop:
+            outcome: Outcome = stop.value
+            return outcome
+        finally:
+            steps.close()
+
+    async def _attempt(self, run: Run, effect: Attempt) -> Outcome:
+        async def finish(failure: str | None) -> None:
+            await self._finish(run, failure, 200 if failure != "cancelled" else 499)
+
+        return await self._attempts.call(run, effect, finish)
+
+    async def _wait(self, run: Run, effect: Wait) -> bool:
+        now = self.clock.now_ms()
+        if run.deadline is not None and now + effect.ms >= run.deadline:
+            return False
+        total = effect.target.call.total_ms
+        if total is not None and effect.ms >= total:
+            return False
+        await self.clock.sleep(effect.ms)
+        return True
+
+    def _answer_now(self, run: Run, effect: Effect) -> object:
+        """The effects that never wait."""
+        if type(effect) is Note:
+            run.record.path.append(Step(effect.node, effect.what, effect.why))
+            return None
+        if type(effect) is Draw:
+            return self._random()
+        if type(effect) is Next:
+            return self.state.next(effect.key)
+        if type(effect) is Measure:
+            return self._measure(run, effect)
+        raise TypeError(f"no node may ask for {effect!r}")
+
+    def _measure(self, run: Run, effect: Measure) -> tuple[float, ...]:
+        if effect.what == "in_flight":
+            return tuple(float(self.state.in_flight(name)) for name in effect.deployments)
+        if effect.what == "latency":
+            now = int(self.clock.now_ms())
+            return tuple(self.state.latency(name, now) for name in effect.deployments)
+        costs = (run.worst_cost(run.bound.places[name]) for name in effect.deployments)
+        return tuple(float("nan") if cost is None else float(cost) for cost in costs)
+
+    def _answer(self, run: Run, outcome: Outcome) -> Answer:
+        """The outcome as an answer; raises what it says where it failed."""
+        if not outcome.ok:
+            raise ending.error_of(outcome)
+        record, result = run.record, outcome.reply
+        record.served_by = outcome.deployment
+        if isinstance(result, str):
+            reply = ending.fixed_reply(result, run)
+            record.finish = "stop"
+            if not run.stream:
+                return Answer(record, reply=reply)
+            return Answer(record, flow=ending.ReplyFlow(reply, lambda: self._finish(run, None, 200)))
+        assert outcome.deployment is not None
+        model = run.bound.places[outcome.deployment].deployment.model
+        answer = Answer(record, deployment=outcome.deployment, model=model)
+        if isinstance(result, LiveFlow):
+            record.committed_ms = self.clock.now_ms() - run.started
+            record.dropped = result.dropped
+            answer.flow = result
+            return answer
+        assert isinstance(result, Whole)
+        assert result.reply is not None
+        record.dropped = result.dropped
+        record.finish = ending.finish_of(result.reply)
+        if run.stream:  # the upstream could not stream: its whole answer becomes one
+            answer.flow = ending.ReplyFlow(result.reply, lambda: self._finish(run, None, 200))
+        else:
+            answer.reply, answer.raw = result.reply, result.raw
+        return answer
+
+    async def _finish(self, run: Run, failure: str | None, status: int) -> None:
+        """The request is over: complete its record, tell the sinks, let the snapshot go."""
+        for lease in tuple(run.leases):
+            await self._leases.release(run, lease, None)
+        record = run.record
+        record.failure, record.status = failure, status
+        record.duration_ms = self.clock.now_ms() - run.started
+        if record.attempts and record.attempts[-1].ended_ms is None:
+            record.attempts[-1].ended_ms = record.duration_ms
+        try:
+            for sink in self.sinks:
+                sink(record)
+        except Exception:
+            log.exception("a decision record was not kept by %r", self.sinks)
+        finally:
+            run.snapshot.unpin()

@@ -1,0 +1,99 @@
+"""Reserve, then settle or release: brackets every attempt, and makes sure it is closed exactly once.
+
+A state store may answer at once or with something to await; only the latter costs a suspension.
+"""
+
+from __future__ import annotations
+
+from engine.kinds.effects import Admission, Reserve
+from engine.runtime import cost, tokens
+from engine.runtime.clock import Clock
+from engine.runtime.record import AttemptRecord
+from engine.runtime.run import Run
+from engine.runtime.snapshot import Place
+from engine.state.protocol import Granted, Hold, Spent, State
+from engine.wire.canonical import Usage
+
+#: Failures that say something about the deployment's health; the others are the request's own fault.
+UNHEALTHY = frozenset(
+    {
+        "rate_limited",
+        "quota_exhausted",
+        "overloaded",
+        "timeout",
+        "connect",
+        "server",
+        "auth",
+        "permission",
+        "not_found",
+        "cut",
+    }
+)
+
+
+class Leases:
+    """The executor's side of the state store."""
+
+    def __init__(self, state: State, clock: Clock) -> None:
+        self._state = state
+        self._clock = clock
+
+    async def reserve(self, run: Run, effect: Reserve) -> Admission:
+        """Ask for a lease for the attempt's worst case."""
+        now = self._clock.now_ms()
+        if run.deadline is not None and now >= run.deadline:
+            return Admission(None, "timeout")
+        place = run.bound.places[effect.target.deployment]
+        output = run.output_limit(place) or 0
+        granted = self._state.reserve(
+            Hold(
+                request_id=run.inbound.request_id,
+                attempt=effect.attempt,
+                deployment=effect.target.deployment,
+                cost=run.worst_cost(place) or 0,
+                tokens=run.view.input_tokens + output,
+                concurrent=place.deployment.concurrent,
+            ),
+            int(now),
+        )
+        if not isinstance(granted, Granted):
+            granted = await granted
+        if granted.lease is not None:
+            run.leases.add(granted.lease)
+        return Admission(granted.lease, granted.reason, granted.retry_after_ms)
+
+    async def settle(self, run: Run, lease: int, entry: AttemptRecord, place: Place, usage: Usage) -> None:
+        """Close a lease with what was used; entry gets the usage and its cost by part."""
+        if lease not in run.leases:
+            return
+        run.leases.discard(lease)
+        entry.usage = dict(usage)
+        entry.estimated = usage.get("estimated", False)
+        entry.cost = cost.parts(place.deployment.facts.price, usage)
+        entry.closed = "settled"
+        spent = Spent(usage, entry.cost.total, entry.estimated)
+        waiting = self._state.settle(lease, spent, int(self._clock.now_ms()))
+        if waiting is not None:
+            await waiting
+
+    async def release(self, run: Run, lease: int, entry: AttemptRecord | None) -> None:
+        """Close a lease that nothing was spent of."""
+        if lease not in run.leases:
+            return
+        run.leases.discard(lease)
+        if entry is not None:
+            entry.closed = "released"
+        waiting = self._state.release(lease, int(self._clock.now_ms()))
+        if waiting is not None:
+            await waiting
+
+    def observe(self, place: Place, failure: str | None, latency_ms: float | None) -> None:
+        """Tell the store how a call went, where that says something about the deployment."""
+        if failure is None or failure in UNHEALTHY:
+            self._state.observe(place.deployment.name, failure is None, latency_ms, int(self._clock.now_ms()))
+
+
+def estimated_usage(run: Run, output_bytes: int) -> Usage:
+    """What a call used as far as we can tell, where the vendor did not say."""
+    counted = run.view.input_tokens if run.exact else tokens.guess(tokens.text_bytes(run.request))
+    return Usage(input_tokens=counted, output_tokens=tokens.guess(output_bytes), estimated=True)

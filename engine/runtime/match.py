@@ -1,0 +1,89 @@
+"""Which route takes a request: exact name, then longest literal prefix, then `*`.
+
+An exact name is one dictionary look-up however many routes there are; a prefix one per distinct length of
+prefix. Several routes of one rank are told apart by `when`; if none of them holds, the next rank is asked.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from engine.errors import NoRoute
+from engine.plan.types import Expr, Match
+
+#: So many names stand in a 404 at most: it is read by people.
+NAMES_TOLD = 40
+
+
+@dataclass(slots=True)
+class _Ranks:
+    """The names of one operation. A list holds (route, when) in the plan's order."""
+
+    exact: dict[str, list[tuple[str, Expr | None]]] = field(default_factory=dict)
+    prefixes: dict[str, list[tuple[str, Expr | None]]] = field(default_factory=dict)
+    lengths: tuple[int, ...] = ()  # of the prefixes, longest first; the `*` is the empty prefix
+
+
+class Matcher:
+    """The matches of one plan."""
+
+    def __init__(self, matches: Iterable[tuple[str, Match]]) -> None:
+        self._by_operation: dict[str, _Ranks] = {}
+        for route, match in matches:
+            for operation in match.operations:
+                ranks = self._by_operation.setdefault(operation, _Ranks())
+                for model in match.models:
+                    star = model.endswith("*")
+                    names = ranks.prefixes if star else ranks.exact
+                    names.setdefault(model[:-1] if star else model, []).append((route, match.when))
+        for ranks in self._by_operation.values():
+            ranks.lengths = tuple(sorted({len(prefix) for prefix in ranks.prefixes}, reverse=True))
+
+    def find(self, model: str, operation: str, holds: Callable[[str, Expr], bool]) -> str:
+        """The route that takes `model`.
+
+        Args:
+            model: the name the client asks for.
+            operation: `chat`, ...
+            holds: evaluates a `when` of a route; asked only where a match has one.
+
+        Raises:
+            NoRoute: no route takes it; the message lists the names that exist.
+        """
+        ranks = self._by_operation.get(operation)
+        if ranks is not None:
+            for candidates in _candidates(ranks, model):
+                for route, when in candidates:
+                    if when is None or holds(route, when):
+                        return route
+        raise NoRoute(self._nobody(model, operation))
+
+    def names(self, operation: str = "chat") -> list[str]:
+        """Every name of an operation as the plan writes it, patterns too, in order."""
+        ranks = self._by_operation.get(operation)
+        if ranks is None:
+            return []
+        return sorted([*ranks.exact, *(f"{prefix}*" for prefix in ranks.prefixes)])
+
+    def _nobody(self, model: str, operation: str) -> str:
+        names = self.names(operation)
+        if not names:
+            served = ", ".join(sorted(self._by_operation)) or "none"
+            return f"no route serves the operation {operation!r}; operations here: {served}"
+        near = difflib.get_close_matches(model, names, n=1)
+        guess = f"; did you mean {near[0]!r}?" if near else "."
+        told = ", ".join(names[:NAMES_TOLD])
+        more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
+        return f"there is no model {model!r} here{guess} Models: {told}{more}"
+
+
+def _candidates(ranks: _Ranks, model: str) -> Iterator[list[tuple[str, Expr | None]]]:
+    exact = ranks.exact.get(model)
+    if exact is not None:
+        yield exact
+    for length in ranks.lengths:
+        found = ranks.prefixes.get(model[:length]) if length <= len(model) else None
+        if found is not None:
+            yield found

@@ -1,0 +1,187 @@
+"""One request on its way through a snapshot: what it knows, and what its nodes may ask without a driver.
+
+It is the `Context` of the kinds. Everything here is decided when the request begins or computed from it when
+first asked; it holds no lock, awaits nothing and is thrown away with the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.kinds.effects import Unfit
+from engine.kinds.use import Use
+from engine.plan.types import Credential, Deployment, Expr
+from engine.runtime import cost, tokens
+from engine.runtime.record import DecisionRecord
+from engine.runtime.snapshot import BoundRoute, Place, Snapshot
+from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView, features
+from engine.wire.canonical import Request
+
+#: What `can` decides about; other features are hints that a model may ignore.
+_NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_object", "logprobs"})
+_CAN = {"image": "images", "file": "files"}
+
+
+@dataclass(slots=True)
+class Inbound:
+    """A request as it came in.
+
+    request_id: must be the process's own and unique: leases hang on it.
+    dialect: the client's; None where the engine is embedded.
+    body: the client's own parsed body, for passthrough; None otherwise.
+    headers: names in lower case.
+    deadline_ms: the client waits this long, from now.
+    """
+
+    request: Request
+    request_id: str
+    dialect: str | None = None
+    operation: str = "chat"
+    body: dict[str, Any] | None = None
+    key: Key = ANONYMOUS
+    headers: Mapping[str, str] = field(default_factory=dict)
+    deadline_ms: int | None = None
+
+
+class Run:
+    """A request being served. Implements `kinds.effects.Context`."""
+
+    __slots__ = (
+        "_unfit",
+        "bound",
+        "calls",
+        "clock",
+        "deadline",
+        "exact",
+        "inbound",
+        "leases",
+        "max_tokens",
+        "needs",
+        "record",
+        "request",
+        "snapshot",
+        "started",
+        "stream",
+        "view",
+    )
+
+    bound: BoundRoute
+    view: RequestView
+
+    def __init__(
+        self, snapshot: Snapshot, inbound: Inbound, record: DecisionRecord, started: float, wall: float
+    ) -> None:
+        self.snapshot = snapshot
+        self.inbound = inbound
+        self.request = inbound.request
+        self.record = record
+        self.started = started  # ms on the executor's clock
+        self.clock = ClockView(wall, snapshot.zone)
+        self.view = RequestView(
+            self.request, inbound.operation, inbound.dialect, inbound.headers, tokens.bound
+        )
+        self.stream = record.stream
+        self.deadline: float | None = None  # ms on the executor's clock
+        self.max_tokens: int | None = None
+        self.exact = False
+        self.needs: frozenset[str] = frozenset()
+        self.calls = 0
+        self.leases: set[int] = set()
+        self._unfit: dict[str, Unfit | None] = {}
+
+    # --- what the executor settles once a route is found ----------------------------------------------
+
+    def take(self, bound: BoundRoute) -> None:
+        """The route is known: limits and needs follow from it."""
+        self.bound = bound
+        self.view.count_with(lambda request: tokens.bound(request, bound.overhead))
+        self.needs = features(self.request) & _NEEDS
+        limits = (self.inbound.deadline_ms, bound.route.per_request.time_ms)
+        known = [limit for limit in limits if limit is not None]
+        self.deadline = self.started + min(known) if known else None
+
+    def counted(self, tokens: int, exact: bool) -> None:
+        """The reachable models have counted the input by their own tokenizers."""
+        self.exact = exact
+        self.view.counted(tokens)
+
+    # --- the Context of the kinds ---------------------------------------------------------------------
+
+    def test(self, expr: Expr) -> bool:
+        """Evaluate a boolean expression of this route."""
+        return self.bound.tests[id(expr)](self.view, self.inbound.key, self.clock) is True
+
+    def deployment(self, name: str) -> Deployment:
+        return self.bound.places[name].deployment
+
+    def next_attempt(self) -> int | None:
+        most = self.bound.route.per_request.calls
+        return None if most is not None and self.calls >= most else self.calls + 1
+
+    def unfit(self, target: Use) -> Unfit | None:
+        """Asked for every target before it is called, and computed once per deployment."""
+        name = target.deployment
+        if name not in self._unfit:
+            self._unfit[name] = self._why_unfit(self.bound.places[name])
+        return self._unfit[name]
+
+    # --- what a target means for this request ---------------------------------------------------------
+
+    def output_limit(self, place: Place) -> int | None:
+        """max_tokens of a call there: what the client asks or the route gives, as far as the model goes."""
+        most = place.deployment.facts.output
+        asked = self.max_tokens
+        if asked is None or most is None:
+            return asked
+        return min(asked, most)
+
+    def worst_cost(self, place: Place) -> int | None:
+        """Nano-dollars that one call there can cost at most; None where a price or the limit is unknown."""
+        facts = place.deployment.facts
+        output = self.output_limit(place)
+        most = facts.output if output is None else output
+        return cost.worst(facts.price, self.view.input_tokens, most, self.request.get("n", 1))
+
+    def told_model(self, place: Place) -> str:
+        """The `model` of the answer: the one that serves, unless the route hides that."""
+        if self.bound.route.reply_model == "requested":
+            return self.view.model
+        return place.deployment.model
+
+    def credential(self, place: Place, turn: int) -> Credential | None:
+        """The credential to show: those whose `only` holds take turns."""
+        usable = [c for c, only in place.credentials if only is None or self._holds(only)]
+        return usable[turn % len(usable)] if usable else None
+
+    def _holds(self, only: Any) -> bool:
+        return only(self.view, self.inbound.key, self.clock) is True
+
+    def _why_unfit(self, place: Place) -> Unfit | None:
+        name = place.deployment.name
+        if place.missing is not None:
+            return Unfit("not_found", f"{name} is not available here: {place.missing}")
+        if place.can is not None:
+            for need in sorted(self.needs):
+                if _CAN.get(need, need) not in place.can:
+                    return Unfit("unsupported", f"{name} cannot do {_CAN.get(need, need)}")
+        if place.credentials and not any(only is None or self._holds(only) for _, only in place.credentials):
+            return Unfit("permission", f"{name} has no credential for this client key")
+        return self._too_long(place)
+
+    def _too_long(self, place: Place) -> Unfit | None:
+        """A prompt that cannot fit. Only certainty skips: an exact count, or a text so long that no
+        tokenizer could make it fit; otherwise the vendor is asked, whose refusal moves on.
+        """
+        facts, name = place.deployment.facts, place.deployment.name
+        asked = self.request.get("max_tokens")
+        if facts.output is not None and asked is not None and asked > facts.output:
+            return Unfit("unsupported", f"{name} gives at most {facts.output} tokens, {asked} are asked")
+        if facts.context is None:
+            return None
+        count = self.view.input_tokens
+        least = count if self.exact else tokens.least(count)
+        if least > facts.context:
+            return Unfit("context_length", f"{name} holds {facts.context} tokens, the input has {count}")
+        return None

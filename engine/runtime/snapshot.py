@@ -1,0 +1,218 @@
+"""A plan bound to what it runs on: upstreams, functions made of its expressions, linked routes.
+
+Requests pin the snapshot they begin with, so an old one lives until the last of them has ended; a reload
+publishes a new one and drains the old. Routes are linked and bound when they are first asked for: a plan of
+ten thousand routes costs what is used of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, tzinfo
+from typing import Any, Protocol, cast
+from zoneinfo import ZoneInfo
+
+from engine.kinds.table import KINDS
+from engine.kinds.use import Use
+from engine.plan.code import bind_expr
+from engine.plan.link import link
+from engine.plan.plan import Plan
+from engine.plan.types import Credential, Deployment, Expr, Node, Route
+from engine.runtime.match import Matcher
+from engine.runtime.tokens import widest
+from engine.upstream.protocol import Upstream
+from engine.wire.canonical import Request
+
+Test = Callable[..., Any]
+
+#: A snapshot must be able to read every kind of node, so the table is part of it.
+assert KINDS
+
+
+class Counter(Protocol):
+    """An upstream that can count a request's tokens as its model does."""
+
+    async def count(self, request: Request, deployment: Deployment) -> tuple[int, bool]:
+        """Input tokens, and whether that is exact (else no fewer)."""
+        ...
+
+
+class Shared:
+    """An upstream that several snapshots may hold; closed when the last of them lets go."""
+
+    __slots__ = ("_holders", "key", "upstream")
+
+    def __init__(self, upstream: Upstream, key: str = "") -> None:
+        self.upstream = upstream
+        self.key = key  # what it was made from: equal keys may share it
+        self._holders = 0
+
+    def hold(self) -> Shared:
+        self._holders += 1
+        return self
+
+    async def let_go(self) -> None:
+        self._holders -= 1
+        if self._holders == 0:
+            await self.upstream.close()
+
+
+@dataclasses.dataclass(slots=True)
+class Place:
+    """A deployment as a route reaches it. `missing`: why it cannot be used in this process, if so."""
+
+    deployment: Deployment
+    upstream: Upstream
+    can: frozenset[str] | None
+    credentials: tuple[tuple[Credential, Test | None], ...]
+    missing: str | None = None
+
+
+@dataclasses.dataclass(slots=True)
+class BoundRoute:
+    """A route ready to run: its whole tree in place, its expressions as functions (by the Expr's id)."""
+
+    route: Route
+    tests: dict[int, Test]
+    places: dict[str, Place]
+    overhead: dict[str, int]
+    counters: tuple[tuple[Counter, Deployment], ...]  # one a deployment where all can count, else empty
+
+
+class Snapshot:
+    """A published plan. Made by `control.provision`.
+
+    Args:
+        plan: what runs.
+        upstreams: provider -> its upstream, already held for this snapshot.
+        missing: deployment -> why this process cannot use it; requests go to the next target.
+    """
+
+    def __init__(
+        self, plan: Plan, upstreams: Mapping[str, Shared], missing: Mapping[str, str] | None = None
+    ) -> None:
+        self.plan = plan
+        self.revision = plan.revision
+        self.matcher = Matcher(plan.manifest.matches)
+        self.upstreams = dict(upstreams)
+        self.missing = dict(missing or {})
+        zone = plan.manifest.settings.timezone
+        self.zone: tzinfo = ZoneInfo(zone) if zone else UTC
+        self._routes: dict[str, BoundRoute] = {}
+        self._match_tests: dict[int, Test] = {}
+        self._users = 0
+        self._retired = False
+        self._unused = asyncio.Event()
+
+    # --- users --------------------------------------------------------------------------------------
+
+    @property
+    def users(self) -> int:
+        """Requests that hold it now."""
+        return self._users
+
+    def pin(self) -> None:
+        """A request begins."""
+        self._users += 1
+
+    def unpin(self) -> None:
+        """A request has ended."""
+        self._users -= 1
+        if self._users < 0:
+            raise AssertionError("a snapshot was unpinned more often than pinned")
+        if self._users == 0 and self._retired:
+            self._unused.set()
+
+    async def drain(self) -> None:
+        """Wait until the last request has ended, then close what no other snapshot holds."""
+        self._retired = True
+        if self._users:
+            await self._unused.wait()
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the upstreams now. Calling it twice does no harm."""
+        held, self.upstreams = self.upstreams, {}
+        for shared in held.values():
+            await shared.let_go()
+
+    # --- what it binds ------------------------------------------------------------------------------
+
+    def route(self, name: str) -> BoundRoute:
+        """The route, linked and bound on first use."""
+        bound = self._routes.get(name)
+        if bound is None:
+            bound = self._routes[name] = self._bind(name)
+        return bound
+
+    def match_test(self, when: Expr) -> Test:
+        """The function of a `match.when`, which is asked before its route is bound."""
+        test = self._match_tests.get(id(when))
+        if test is None:
+            test = self._match_tests[id(when)] = bind_expr(when)
+        return test
+
+    def _bind(self, name: str) -> BoundRoute:
+        plan = self.plan
+        route = link(plan.route(name), plan.node, lambda deployment: plan.deployment(deployment).call)
+        names = sorted({use.deployment for use in _targets(route.start)})
+        places = {deployment: self._place(deployment) for deployment in names}
+        return BoundRoute(
+            route=route,
+            tests={id(expr): bind_expr(expr) for expr in _expressions(route.start)},
+            places=places,
+            overhead=widest(place.deployment.facts.overhead for place in places.values()),
+            counters=_counters(places.values()),
+        )
+
+    def _place(self, name: str) -> Place:
+        deployment = self.plan.deployment(name)
+        provider = self.plan.provider(deployment.provider)
+        can = deployment.facts.can
+        if can is None and provider.dialect is not None:
+            # Unknown is whatever the dialect can, except to go on from a prefix: few models are trained for it.
+            can = tuple(c for c in self.plan.dialect(provider.dialect).can if c != "prefill")
+        credentials = tuple((c, bind_expr(c.only) if c.only else None) for c in deployment.credentials)
+        return Place(
+            deployment=deployment,
+            upstream=self.upstreams[deployment.provider].upstream,
+            can=None if can is None else frozenset(can),
+            credentials=credentials,
+            missing=self.missing.get(name),
+        )
+
+
+def _counters(places: Iterable[Place]) -> tuple[tuple[Counter, Deployment], ...]:
+    usable = [place for place in places if place.missing is None]
+    if not usable or not all(hasattr(place.upstream, "count") for place in usable):
+        return ()
+    return tuple((cast(Counter, place.upstream), place.deployment) for place in usable)
+
+
+def _targets(node: Node) -> Iterator[Use]:
+    if isinstance(node, Use):
+        yield node
+    for value in _inside(node):
+        if isinstance(value, Node):
+            yield from _targets(value)
+
+
+def _expressions(node: Node) -> Iterator[Expr]:
+    for value in _inside(node):
+        if isinstance(value, Expr):
+            yield value
+        else:
+            yield from _expressions(value)
+
+
+def _inside(node: Any) -> Iterator[Any]:
+    """The nodes and expressions directly in a node, whatever its kind; edges are looked through."""
+    for field in dataclasses.fields(node):
+        value = getattr(node, field.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Node | Expr):
+                yield item
+            elif field.name != "call" and dataclasses.is_dataclass(item):
+                yield from _inside(item)

@@ -1,0 +1,50 @@
+"""What has come of a flowing answer so far: whether content was in it, its usage, its end."""
+
+from __future__ import annotations
+
+from engine.upstream.protocol import Chunk
+from engine.wire.canonical import CONTENT_EVENTS, Error, Event, Reply, Usage
+
+
+class Tally:
+    """Looks once at every event of a stream, as it arrives. `size` counts the characters of content."""
+
+    __slots__ = ("content", "error", "finish", "size", "usage")
+
+    def __init__(self) -> None:
+        self.content = False
+        self.size = 0
+        self.usage: Usage | None = None
+        self.finish: str | None = None
+        self.error: Error | None = None
+
+    @property
+    def begun(self) -> bool:
+        """An answer has begun: content came, or the end of an empty answer."""
+        return self.content or self.finish is not None
+
+    def take(self, chunk: Chunk) -> None:
+        for event in chunk.events:
+            kind = event["type"]
+            if kind in CONTENT_EVENTS:
+                self.content = True
+                self.size += len(event.get("text", "")) + len(event.get("arguments", ""))
+            elif kind == "finish":
+                self.finish = event.get("finish_reason")
+            elif kind == "usage":
+                self.usage = event["usage"]
+            elif kind == "error":
+                self.error = event["error"]
+
+
+def error_event(error: Error) -> Event:
+    return Event(type="error", error=error)
+
+
+def reply_size(reply: Reply) -> int:
+    """Characters of content in a whole answer."""
+    return sum(
+        len(part.get("text", "")) + len(part.get("arguments", ""))
+        for choice in reply.get("choices", ())
+        for part in choice.get("message", {}).get("content", ())
+    )

@@ -1,0 +1,100 @@
+"""How many tokens a request is: a bound from above, an exact count, or an honest guess.
+
+The bound is what comparisons (`request.input_tokens > 3k`, `admit.input`) and reserves use where no tokenizer
+is at hand: a token is at least one byte of UTF-8, so the text's bytes plus a declared overhead for every
+message, part, tool and image can only be too high. The guess (four bytes a token) is for what a call probably
+cost where a vendor did not say; it is always flagged as estimated.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Final, Literal
+
+from engine.wire.canonical import Part, Request
+
+#: Tokens beside the text, where a model's facts declare none: role markers, separators, a tool's frame. An
+#: image at OpenAI's highest detail is 1,445 tokens, a page of a file about as much.
+OVERHEAD: Final[dict[str, int]] = {
+    "message": 8,
+    "part": 4,
+    "tool": 16,
+    "image": 1_600,
+    "audio": 2_000,
+    "file": 20_000,
+    "request": 16,
+}
+
+_BYTES_PER_TOKEN: Final = 4
+_MOST_BYTES_PER_TOKEN: Final = 12
+
+#: The fields of a part that a model may read.
+_TEXTS: Final[tuple[Literal["text", "arguments", "name", "id"], ...]] = ("text", "arguments", "name", "id")
+
+
+def widest(overheads: Iterable[Mapping[str, int] | None]) -> dict[str, int]:
+    """The highest overhead of several models, so that one bound holds for all of them."""
+    found = dict(OVERHEAD)
+    for overhead in overheads:
+        for name, tokens in (overhead or {}).items():
+            found[name] = max(found.get(name, 0), tokens)
+    return found
+
+
+def bound(request: Request, overhead: Mapping[str, int] = OVERHEAD) -> int:
+    """Input tokens of a request, never too low."""
+    messages = request.get("messages", ())
+    total = overhead["request"] + len(messages) * overhead["message"]
+    for message in messages:
+        for part in message.get("content", ()):
+            total += overhead["part"] + _part(part, overhead)
+    for tool in request.get("tools", ()):
+        total += overhead["tool"] + _size(tool.get("name")) + _size(tool.get("description"))
+        total += _json_size(tool.get("parameters")) + _json_size(tool.get("hosted"))
+    schema = request.get("response_format", {}).get("schema")
+    return total + _json_size(schema)
+
+
+def text_bytes(request: Request) -> int:
+    """Bytes of text in a request, without any overhead."""
+    return sum(_text(part) for message in request.get("messages", ()) for part in message.get("content", ()))
+
+
+def least(bound: int) -> int:
+    """What a request of this bound has for certain: no usual text has more bytes a token."""
+    return bound // _MOST_BYTES_PER_TOKEN
+
+
+def guess(size: int) -> int:
+    """About how many tokens so many bytes of text are."""
+    return -(-size // _BYTES_PER_TOKEN)
+
+
+def _part(part: Part, overhead: Mapping[str, int]) -> int:
+    kind = part.get("type", "text")
+    if kind == "text":
+        return _size(part.get("text"))
+    if kind in {"image", "audio", "file"}:
+        return overhead[kind]
+    inside = sum(overhead["part"] + _part(inner, overhead) for inner in part.get("content", ()))
+    return inside + _own(part)
+
+
+def _text(part: Part) -> int:
+    return _own(part) + sum(_text(inner) for inner in part.get("content", ()))
+
+
+def _own(part: Part) -> int:
+    return sum(_size(part.get(name)) for name in _TEXTS)
+
+
+def _size(text: str | None) -> int:
+    """UTF-8 bytes; surrogates that no encoder takes count as three."""
+    if not text:
+        return 0
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def _json_size(value: object) -> int:
+    return 0 if value is None else _size(json.dumps(value, ensure_ascii=False))

@@ -1,0 +1,187 @@
+"""What expressions read of a request, a client key and the clock: computed when first asked, then kept.
+
+Absent texts are `""`, as the language says, so that an expression never meets a None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
+
+from engine.wire.canonical import Part, Request
+
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+class Texts(dict[str, str]):
+    """A map in which what is not there is `""`."""
+
+    def __missing__(self, key: str) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The client key behind a request. Without client keys (loopback, embedding) all of it is empty."""
+
+    id: str = ""
+    name: str = ""
+    org: str = ""
+    tags: Mapping[str, str] = field(default_factory=Texts)
+
+
+ANONYMOUS = Key()
+
+
+class RequestView:
+    """`request.*` of the language over a canonical request.
+
+    Args:
+        request: the canonical request.
+        operation: `chat`, ...
+        dialect: the client's; None where the engine is embedded.
+        headers: names in lower case.
+        count: gives the input tokens; asked at most once.
+    """
+
+    __slots__ = (
+        "_body",
+        "_count",
+        "_features",
+        "_headers",
+        "_text",
+        "_tokens",
+        "dialect",
+        "max_output_tokens",
+        "operation",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        operation: str,
+        dialect: str | None,
+        headers: Mapping[str, str],
+        count: Callable[[Request], int],
+    ) -> None:
+        self._body = request
+        self._headers = headers
+        self._count = count
+        self._tokens: int | None = None
+        self._text: str | None = None
+        self._features: frozenset[str] | None = None
+        self.operation = operation
+        self.dialect = dialect or ""
+        self.max_output_tokens = request.get("max_tokens", 0)
+
+    @property
+    def model(self) -> str:
+        return self._body.get("model", "")
+
+    @property
+    def stream(self) -> bool:
+        return bool(self._body.get("stream", False))
+
+    @property
+    def user(self) -> str:
+        return self._body.get("user", "")
+
+    @property
+    def conversation(self) -> str:
+        return self._body.get("conversation", "")
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        return Texts(self._body.get("metadata", {}))
+
+    @property
+    def input_tokens(self) -> int:
+        if self._tokens is None:
+            self._tokens = self._count(self._body)
+        return self._tokens
+
+    def count_with(self, count: Callable[[Request], int]) -> None:
+        """Count anew by this rule: the route is known now, and with it whose tokens these are."""
+        self._count = count
+        self._tokens = None
+
+    def counted(self, tokens: int) -> None:
+        """The input is this many tokens: from here on nobody counts again."""
+        self._tokens = tokens
+
+    @property
+    def text(self) -> str:
+        """What the user wrote: the text parts of all user messages."""
+        if self._text is None:
+            self._text = "\n".join(
+                part.get("text", "")
+                for message in self._body.get("messages", ())
+                if message.get("role") == "user"
+                for part in message.get("content", ())
+                if part.get("type") == "text"
+            )
+        return self._text
+
+    def header(self, name: str) -> str:
+        """The value of a request header, whatever the case of its name."""
+        return self._headers.get(name.lower(), "")
+
+    def has(self, feature: str) -> bool:
+        """`image audio file tools json_schema json_object reasoning`: does the request hold or ask for it?"""
+        if self._features is None:
+            self._features = features(self._body)
+        return feature in self._features
+
+
+def features(request: Request) -> frozenset[str]:
+    """What a request holds beyond text, and what it asks of the answer."""
+    found = {part.get("type", "text") for part in parts(request)} & {"image", "audio", "file"}
+    named: set[str] = set(found)
+    if request.get("tools"):
+        named.add("tools")
+    form = request.get("response_format", {}).get("type", "text")
+    if form in {"json_schema", "json_object"}:
+        named.add(form)
+    reasoning = request.get("reasoning", {})
+    if reasoning.get("effort", "none") != "none" or reasoning.get("budget"):
+        named.add("reasoning")
+    if request.get("logprobs"):
+        named.add("logprobs")
+    return frozenset(named)
+
+
+def parts(request: Request) -> list[Part]:
+    """Every part of every message, those inside tool results too."""
+    found: list[Part] = []
+    for message in request.get("messages", ()):
+        for part in message.get("content", ()):
+            found.append(part)
+            if "content" in part:
+                found.extend(part["content"])
+    return found
+
+
+class ClockView:
+    """`now`, `weekday` and `between` at the moment the request began, in the workspace's time zone."""
+
+    __slots__ = ("_local", "_zone", "now")
+
+    def __init__(self, now: float, zone: tzinfo) -> None:
+        self.now = now
+        self._zone = zone
+        self._local: datetime | None = None
+
+    def _time(self) -> datetime:
+        if self._local is None:
+            self._local = datetime.fromtimestamp(self.now, self._zone)
+        return self._local
+
+    @property
+    def weekday(self) -> str:
+        return _WEEKDAYS[self._time().weekday()]
+
+    def between(self, start: int, end: int) -> bool:
+        """Minutes after midnight, start included, end not; a start after the end spans midnight."""
+        now = self._time().hour * 60 + self._time().minute
+        return start <= now < end if start <= end else now >= start or now < end
