@@ -1,0 +1,228 @@
+"""What `shape` says: pydantic's errors in the language's own words, with what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from pydantic_core import ErrorDetails
+
+from engine.compiler.document import Path
+from engine.compiler.suggest import did_you_mean
+from engine.spec.fault import FAULT, looks_secret, shown
+from engine.spec.model import Spec, fields
+from engine.spec.nodes.node import EDGE_CHILD, KIND_KEYS, Edge, NodeSpec, kinds_in
+
+#: More keys than this are not listed: nobody reads them.
+_FEW: Final = 14
+
+#: Faults whose message speaks of a value: the key before it says which.
+_OF_VALUES: Final = frozenset({"E102", "E103", "E104", "E105", "E106", "E112", "E114"})
+
+#: Keys that stand on a node's map for its parent, and the parents that read them.
+_EDGE_KEYS: Final = {
+    "when": "an arm of a `switch`",
+    "weight": "a member of a `balance` or an `ensemble`",
+    "share": "an arm of a `split`, or on a `mirror`",
+}
+
+#: (noun, key) -> what to write instead: words of other gateways, and near misses of meaning. `*` is any noun.
+_MEANT: Final = {
+    ("deployment", "api_key"): "credentials have a section of their own: `credentials: NAME`, and there `secret: env:NAME`",
+    ("deployment", "secret"): "credentials have a section of their own: `credentials: NAME`, and there `secret: env:NAME`",
+    ("deployment", "base_url"): "it is `endpoint`; a server of your own is a file in providers.d/",
+    ("deployment", "api_base"): "it is `endpoint`; a server of your own is a file in providers.d/",
+    ("deployment", "params"): "`params` stands on the node that uses it: {use: NAME, params: {...}}",
+    ("deployment", "timeout"): "`timeout` stands on the node that uses it: {use: NAME, timeout: {...}}",
+    ("deployment", "retry"): "`retry` stands on the node that uses it: {use: NAME, retry: {...}}",
+    ("credential", "api_key"): "it is `secret`",
+    ("credential", "key"): "it is `secret`",
+    ("route", "fallbacks"): "a fallback is a node: `start: {fallback: [...]}`",
+    ("route", "model"): "the names clients ask for are `match: {models: [...]}`",
+    ("route", "models"): "the names clients ask for are `match: {models: [...]}`",
+    ("route", "when"): "it belongs into `match`: {when: ...}",
+    ("route", "nodes"): "named nodes are a section of their own, beside `routes`",
+    ("route", "cost"): "it belongs into `per_request`",
+    ("route", "calls"): "it belongs into `per_request`",
+    ("admit", "max_tokens"): "it is `output`",
+    ("retry", "attempts"): "it is `extra`: how many more calls after the first",
+    ("retry", "on"): "it is `failures`",
+    ("timeout", "read"): "there are `first_token` (until it begins), `idle` (between events) and `total`",
+    ("stream", "commit"): "it is `switch_until`",
+    ("engine.yaml", "port"): "it is part of `listen`: HOST:PORT",
+    ("engine.yaml", "host"): "it is part of `listen`: HOST:PORT",
+}  # fmt: skip
+
+
+class Words(NamedTuple):
+    """A diagnostic without its place."""
+
+    code: str
+    message: str
+    help: str | None = None
+
+
+def say(detail: ErrorDetails, owner: type[Spec] | None, path: Path) -> Words:
+    """The words for one error. `owner` is the class of the map at fault, `path` where it stands."""
+    kind, value = detail["type"], detail["input"]
+    context: dict[str, Any] = detail.get("ctx") or {}
+    match kind:
+        case _ if kind == FAULT:
+            return _fault(context, path)
+        case "extra_forbidden":
+            return _unknown_key(str(detail["loc"][-1]), owner, value)
+        case "missing":
+            return _missing(str(detail["loc"][-1]), owner, path)
+        case "union_tag_not_found" | "union_tag_invalid":
+            return _no_node(value, path)
+        case "literal_error":
+            return _none_of(value, re.findall(r"'([^']*)'", context.get("expected", "")), path)
+        case "model_type" | "model_attributes_type" | "dict_type" | "mapping_type":
+            return _no_map(value, owner, path)
+        case _:
+            return Words("E102", f"{subject(path)}{shown(value)} is not accepted here: {detail['msg']}")
+
+
+def subject(path: Path) -> str:
+    """`connect`: or `failures[1]`: before a message; nothing at the root."""
+    text = ""
+    for key in reversed(path):
+        text = f"[{key}]{text}" if isinstance(key, int) else f"{key}{text}"
+        if isinstance(key, str):
+            break
+    return "" if not text or looks_secret(text) else f"`{text}`: "
+
+
+def _fault(context: dict[str, Any], path: Path) -> Words:
+    code: str = context["code"]
+    before = subject(path) if code in _OF_VALUES or code == "E107" else ""
+    return Words(code, before + context["message"], context["help"])
+
+
+def _keys(owner: type[Spec]) -> list[str]:
+    return [key for key in fields(owner) if key != EDGE_CHILD]
+
+
+def near_key(key: str, owner: type[Spec] | None) -> str | None:
+    """The key of `owner` that was probably meant; None where another place was."""
+    if owner is None or (owner.noun, key) in _MEANT:
+        return None
+    return did_you_mean(key, _keys(owner))
+
+
+def _unknown_key(key: str, owner: type[Spec] | None, value: Any) -> Words:
+    if owner is None:
+        return Words("E101", f"unknown key {shown(key)}")
+    noun = owner.noun.removeprefix("node.")
+    where = (
+        f"a `{noun}` node"
+        if issubclass(owner, NodeSpec)
+        else f"`{noun}`"
+        if noun == "engine.yaml"
+        else _a(noun)
+    )
+    if issubclass(owner, NodeSpec) and key in _EDGE_KEYS:
+        return Words("E110", f"`{key}` is not read here", f"it stands on {_EDGE_KEYS[key]}")
+    message = (
+        f"unknown section {shown(key)}" if noun == "workspace" else f"unknown key {shown(key)} in {where}"
+    )
+    known = _keys(owner)
+    meant = _MEANT.get((noun, key))
+    near = near_key(key, owner)
+    if meant:
+        help: str | None = meant
+    elif near:
+        help = f"did you mean `{near}`?"
+    else:
+        help = f"it takes {', '.join(known)}" if len(known) <= _FEW else None
+    return Words("E101", message, help)
+
+
+def _missing(key: str, owner: type[Spec] | None, path: Path) -> Words:
+    if owner is None:
+        return Words("E107", f"`{key}` is missing")
+    field = fields(owner).get(key)
+    noun = owner.noun.removeprefix("node.")
+    name = (
+        f" `{path[-1]}`"
+        if path and isinstance(path[-1], str) and not issubclass(owner, NodeSpec | Edge)
+        else ""
+    )
+    article = (
+        f"{_a(noun, article='the')}{name}"
+        if name
+        else f"this `{noun}`"
+        if issubclass(owner, NodeSpec)
+        else f"this {noun}"
+    )
+    if field is None:
+        return Words("E107", f"`{key}` is missing in {article}")
+    info = field[1]
+    example = f"; for example `{key}: {_yaml(info.examples[0])}`" if info.examples else ""
+    about = (info.description or "").rstrip(".")
+    return Words("E107", f"`{key}` is missing in {article}", f"{about}{example}")
+
+
+def _no_node(value: Any, path: Path) -> Words:
+    """A node with no kind key, or with two, or no node at all."""
+    if not isinstance(value, dict):
+        message = f"{subject(path)}{shown(value)} stands where a node is expected"
+        return Words("E102", message, "a node is a name, or a map with a kind key, like {fallback: [a, b]}")
+    found = kinds_in(value)
+    if len(found) > 1:
+        names = " and ".join(f"`{kind}`" for kind in found)
+        return Words("E109", f"{names} are both kinds, and a node has one", "put one of them below the other")
+    if not value:
+        return Words("E108", f"{subject(path)}the node is empty", f"give it a kind: {', '.join(KIND_KEYS)}")
+    for key in value:
+        near = did_you_mean(str(key), KIND_KEYS)
+        if near:
+            return Words("E108", f"the node has no kind: {shown(key)} is none", f"did you mean `{near}`?")
+    keys = ", ".join(shown(key) for key in list(value)[:5])
+    return Words("E108", f"the node has no kind: it has {keys}", f"give it one of {', '.join(KIND_KEYS)}")
+
+
+def _none_of(value: Any, expected: list[str], path: Path) -> Words:
+    listed = " or ".join(expected) if len(expected) <= 2 else ", ".join(expected)
+    message = f"{subject(path)}{shown(value)} is none of {listed}"
+    if len(expected) == 1:
+        message = f"{subject(path)}{shown(value)} is not accepted: only `{expected[0]}` is"
+    near = did_you_mean(value, expected) if isinstance(value, str) else None
+    return Words("E104", message, f"did you mean `{near}`?" if near else None)
+
+
+def _no_map(value: Any, owner: type[Spec] | None, path: Path) -> Words:
+    message = f"{subject(path)}{shown(value)} stands where a map is expected"
+    if owner is None:
+        return Words("E102", message)
+    known = _keys(owner)
+    first = next(((k, i.examples[0]) for k, (_, i) in fields(owner).items() if i.examples), None)
+    help = (
+        f"its keys are {', '.join(known)}" if len(known) <= _FEW else "write its keys on lines of their own"
+    )
+    return Words(
+        "E102", message, help + (f"; for example {{{first[0]}: {_yaml(first[1])}}}" if first else "")
+    )
+
+
+def _a(noun: str, *, article: str | None = None) -> str:
+    if article is None:
+        article = "an" if noun[:1] in "aeiou" else "a"
+    return f"{article} {noun}"
+
+
+def _yaml(value: Any) -> str:
+    """A small example as YAML in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_yaml(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    text = str(value)
+    return f"'{text}'" if isinstance(value, str) and _needs_quotes(text) else text
+
+
+def _needs_quotes(text: str, special: Iterable[str] = (": ", " #", "{", "}", "[", "]", ",", '"')) -> bool:
+    return any(mark in text for mark in special)
