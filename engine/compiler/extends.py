@@ -29,7 +29,10 @@ _VENDOR_OWN: Final = (
     "base_url",
     "residency",
     "price",
-    "prices",
+    "compliance",
+    "aliases",
+    "title",
+    "samples",
     "replace",
 )
 _MODEL_OWN: Final = (
@@ -56,10 +59,31 @@ class Files:
         self.own = {d.source.name: d for d in documents if d.source.kind == family}
         self._merged: dict[str, Document | None] = {}
         self._shipped: dict[str, Document | None] = {}
+        self._aliases: dict[str, str] | None = None
 
     def names(self) -> list[str]:
         """Every name that can be used, sorted."""
         return sorted({*self.own, *self._shipped_names()})
+
+    def canonical(self, name: str) -> str | None:
+        """The file's name for a name or an alias; None if nothing is called so."""
+        if name in self.own or name in self._shipped_names():
+            return name
+        # Only a name that is no file's pays for reading all of them.
+        if self._aliases is None:
+            self._aliases = {
+                alias: file
+                for file in self.names()
+                for alias in self._aliases_of(self.own.get(file) or self._shipped_document(file))
+            }
+        return self._aliases.get(name)
+
+    @staticmethod
+    def _aliases_of(document: Document | None) -> list[str]:
+        found = (
+            document.data.get("aliases") if document is not None and isinstance(document.data, dict) else None
+        )
+        return [alias for alias in found if isinstance(alias, str)] if isinstance(found, list) else []
 
     def get(self, name: str) -> Document | None:
         """The merged file; None if there is none of that name, or it is broken (a diagnostic says so)."""

@@ -1,0 +1,159 @@
+"""Spec to plan: routes and nodes as the executor walks them, call options as they were written.
+
+Options that inherit stay where they are said (route, node, target); `plan/link.py` joins them, because one
+named node may hang under several routes. The route's own `Call` begins with the printed defaults and the
+`defaults` section, so that a plan alone says everything. Nothing is reported here but what cannot be lowered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from engine.compiler.document import Document, Path
+from engine.compiler.expr import Place, Scope, compile_expression
+from engine.diagnostics import Diagnostics
+from engine.plan.link import inherit
+from engine.plan.types import Admit, Call, Ceilings, Expr, Match, Node, Route, Streaming
+from engine.spec import defaults
+from engine.spec import route as written
+from engine.spec.call import CallOptions
+from engine.spec.nodes.node import NodeSpec
+from engine.spec.workspace import Workspace
+
+#: What applies where no file says anything.
+PRINTED: Final = Call(
+    connect_ms=defaults.CONNECT_MS,
+    first_token_ms=defaults.FIRST_TOKEN_MS,
+    idle_ms=defaults.IDLE_MS,
+    total_ms=defaults.TOTAL_MS,
+    retry_extra=defaults.RETRY_EXTRA,
+    retry_failures=defaults.expand(defaults.RETRY_FAILURES),
+    retry_named=defaults.named(defaults.RETRY_FAILURES),
+    retry_backoff_ms=defaults.RETRY_BACKOFF_MS,
+    failures=defaults.expand(defaults.MOVES_ON),
+)
+
+
+class Lowerer:
+    """What `spec.lowering.Lowering` promises to the node kinds. `places` maps a node's id to its path."""
+
+    def __init__(
+        self,
+        spec: Workspace,
+        document: Document,
+        expressions: Mapping[Path, Expr],
+        scope: Scope,
+        out: Diagnostics,
+    ) -> None:
+        self.spec = spec
+        self.document = document
+        self.expressions = expressions
+        self.scope = scope
+        self.out = out
+        self.places: dict[str, Path] = {}
+
+    def node(self, spec: NodeSpec, path: Path) -> Node:
+        """The plan's node for a child, or for a named node at `("nodes", NAME)`."""
+        return spec.lower(self, path)
+
+    def expr(self, text: str, path: Path, scope: str = "route") -> Expr | None:
+        """The compiled expression; compiled now if no earlier stage did it."""
+        found = self.expressions.get(path)
+        if found is not None:
+            return found
+        where = self.scope if scope == "route" else scope
+        return compile_expression(text, place=Place(self.document, path), scope=where, out=self.out)
+
+    def call(self, spec: NodeSpec, path: Path) -> Call:
+        """The options that the node itself says."""
+        return options(spec) if isinstance(spec, CallOptions) else Call()
+
+    def id(self, path: Path) -> str:
+        """`("routes", "assistant", "start", "switch", 0)` is `assistant/switch[0]`."""
+        section, name, *rest = path
+        below = rest[1:] if section == "routes" else rest
+        shared = section == "nodes" and name in self.spec.routes  # ids key counters: two must not be one
+        text = f"nodes.{name}" if shared else str(name)
+        for key in below:
+            text += f"[{key}]" if isinstance(key, int) else f"/{key}"
+        self.places[text] = path
+        return text
+
+    def is_deployment(self, name: str) -> bool:
+        return name in self.spec.deployments
+
+    # --- routes
+
+    def route(self, name: str) -> Route:
+        """The route as the plan holds it, its references not yet linked."""
+        spec = self.spec.routes[name]
+        path: Path = ("routes", name)
+        call = PRINTED
+        if self.spec.defaults is not None:
+            call = inherit(call, options(self.spec.defaults))
+        return Route(
+            name=name,
+            match=self._match(name, spec.match),
+            start=self.node(spec.start, (*path, "start")),
+            call=inherit(call, options(spec)),
+            admit=admit(spec.admit),
+            per_request=ceilings(spec.per_request),
+            stream=_streaming(spec.stream),
+            residency=spec.residency,
+            strict=spec.strict,
+            reply_model=spec.reply_model,
+        )
+
+    def named_node(self, name: str) -> Node:
+        return self.node(self.spec.nodes[name], ("nodes", name))
+
+    def _match(self, name: str, spec: written.Match | None) -> Match:
+        if spec is None:
+            return Match((name,))
+        when = None if spec.when is None else self.expr(spec.when, ("routes", name, "match", "when"))
+        return Match(spec.models or (name,), spec.operations, when)
+
+
+def options(spec: CallOptions) -> Call:
+    """What inherits, as it is said here; None where nothing is."""
+    timeout, retry = spec.timeout, spec.retry
+    retried = retry.failures if retry is not None else None
+    return Call(
+        connect_ms=timeout.connect if timeout is not None else None,
+        first_token_ms=timeout.first_token if timeout is not None else None,
+        idle_ms=timeout.idle if timeout is not None else None,
+        total_ms=timeout.total if timeout is not None else None,
+        retry_extra=retry.extra if retry is not None else None,
+        retry_failures=None if retried is None else defaults.expand(retried),
+        retry_named=None if retried is None else defaults.named(retried),
+        retry_backoff_ms=retry.backoff if retry is not None else None,
+        failures=None if spec.failures is None else defaults.expand(spec.failures),
+        params=spec.params,
+    )
+
+
+def admit(spec: written.Admit | None) -> Admit:
+    """What is let in: everything where nothing is written; else what is not named stays out."""
+    if spec is None:
+        return Admit()
+    return Admit(
+        input=spec.input,
+        output=spec.output,
+        n=spec.n,
+        images=spec.images,
+        audio=spec.audio,
+        files=spec.files,
+        tools=spec.tools,
+        json_schema=spec.json_schema,
+        hosted_tools=spec.hosted_tools,
+    )
+
+
+def ceilings(spec: written.PerRequest | None) -> Ceilings:
+    """The limits over all attempts of a request."""
+    return Ceilings() if spec is None else Ceilings(spec.calls, spec.time, spec.cost)
+
+
+def _streaming(spec: written.Stream | None) -> Streaming:
+    return Streaming() if spec is None else Streaming(spec.switch_until, spec.on_cut)

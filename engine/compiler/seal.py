@@ -1,0 +1,137 @@
+"""Freezes what was lowered: segments, the manifest that names them, and the revision over it.
+
+Only what a route can reach is in a plan, so that adding an unused deployment is no new revision. Names are
+sorted wherever a map becomes a list: the order of files and keys never matters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from engine.kinds import table  # noqa: F401 - makes the node kinds known to the decoder
+from engine.kinds.use import Use
+from engine.plan.codec import canonical, digest
+from engine.plan.plan import Plan
+from engine.plan.types import (
+    SCHEMA_VERSION,
+    Deployment,
+    Dialect,
+    DialectSegment,
+    Manifest,
+    Node,
+    NodeSegment,
+    Provider,
+    ProviderSegment,
+    Ref,
+    Route,
+    RouteSegment,
+    Settings,
+)
+
+
+@dataclass(slots=True)
+class Lowered:
+    """Everything a workspace lowers to, used or not, by name."""
+
+    settings: Settings = field(default_factory=Settings)
+    routes: dict[str, Route] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    providers: dict[str, Provider] = field(default_factory=dict)
+    dialects: dict[str, Dialect] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """What the routes use."""
+
+    nodes: frozenset[str]
+    deployments: frozenset[str]
+
+
+def seal(lowered: Lowered) -> Plan:
+    """The plan of what was lowered."""
+    used = reached(lowered)
+    segments: dict[str, bytes] = {}
+
+    def store(value: Any) -> str:
+        text = canonical(value)
+        name = digest(text)
+        segments[name] = text
+        return name
+
+    routes = {name: store(RouteSegment(lowered.routes[name])) for name in sorted(lowered.routes)}
+    nodes = {name: store(NodeSegment(name, lowered.nodes[name])) for name in sorted(used.nodes)}
+    deployments = {name: lowered.deployments[name] for name in sorted(used.deployments)}
+    providers = {
+        name: store(ProviderSegment(lowered.providers[name], _of(deployments, name)))
+        for name in sorted({d.provider for d in deployments.values()})
+    }
+    dialects = {
+        name: store(DialectSegment(lowered.dialects[name])) for name in sorted(_dialects(lowered, providers))
+    }
+    manifest = Manifest(
+        schema=SCHEMA_VERSION,
+        settings=lowered.settings,
+        routes=routes,
+        nodes=nodes,
+        providers=providers,
+        dialects=dialects,
+        matches=tuple((name, lowered.routes[name].match) for name in sorted(lowered.routes)),
+        deployments={name: deployment.provider for name, deployment in deployments.items()},
+        ingress=_ingress(lowered, dialects),
+    )
+    return Plan.seal(manifest, segments)
+
+
+def reached(lowered: Lowered) -> Reached:
+    """The named nodes and deployments that some route leads to."""
+    nodes: set[str] = set()
+    deployments: set[str] = set()
+    waiting = [route.start for route in lowered.routes.values()]
+    while waiting:
+        for node in nodes_in(waiting.pop()):
+            if isinstance(node, Use):
+                deployments.add(node.deployment)
+            elif isinstance(node, Ref) and node.name not in nodes:
+                nodes.add(node.name)
+                waiting.append(lowered.nodes[node.name])
+    return Reached(frozenset(nodes), frozenset(deployments))
+
+
+def nodes_in(value: Any) -> Iterator[Node]:
+    """A node and all that stands inside it, whatever its kind; references are not followed."""
+    if isinstance(value, Node):
+        yield value
+    if isinstance(value, tuple):
+        for item in value:
+            yield from nodes_in(item)
+    elif is_dataclass(value):
+        for each in fields(value):
+            if each.name not in ("id", "call", "when"):
+                yield from nodes_in(getattr(value, each.name))
+
+
+def _of(deployments: Mapping[str, Deployment], provider: str) -> dict[str, Deployment]:
+    return {name: found for name, found in deployments.items() if found.provider == provider}
+
+
+def _dialects(lowered: Lowered, providers: Mapping[str, str]) -> set[str]:
+    """The dialects that a provider in the plan speaks, and those that clients may speak."""
+    spoken = {lowered.providers[name].dialect for name in providers}
+    heard = {name for name, dialect in lowered.dialects.items() if _paths(dialect)}
+    return {name for name in spoken if name is not None} | heard
+
+
+def _paths(dialect: Dialect) -> list[tuple[str, str]]:
+    return [(path, name) for name, operation in dialect.operations.items() for path in operation.ingress]
+
+
+def _ingress(lowered: Lowered, dialects: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+    return {
+        path: (dialect, operation)
+        for dialect in sorted(dialects)
+        for path, operation in sorted(_paths(lowered.dialects[dialect]))
+    }
