@@ -1,0 +1,190 @@
+"""THE TABLE: which fields of the language execute, and since which release; the rest is refused with E090.
+
+One row for each spec class, by the keys as users write them. A test compares it with the classes, both ways: a field
+that is in neither list fails the suite. What a later step builds moves from `later` to `now`, and the list of
+refusals of language.md's whole example shrinks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.plan.types import Secret
+
+#: The release in which this step's fields began to execute.
+FIRST: Final = "0.1.0"
+
+#: Key -> release since which it executes; None: not built yet.
+Row = Mapping[str, str | None]
+
+
+def _row(now: str = "", later: str = "") -> Row:
+    return {key: FIRST for key in now.split()} | dict.fromkeys(later.split())
+
+
+_CALL: Final = "timeout retry params failures"
+
+BUILT: Final[Mapping[str, Row]] = {
+    # --- routes/, policies/
+    "Workspace": _row(
+        "deployments credentials routes nodes keys defaults require residency", "budgets limits guards groups alerts"
+    ),
+    "Defaults": _row(_CALL),
+    "CallOptions": _row(_CALL),
+    "Timeout": _row("connect first_token idle total"),
+    "Retry": _row("extra failures backoff"),
+    "Deployment": _row(
+        "provider model region credentials endpoint wire_model concurrent execution_providers path threads",
+        "breaker limits probe",
+    ),
+    "Breaker": _row("", "open_at of for"),
+    "Probe": _row("", "every timeout"),
+    "Credential": _row("provider secret only", "profile role"),
+    "Route": _row(
+        f"{_CALL} match residency admit per_request stream reply_model start", "guards budgets limits strict"
+    ),
+    "Match": _row("models operations when"),
+    "Admit": _row("input output tools json_schema n images audio files hosted_tools"),
+    "PerRequest": _row("calls time", "cost"),
+    "Stream": _row("switch_until on_cut"),
+    "Budget": _row("", "limit window per steps missing was"),
+    "BudgetStep": _row("", "at alert use"),
+    "Limit": _row("", "per requests tokens concurrent on_exceed scope"),
+    "Queue": _row("", "queue"),
+    "Jump": _row("", "use"),
+    "Guard": _row("", "detect in action on_error unread unmask"),
+    "Keys": _row("orgs tags", "clients"),
+    "Tag": _row("values required"),
+    "Client": _row("", "hash org tags"),
+    "Group": _row("", "when models limits budgets guards residency"),
+    "Alert": _row("", "webhook format pagerduty email log"),
+    "Require": _row("residency", "when guards budgets limits models admit per_request credentials state"),
+    # --- node kinds: where the kind key is not built, nothing of the node is
+    "UseNode": _row(f"{_CALL} use"),
+    "FallbackNode": _row(f"{_CALL} fallback"),
+    "BalanceNode": _row(f"{_CALL} balance rank tries", "score sticky"),
+    "Member": _row("weight"),
+    "Score": _row("", "quality cost speed"),
+    "Sticky": _row("", "by ttl"),
+    "SwitchNode": _row(f"{_CALL} switch else"),
+    "SwitchArm": _row("when"),
+    "RejectNode": _row("reject status message"),
+    "RespondNode": _row("respond"),
+    "SplitNode": _row("", f"{_CALL} split sticky ramp"),
+    "SplitArm": _row("", "share"),
+    "RampStep": _row("", "from share"),
+    "ClassifyNode": _row("", f"{_CALL} classify as via labels judge embed"),
+    "CascadeNode": _row("", f"{_CALL} cascade escalate on_last"),
+    "JudgeBelow": _row("", "judge_below judge"),
+    "HedgeNode": _row("", f"{_CALL} hedge after"),
+    "EnsembleNode": _row("", f"{_CALL} ensemble merge judge"),
+    "MirrorNode": _row("", f"{_CALL} mirror to share"),
+    "CacheNode": _row("", f"{_CALL} cache exact semantic scope_by"),
+    "Semantic": _row("", "above ttl embed"),
+    # --- engine.yaml
+    "Settings": _row(
+        "listen admin admin_key state timezone workers body_limit drain watch decision_log", "probes"
+    ),
+    # --- cases/: `engine test` runs them in a later step
+    "Case": _row("", "case at key request upstream expect"),
+    "CaseKey": _row("", "id name org tags"),
+    "Answered": _row("", "input output text after"),
+    "Succeeds": _row("", "ok"),
+    "Bounds": _row("", "below above"),
+    "Expect": _row("", "served_by calls status code route cost redactions"),
+    # --- providers.d/
+    "ProviderSpec": _row(
+        "extends replace title category aliases dialect auth base_url residency price regions default_region headers "
+        "paths rename drop params errors retry_after headroom models unknown_models compliance samples"
+    ),
+    "AuthSpec": _row(
+        "bearer header query pattern",
+        "aws_sigv4 oauth2_client_credentials oauth2_jwt_bearer token_exchange azure_entra jwt_hs256",
+    ),
+    "HeaderAuth": _row("name prefix secret"),
+    "QueryAuth": _row("name secret"),
+    "RegionSpec": _row("base_url residency price"),
+    "ModelSpec": _row(
+        "id context output can input_price output_price cached_price cache_write_price request_price price "
+        "max_tokens_field tokenizer overhead source"
+    ),
+    "ProviderSample": _row("name model request sends response stream error status headers gives"),
+    # --- providers.d/dialects/
+    "DialectSpec": _row("extends replace title can finish usage operations errors models samples"),
+    "OperationSpec": _row(
+        "path stream_path ingress headers model_field stream_field max_tokens_fields usage_request request response "
+        "stream"
+    ),
+    "RequestSpec": _row("check read write"),
+    "ResponseSpec": _row("success_when read write"),
+    "StreamSpec": _row("read write"),
+    "StreamReadSpec": _row("decoder options sentinel state rules complete"),
+    "StreamWriteSpec": _row("encoder sentinel named_events state rules error"),
+    "StreamRuleSpec": _row("when set emit error end continue"),
+    "ErrorRuleSpec": _row("status path header equals matches class"),
+    "ErrorsSpec": _row("rules read write types"),
+    "ErrorTypeSpec": _row("status type code"),
+    "UsageSpec": _row("input_includes_cached output_includes_reasoning"),
+    "ModelsSpec": _row("write"),
+    "DialectSample": _row("name operation request response stream error status headers gives refused"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LaterValue:
+    """A field that executes, but not with every value: `later` tells which, `what` names it in the message."""
+
+    later: Callable[[Any], bool]
+    what: str
+    instead: str | None = None
+
+
+def _is(*words: Any) -> Callable[[Any], bool]:
+    return lambda value: value in words
+
+
+#: (class, key) -> the values that are not built yet. On a list, each item is asked.
+VALUES: Final[Mapping[tuple[str, str], LaterValue]] = {
+    ("Stream", "on_cut"): LaterValue(_is("continue"), "`on_cut: continue`", "`on_cut: error` tells the client"),
+    ("BalanceNode", "rank"): LaterValue(
+        _is("quality", "headroom"), "this `rank`", "weight, round_robin, in_flight, latency and cost are"
+    ),
+    ("Match", "operations"): LaterValue(lambda name: name != "chat", "this operation", "only `chat` is"),
+    ("Deployment", "model"): LaterValue(_is("*"), "passing on any model (`*`)", "name the models that are used"),
+    ("Settings", "state"): LaterValue(
+        lambda store: store != "memory", "a state store other than `memory`", "write `state: memory`"
+    ),
+    ("Settings", "workers"): LaterValue(
+        lambda count: count != 1, "more than one worker", "write `workers: 1`, or run several processes on ports of their own"
+    ),
+}
+
+
+def later_secret(value: Any) -> LaterValue | None:
+    """A secret from a vault, whatever the field."""
+    if isinstance(value, Secret) and value.source == "vault":
+        return LaterValue(_is(value), "a secret from a vault (`vault:`)", "write env:NAME or file:/path")
+    return None
+
+
+#: (class, key) -> what serves until it is built.
+INSTEAD: Final[Mapping[tuple[str, str], str]] = {
+    ("Workspace", "budgets"): "`admit` and `per_request.calls` bound what one request can cause",
+    ("Workspace", "limits"): "`concurrent` on a deployment bounds its open calls",
+    ("Workspace", "groups"): "a `switch` on `key.*` and `reject` say who may what",
+    ("Route", "strict"): "`x-engine-dropped` on an answer names what the wire could not carry",
+    ("Keys", "clients"): "without client keys only a loopback address is served",
+    ("PerRequest", "cost"): "`per_request.calls` and `admit` bound it",
+    ("Deployment", "breaker"): "`failures` moves on to the next target after each failed call",
+    ("Deployment", "limits"): "`concurrent` bounds its open calls",
+    ("Credential", "profile"): "use `secret`",
+    ("Credential", "role"): "use `secret`",
+    ("BalanceNode", "score"): "`rank: cost` and `rank: latency` are built",
+    ("SplitNode", "split"): "`balance` with weights shares traffic, without keeping users where they are",
+    ("ClassifyNode", "classify"): "a `switch` on `request.*` is built",
+    ("CascadeNode", "cascade"): "`fallback` moves on after failures, though not after poor answers",
+    ("HedgeNode", "hedge"): "`fallback` with a short `timeout.first_token` moves on from a slow target",
+    ("Settings", "probes"): "/healthz and /readyz are served on `listen`",
+}
