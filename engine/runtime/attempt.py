@@ -10,7 +10,7 @@ from __future__ import annotations
 from engine.kinds.effects import Attempt, Outcome
 from engine.runtime.clock import Clock
 from engine.runtime.guard import Guard, LimitReached
-from engine.runtime.leases import Leases, estimated_usage
+from engine.runtime.leases import Leases, whole_usage
 from engine.runtime.live import Finish, LiveFlow, OpenFlow
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
@@ -84,7 +84,7 @@ class Attempts:
             return _failed(effect, whole.error or Error(failure="server", message="an empty answer"))
         reply = whole.reply
         reply["model"] = run.told_model(place)
-        usage = reply.get("usage") or estimated_usage(run, reply_size(reply))
+        usage = whole_usage(run, reply.get("usage"), reply_size(reply))
         reply["usage"] = usage
         await self._leases.settle(run, effect.lease, entry, place, usage)
         entry.ended_ms = self._since(run)

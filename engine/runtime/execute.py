@@ -120,7 +120,7 @@ class Executor:
         name = snapshot.matcher.find(
             run.view.model,
             inbound.operation,
-            lambda _, when: snapshot.match_test(when)(run.view, inbound.key, run.clock) is True,
+            lambda _, when: bool(snapshot.match_test(when)(run.view, inbound.key, run.clock)),
         )
         run.record.route = name
         run.take(snapshot.route(name))

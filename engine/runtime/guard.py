@@ -1,8 +1,8 @@
 """Time limits over a stretch of awaiting: which of several is next, and that it ends the wait.
 
 Like `asyncio.timeout`, but on our `Clock`, without a coroutine of its own, and cheap to move: a stream pushes
-its idle limit away at every event, so moving it later only notes the new moment, and the timer looks again when
-it fires. Between events, while the client is being written to, no limit runs.
+its idle limit away at every event, so moving it later only notes the new moment, and the timer looks again
+when it fires. Between events, while the client is being written to, no limit runs.
 """
 
 from __future__ import annotations

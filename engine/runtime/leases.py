@@ -6,13 +6,14 @@ A state store may answer at once or with something to await; only the latter cos
 from __future__ import annotations
 
 from engine.kinds.effects import Admission, Reserve
-from engine.runtime import cost, tokens
+from engine.runtime import tokens
 from engine.runtime.clock import Clock
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Place
 from engine.state.protocol import Granted, Hold, Spent, State
 from engine.wire.canonical import Usage
+from engine.wire.pricing import cost_of
 
 #: Failures that say something about the deployment's health; the others are the request's own fault.
 UNHEALTHY = frozenset(
@@ -69,7 +70,7 @@ class Leases:
         run.leases.discard(lease)
         entry.usage = dict(usage)
         entry.estimated = usage.get("estimated", False)
-        entry.cost = cost.parts(place.deployment.facts.price, usage)
+        entry.cost = cost_of(usage, place.deployment.facts.price)
         entry.closed = "settled"
         spent = Spent(usage, entry.cost.total, entry.estimated)
         waiting = self._state.settle(lease, spent, int(self._clock.now_ms()))
@@ -93,7 +94,16 @@ class Leases:
             self._state.observe(place.deployment.name, failure is None, latency_ms, int(self._clock.now_ms()))
 
 
-def estimated_usage(run: Run, output_bytes: int) -> Usage:
-    """What a call used as far as we can tell, where the vendor did not say."""
+def whole_usage(run: Run, usage: Usage | None, output_size: int) -> Usage:
+    """A usage with both counts: what the vendor did not say is estimated, and flagged.
+
+    Args:
+        run: the request.
+        usage: what the vendor said; empty or None where it said nothing.
+        output_size: characters of the answer.
+    """
+    if usage and "input_tokens" in usage and "output_tokens" in usage:
+        return usage
     counted = run.view.input_tokens if run.exact else tokens.guess(tokens.text_bytes(run.request))
-    return Usage(input_tokens=counted, output_tokens=tokens.guess(output_bytes), estimated=True)
+    guessed = Usage(input_tokens=counted, output_tokens=tokens.guess(output_size))
+    return {**guessed, **(usage or {}), "estimated": True}

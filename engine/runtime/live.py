@@ -10,18 +10,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 
 from engine.kinds.effects import Attempt
 from engine.runtime.clock import Clock
 from engine.runtime.guard import Guard, LimitReached
-from engine.runtime.leases import Leases, estimated_usage
+from engine.runtime.leases import Leases, whole_usage
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Place
 from engine.runtime.tally import Tally, error_event
 from engine.upstream.protocol import Chunk, Flow
-from engine.wire.canonical import Error, Event
+from engine.wire.canonical import Error, Event, Usage
 
 Finish = Callable[[str | None], Awaitable[None]]
 
@@ -118,6 +117,9 @@ class LiveFlow:
         for event in chunk.events:
             if event["type"] == "start":
                 event["model"] = self._model
+            elif event["type"] == "usage":
+                # Settled before it is handed on: who writes it may want to say what the answer cost.
+                event["usage"] = await self._settle()
             elif event["type"] == "error":
                 await self._end(event["error"].get("failure", "cut"))
         return chunk
@@ -160,13 +162,11 @@ class LiveFlow:
                 ready.append(Chunk(before))
             ready.append(Chunk([error_event(self._open.tally.error)]))
         else:
-            if self._open.tally.usage is not None:
-                await self._settle()
             ready.append(chunk)
 
-    async def _settle(self) -> Any:
+    async def _settle(self) -> Usage:
         opened = self._open
-        usage = opened.tally.usage or estimated_usage(self._run, opened.tally.size)
+        usage = whole_usage(self._run, opened.tally.usage, opened.tally.size)
         await self._leases.settle(self._run, self._lease, opened.entry, opened.place, usage)
         return usage
 

@@ -9,25 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.wire.pricing import Cost
+
 SCHEMA_VERSION = 1
 
 
-@dataclass(slots=True)
-class CostParts:
-    """Nano-dollars by kind of token; `reported` is the vendor's own figure, which wins where it exists."""
-
-    input: int = 0
-    cached: int = 0
-    cache_write: int = 0
-    output: int = 0
-    request: int = 0
-    reported: int | None = None
-
-    @property
-    def total(self) -> int:
-        if self.reported is not None:
-            return self.reported
-        return self.input + self.cached + self.cache_write + self.output + self.request
+_NO_COST = Cost()
 
 
 @dataclass(slots=True)
@@ -48,7 +35,7 @@ class AttemptRecord:
     usage: dict[str, Any] = field(default_factory=dict)
     estimated: bool = False
     reserved: int = 0  # nano-dollars held while it ran
-    cost: CostParts = field(default_factory=CostParts)
+    cost: Cost = _NO_COST  # nano-dollars by kind of token
     closed: str | None = None  # "settled" or "released"
     dropped: tuple[str, ...] = ()
 

@@ -13,11 +13,12 @@ from typing import Any
 from engine.kinds.effects import Unfit
 from engine.kinds.use import Use
 from engine.plan.types import Credential, Deployment, Expr
-from engine.runtime import cost, tokens
+from engine.runtime import tokens
 from engine.runtime.record import DecisionRecord
 from engine.runtime.snapshot import BoundRoute, Place, Snapshot
-from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView, features
+from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView
 from engine.wire.canonical import Request
+from engine.wire.pricing import worst_cost
 
 #: What `can` decides about; other features are hints that a model may ignore.
 _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_object", "logprobs"})
@@ -97,7 +98,7 @@ class Run:
         """The route is known: limits and needs follow from it."""
         self.bound = bound
         self.view.count_with(lambda request: tokens.bound(request, bound.overhead))
-        self.needs = features(self.request) & _NEEDS
+        self.needs = self.view.features & _NEEDS
         limits = (self.inbound.deadline_ms, bound.route.per_request.time_ms)
         known = [limit for limit in limits if limit is not None]
         self.deadline = self.started + min(known) if known else None
@@ -111,7 +112,7 @@ class Run:
 
     def test(self, expr: Expr) -> bool:
         """Evaluate a boolean expression of this route."""
-        return self.bound.tests[id(expr)](self.view, self.inbound.key, self.clock) is True
+        return bool(self.bound.tests[id(expr)](self.view, self.inbound.key, self.clock))
 
     def deployment(self, name: str) -> Deployment:
         return self.bound.places[name].deployment
@@ -142,7 +143,9 @@ class Run:
         facts = place.deployment.facts
         output = self.output_limit(place)
         most = facts.output if output is None else output
-        return cost.worst(facts.price, self.view.input_tokens, most, self.request.get("n", 1))
+        if most is None:
+            return None
+        return worst_cost(self.view.input_tokens, most * self.request.get("n", 1), facts.price)
 
     def told_model(self, place: Place) -> str:
         """The `model` of the answer: the one that serves, unless the route hides that."""
@@ -156,7 +159,7 @@ class Run:
         return usable[turn % len(usable)] if usable else None
 
     def _holds(self, only: Any) -> bool:
-        return only(self.view, self.inbound.key, self.clock) is True
+        return bool(only(self.view, self.inbound.key, self.clock))
 
     def _why_unfit(self, place: Place) -> Unfit | None:
         name = place.deployment.name

@@ -172,7 +172,7 @@ class Snapshot:
         provider = self.plan.provider(deployment.provider)
         can = deployment.facts.can
         if can is None and provider.dialect is not None:
-            # Unknown is whatever the dialect can, except to go on from a prefix: few models are trained for it.
+            # Unknown is whatever the dialect can, but for `prefill`: few models are trained for it.
             can = tuple(c for c in self.plan.dialect(provider.dialect).can if c != "prefill")
         credentials = tuple((c, bind_expr(c.only) if c.only else None) for c in deployment.credentials)
         return Place(

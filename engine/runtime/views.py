@@ -129,12 +129,17 @@ class RequestView:
 
     def has(self, feature: str) -> bool:
         """`image audio file tools json_schema json_object reasoning`: does the request hold or ask for it?"""
+        return feature in self.features
+
+    @property
+    def features(self) -> frozenset[str]:
+        """All of them."""
         if self._features is None:
-            self._features = features(self._body)
-        return feature in self._features
+            self._features = _features(self._body)
+        return self._features
 
 
-def features(request: Request) -> frozenset[str]:
+def _features(request: Request) -> frozenset[str]:
     """What a request holds beyond text, and what it asks of the answer."""
     found = {part.get("type", "text") for part in parts(request)} & {"image", "audio", "file"}
     named: set[str] = set(found)

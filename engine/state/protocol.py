@@ -1,7 +1,7 @@
 """What outlives a request, behind one interface: reserves, counters, health.
 
-The memory store answers at once; a remote one may have to be awaited. So each call may return its answer or an
-awaitable of it, and the driver awaits only what is one.
+The memory store answers at once; a remote one may have to be awaited. So each call may return its answer or
+an awaitable of it, and the driver awaits only what is one.
 
 These values are made several times a request and not frozen, because that costs three times as much; nobody
 changes one.
