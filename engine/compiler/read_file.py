@@ -28,16 +28,12 @@ def read_text(base: Path, path: str, out: Diagnostics) -> tuple[str, str] | None
 
     None, with a diagnostic, where it may not or cannot be read.
     """
-    whole = Span(path.encode("utf-8", "backslashreplace").decode(), 1, 1, 1, 1)
-    if not path.isprintable():  # also true of a name that is not UTF-8: Python holds it as lone surrogates
+    if not path.isprintable():  # a name that is not UTF-8 is not either: Python holds it as lone surrogates
         shown = ascii(path)[1:-1]
-        out.add(
-            "E009",
-            f"the file name `{shown}` holds characters that cannot be printed",
-            whole,
-            help="rename it",
-        )
+        message = f"the file name `{shown}` holds characters that cannot be printed"
+        out.add("E009", message, Span(shown, 1, 1, 1, 1), help="rename it")
         return None
+    whole = Span(path, 1, 1, 1, 1)
     try:
         target = (base / path).resolve(strict=True)
         if not target.is_relative_to(base):
