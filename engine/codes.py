@@ -641,3 +641,203 @@ _table(
         good=_ROUTED,
     ),
 )
+
+
+# --- expressions and templates (compiler/expr) ----------------------------------------------------------
+
+
+def _route_when(condition: str) -> str:
+    """A small routes file whose one `when` is `condition`, as YAML writes it."""
+    return (
+        "deployments:\n  gpt: {provider: openai, model: gpt-5-mini}\n"
+        "keys:\n  orgs: [acme]\n  tags:\n    tier: [gold, silver]\n    my_team: {required: false}\n"
+        f"routes:\n  assistant:\n    start:\n      switch:\n        - when: {condition}\n"
+        "          use: gpt\n      else: gpt\n"
+    )
+
+
+_table(
+    Code(
+        "E300", "expression-syntax", "error",
+        "The text is not an expression: a word or a sign stands where none can, or something is missing.",
+        "Read the expression from left to right up to the marked place; put in the operator, value or bracket that "
+        "is missing, or remove what is too much.",
+        _route_when("key.org =="), _route_when("'key.org == \"acme\"'"),
+    ),
+    Code(
+        "E301", "unknown-name", "error",
+        "Expressions know a closed set of names (`request`, `key`, `now`, `weekday`, ...), so that a typo is found "
+        "before a request is.",
+        "Use one of the names in the message. A text needs quotes: `key.org == \"acme\"`.",
+        _route_when("'requst.stream'"), _route_when("'request.stream'"),
+    ),
+    Code(
+        "E302", "unknown-field", "error",
+        "The value has no such field; reading it would silently give nothing.",
+        "Use one of the fields in the message.",
+        _route_when("'request.input_token > 3k'"), _route_when("'request.input_tokens > 3k'"),
+    ),
+    Code(
+        "E303", "undeclared-tag", "error",
+        "The workspace declares its client-key tags under `keys.tags`, and this is none of them: no key can have it.",
+        "Correct the name, or declare the tag under `keys.tags`.",
+        _route_when("'key.tags.teir == \"gold\"'"), _route_when("'key.tags.tier == \"gold\"'"),
+    ),
+    Code(
+        "E304", "unknown-function", "error",
+        "There is no filter or test of that name here, or it is given the wrong arguments.",
+        "Use one of those in the message, with the arguments it takes.",
+        _route_when("'request.model is startswth(\"gpt\")'"), _route_when("'request.model is starts_with(\"gpt\")'"),
+    ),
+    Code(
+        "E305", "wrong-type", "error",
+        "The operator or the place needs another type of value: the comparison could never hold, or would mean "
+        "something else than it seems to.",
+        "Compare texts with texts in quotes and numbers with numbers without.",
+        _route_when("'request.input_tokens > \"3k\"'"), _route_when("'request.input_tokens > 3k'"),
+    ),
+    Code(
+        "E306", "adjacent-texts", "error",
+        "Two texts stand side by side. Jinja would glue them together, which is nearly always a forgotten comma or "
+        "operator.",
+        "Put a comma between the elements of a list, or `~` between parts of one text.",
+        _route_when("'key.tags.tier in (\"gold\" \"silver\")'"), _route_when("'key.tags.tier in (\"gold\", \"silver\")'"),
+    ),
+    Code(
+        "E307", "value-as-condition", "error",
+        "`x == \"a\" or \"b\"` does not ask whether x is a or b: `\"b\"` stands alone, and counts as true.",
+        "Write `x in (\"a\", \"b\")`.",
+        _route_when("'key.tags.tier == \"gold\" or \"silver\"'"), _route_when("'key.tags.tier in (\"gold\", \"silver\")'"),
+    ),
+    Code(
+        "E308", "single-equals", "error",
+        "`=` assigns in other languages; nothing is assigned in an expression.",
+        "Write `==` to compare.",
+        _route_when("'key.org = \"acme\"'"), _route_when("'key.org == \"acme\"'"),
+    ),
+    Code(
+        "E309", "foreign-operator", "error",
+        "`&&`, `||` and `!` are operators of other languages.",
+        "Write `and`, `or`, `not`, and `!=` for not equal.",
+        _route_when("'request.stream && key.org == \"acme\"'"), _route_when("'request.stream and key.org == \"acme\"'"),
+    ),
+    Code(
+        "E310", "template-in-expression", "error",
+        "The value of `when` and its like is an expression as a whole; `{{ }}` and `{% %}` belong to text templates.",
+        "Remove the braces. In provider and dialect files an expression inside text is `${{ expr }}`.",
+        _route_when("'{{ request.stream }}'"), _route_when("'request.stream'"),
+    ),
+    Code(
+        "E311", "mixed-or", "error",
+        "`or` is logic between two conditions, or takes the first text that is not empty; between different types "
+        "it would sometimes be one and sometimes the other.",
+        "Compare each side, or make both texts.",
+        _route_when("'request.stream or key.org'"), _route_when("'request.stream or key.org == \"acme\"'"),
+    ),
+    Code(
+        "E312", "not-callable", "error",
+        "Values have no methods, and there are few functions: an expression reads, it does not run code.",
+        "Use the filter or test in the message.",
+        _route_when("'request.model.startswith(\"gpt\")'"), _route_when("'request.model is starts_with(\"gpt\")'"),
+    ),
+    Code(
+        "E313", "private-name", "error",
+        "Names that begin with `_` lead into Python's insides; no declared field has one.",
+        "Use a declared field.",
+        _route_when("'request.__class__ == \"x\"'"), _route_when("'request.model == \"x\"'"),
+    ),
+    Code(
+        "E314", "too-costly", "error",
+        "An expression runs for every request, so what could take long or grow large is not part of the language: "
+        "powers, repeated texts, huge numbers, very long or deep expressions.",
+        "Write the value itself, or split the expression.",
+        _route_when("'request.input_tokens > 9 ** 9'"), _route_when("'request.input_tokens > 300k'"),
+    ),
+    Code(
+        "E315", "bad-pattern", "error",
+        "The pattern is none of RE2, which has no look-around and no back-references so that no text can make it slow.",
+        "Correct the pattern; express look-around by two tests with `and`/`not`.",
+        _route_when("'request.model is matches(\"gpt(?!-4)\")'"),
+        _route_when("'request.model is matches(\"^gpt\") and not request.model is matches(\"^gpt-4\")'"),
+    ),
+    Code(
+        "E316", "bad-time", "error",
+        "`between` takes two different times of day.",
+        "Write them with hours and minutes of a 24-hour clock: `between(\"22:00\", \"06:00\")`.",
+        _route_when("'between(\"22:00\", \"25:00\")'"),
+        {"engine.yaml": "timezone: Europe/Berlin\n", "routes/main.yaml": _route_when("'between(\"22:00\", \"06:00\")'")},
+    ),
+    Code(
+        "E317", "hyphen-in-name", "error",
+        "`-` is minus: `key.tags.my-team` takes `team` away from `key.tags.my`.",
+        "Name it with `_` where it is declared and here.",
+        _route_when("'key.tags.my-team == \"a\"'"), _route_when("'key.tags.my_team == \"a\"'"),
+    ),
+    Code(
+        "E318", "no-condition", "error",
+        "A condition is true or false; this value is neither.",
+        "Compare it with something.",
+        _route_when("request.input_tokens"), _route_when("request.input_tokens > 3k"),
+    ),
+    Code(
+        "E319", "name-elsewhere", "error",
+        "The name exists, but has no value at this place.",
+        "Move the expression to where the message says, or ask something else.",
+        _route_when("'label.task == \"code\"'"), _route_when("'request.text is matches(\"```\")'"),
+    ),
+    Code(
+        "E320", "not-in-language", "error",
+        "This part of Jinja is not in the language: expressions here read, compare and choose.",
+        "Write it with what the message names.",
+        _route_when("'1k < request.input_tokens < 3k'"),
+        _route_when("'request.input_tokens > 1k and request.input_tokens < 3k'"),
+    ),
+    Code(
+        "E321", "cut-by-yaml", "error",
+        "In a YAML value without quotes, ` #` begins a comment: the rest of the expression was cut off.",
+        "Put the whole expression in single quotes; the message shows the line.",
+        _route_when("key.org == #acme"), _route_when("'key.org == \"#acme\" or key.org == \"acme\"'").replace(
+            "orgs: [acme]", "orgs: [acme, \"#acme\"]"),
+    ),
+    Code(
+        "E322", "impossible-value", "error",
+        "The value is compared with a word that it can never be.",
+        "Use one of the words in the message, or declare the new one.",
+        _route_when("'key.tags.tier == \"glod\"'"), _route_when("'key.tags.tier == \"gold\"'"),
+    ),
+    Code(
+        "E330", "unknown-directive", "error",
+        "Keys that begin with `$` are directives, and there is none of this name.",
+        "Correct it; a key that really begins with `$` is written with two: `$$ref`.",
+    ),
+    Code(
+        "E331", "bad-directive", "error",
+        "The directive lacks a part, has one too many, or a part is not what it can be.",
+        "Write it as the message says.",
+    ),
+    Code(
+        "E332", "bad-block", "error",
+        "`$use` names a block that does not exist, or one that would contain itself.",
+        "Use one of the names under `blocks`, and break the circle.",
+    ),
+    Code(
+        "E333", "template-too-large", "error",
+        "The template is beyond the limits of size, depth or loops: it is compiled to code that runs for every request.",
+        "Split it, or let it do less.",
+    ),
+    Code(
+        "E334", "unclosed-expression", "error",
+        "`${{` begins an expression that never ends.",
+        "Close it with `}}`; a literal `${{` stands in `{$literal: ...}`.",
+    ),
+    Code(
+        "E335", "unsafe-header", "error",
+        "A line break or NUL in a header's value would begin another header.",
+        "Remove it.",
+    ),
+    Code(
+        "E336", "unknown-canonical-field", "error",
+        "The template makes a canonical value, and that has no such field: nothing would ever read it.",
+        "Use one of the fields in the message, or put it under `provider_data`.",
+    ),
+)

@@ -1,1 +1,27 @@
-"""Expressions and templates: Jinja2's parser, our types, our IR."""
+"""Expressions and templates: Jinja2's syntax, checked and typed, lowered to the IR that `engine.plan.code` runs.
+
+`compile_expression` and `compile_template` report every fault to `out`, with its place in the YAML file,
+and then give None. What an expression reads, and whether it can hold, `facts` tells.
+"""
+
+from engine.compiler.expr.context import Scope, route_scope, scope
+from engine.compiler.expr.expression import compile_expression
+from engine.compiler.expr.facts import always, disjoint, equals, fields_read, negation_of, reads, uses_clock
+from engine.compiler.expr.place import Place
+from engine.compiler.expr.template import compile_template
+
+__all__ = [
+    "Place",
+    "Scope",
+    "always",
+    "compile_expression",
+    "compile_template",
+    "disjoint",
+    "equals",
+    "fields_read",
+    "negation_of",
+    "reads",
+    "route_scope",
+    "scope",
+    "uses_clock",
+]

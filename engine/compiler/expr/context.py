@@ -1,0 +1,125 @@
+"""The scopes' names and their types: what `plan/scopes.py` orders, this file describes.
+
+`scope("request_write")` is a scope by name. `route_scope(...)` is the one of routes, with what the workspace
+declares: client-key tags and organisations, so that a typo in `key.tags.tier == "glod"` is an error.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Final
+
+from engine.compiler.expr.types import (
+    ANY,
+    BOOL,
+    INTEGER,
+    NUMBER,
+    STRING,
+    T,
+    from_hint,
+    list_of,
+    map_of,
+    register,
+    struct,
+)
+from engine.plan.scopes import SCOPES
+from engine.plan.types import Facts
+
+#: What `request.has(...)` can be asked.
+ABILITIES: Final = ("image", "audio", "file", "tools", "json_schema", "reasoning")
+WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+#: Names that mean something, but not here: name -> where.
+ELSEWHERE: Final[dict[str, str]] = {
+    "label": "in a `switch` under a `classify`",
+    "answer": "in the `escalate` of a `cascade`",
+    "budget": "where budgets are compared, as `budget(\"name\").used`",
+    "deployment": "in a `balance` and in the limits of a deployment",
+}
+#: Fields that the language has and this version does not compute.
+NOT_BUILT: Final = frozenset({("request", "language")})
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Names with types, in the order of the bound function's parameters.
+
+    `strict`: route expressions, where operands of `and`, `or` and `not` are booleans. `names` are shorthands
+    that stand for a field of a parameter: `now` is `clock.now`. `tags` are the declared client-key tags with
+    their values (None = any value); None = the workspace declares none.
+    """
+
+    name: str
+    types: Mapping[str, T]
+    strict: bool = False
+    names: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    tags: Mapping[str, tuple[str, ...] | None] | None = None
+    orgs: tuple[str, ...] | None = None
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        return SCOPES[self.name]
+
+    def visible(self) -> list[str]:
+        """Every name that can begin an expression here, for messages."""
+        shown = [name for name in self.parameters if not (self.strict and name == "clock")]
+        return shown + sorted(self.names)
+
+
+_VIEWS: Final[dict[str, T]] = {
+    "request": register(
+        "request view",
+        {
+            "model": STRING, "operation": STRING, "dialect": STRING, "stream": BOOL, "input_tokens": INTEGER,
+            "max_output_tokens": INTEGER.maybe(), "user": STRING, "conversation": STRING, "text": STRING,
+            "metadata": map_of(STRING),
+        },
+        "attr",
+    ),
+    "key": register(
+        "key view", {"id": STRING, "name": STRING, "org": STRING, "tags": map_of(STRING)}, "attr"
+    ),
+    "clock": register("clock view", {"now": NUMBER, "weekday": T("string", values=WEEKDAYS)}, "attr"),
+}  # fmt: skip
+
+_TARGET: Final = register(
+    "target",
+    {
+        "name": STRING.maybe(), "wire_model": STRING, "model": STRING, "stream": BOOL.maybe(), "region": STRING.maybe(),
+        "max_tokens": INTEGER.maybe(), "params": map_of(ANY).maybe(), "operation": STRING.maybe(),
+        "base_url": STRING.maybe(), "settings": map_of(STRING).maybe(),
+    },
+)  # fmt: skip
+_MODEL: Final = register("model", {"id": STRING, "owned_by": STRING.maybe(), "created": INTEGER.maybe()})
+_FACTS: Final = register("facts", {name: from_hint(hint).maybe() for name, hint in typing.get_type_hints(Facts).items()})
+
+
+def route_scope(
+    *, tags: Mapping[str, Sequence[str] | None] | None = None, orgs: Sequence[str] | None = None
+) -> Scope:
+    """The scope of `when`, `per`, `by`, `only`; `tags` and `orgs` as the workspace declares them, None = not."""
+    return Scope(
+        "route",
+        _VIEWS,
+        strict=True,
+        names={"now": ("clock", "now"), "weekday": ("clock", "weekday")},
+        tags=None if tags is None else {k: None if v is None else tuple(v) for k, v in tags.items()},
+        orgs=None if orgs is None else tuple(orgs),
+    )
+
+
+@cache
+def scope(name: str) -> Scope:
+    """A scope by its name in `plan/scopes.py`."""
+    if name == "route":
+        return route_scope()
+    kinds: dict[str, T] = {
+        "body": map_of(ANY), "headers": map_of(STRING), "status": INTEGER, "facts": _FACTS, "target": _TARGET,
+        "provider": map_of(ANY), "reply": struct("Reply"), "request": struct("Request"), "state": map_of(ANY),
+        "name": STRING.maybe(), "error": struct("Error"), "models": list_of(_MODEL), "secrets": map_of(STRING),
+        "event": map_of(ANY) if name == "stream_read" else struct("Event"),
+    }  # fmt: skip
+    return Scope(name, {parameter: kinds[parameter] for parameter in SCOPES[name]})

@@ -1,0 +1,268 @@
+"""What generated code may call: the filters and functions of the language, by name.
+
+Every function is pure and total: absent is None, and what a function cannot use gives None, never an exception,
+because its input comes off a wire. Patterns are RE2, which is no standard library: whoever runs plans registers an
+engine once (`register_regex`; `engine.wire.regex` does it on import), so that this package stays importable alone.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from engine.plan import json_schema, list_functions
+from engine.plan.durations import seconds
+
+
+class Regex(Protocol):
+    """A compiled pattern."""
+
+    def search(self, text: str, /) -> Any: ...
+
+    def sub(self, repl: str, text: str, /) -> str: ...
+
+
+_regex: Callable[[str], Regex] | None = None
+
+
+def register_regex(compile_pattern: Callable[[str], Regex]) -> None:
+    """Say what compiles patterns. It must run in linear time: patterns meet text that users send."""
+    global _regex
+    _regex = compile_pattern
+
+
+def regex(pattern: str) -> Regex:
+    """`pattern` compiled by the registered engine."""
+    if _regex is None:
+        raise RuntimeError("no RE2 engine is registered: import engine.wire.regex before binding a plan")
+    return _regex(pattern)
+
+
+def lower(value: Any) -> str | None:
+    return value.lower() if isinstance(value, str) else None
+
+
+def upper(value: Any) -> str | None:
+    return value.upper() if isinstance(value, str) else None
+
+
+def trim(value: Any) -> str | None:
+    return value.strip() if isinstance(value, str) else None
+
+
+def length(value: Any) -> int:
+    """Characters, elements or keys; 0 of what has none."""
+    return len(value) if isinstance(value, str | list | dict) else 0
+
+
+def starts_with(value: Any, prefix: Any) -> bool:
+    return isinstance(value, str) and isinstance(prefix, str) and value.startswith(prefix)
+
+
+def ends_with(value: Any, suffix: Any) -> bool:
+    return isinstance(value, str) and isinstance(suffix, str) and value.endswith(suffix)
+
+
+def matches(value: Any, pattern: Regex) -> bool:
+    """Whether the pattern is found anywhere in the text."""
+    return isinstance(value, str) and _well_formed(value) and pattern.search(value) is not None
+
+
+def replace(value: Any, pattern: Regex, by: str) -> str | None:
+    """Every match replaced; `\\1` in `by` is a group."""
+    return pattern.sub(by, value) if isinstance(value, str) and _well_formed(value) else None
+
+
+def find_text(value: Any, pattern: Regex) -> str | None:
+    """The first match: its first group, or all of it where the pattern has none."""
+    if not isinstance(value, str) or not _well_formed(value):
+        return None
+    found = pattern.search(value)
+    if found is None:
+        return None
+    groups = found.groups()
+    return groups[0] if groups else found.group()
+
+
+def _well_formed(text: str) -> bool:
+    """False for half a surrogate pair, which JSON can hold and UTF-8, and so RE2, cannot."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def fromjson(value: Any) -> Any:
+    """The value of a JSON text; absent for what is none, or nests deeper than Python can follow."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return json.loads(value, parse_constant=lambda _: None)
+    except (ValueError, RecursionError):
+        return None
+
+
+def tojson(value: Any) -> str | None:
+    """The value as compact JSON text."""
+    if value is None:
+        return None
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def default(value: Any, other: Any) -> Any:
+    return other if value is None else value
+
+
+def coalesce(*values: Any) -> Any:
+    """The first value that is there; `""` and `0` count as there."""
+    for value in values:
+        if value is not None:
+            return value
+    return None
+
+
+def split(value: Any, separator: Any) -> list[str] | None:
+    if not isinstance(value, str) or not isinstance(separator, str) or not separator:
+        return None
+    return value.split(separator)
+
+
+def data_url(value: Any) -> dict[str, str] | None:
+    """`data:image/png;base64,AAAA` as `{media_type, data}`; absent for any other URL."""
+    if not isinstance(value, str) or not value.startswith("data:"):
+        return None
+    head, comma, data = value[5:].partition(",")
+    if not comma or not head.endswith(";base64"):
+        return None
+    media_type = head[:-7].partition(";")[0]
+    return {"media_type": media_type or "text/plain", "data": data}
+
+
+def b64encode(value: Any) -> str | None:
+    return base64.b64encode(value.encode("utf-8", "replace")).decode() if isinstance(value, str) else None
+
+
+def b64decode(value: Any) -> str | None:
+    """The text in base64; absent where it is no base64, or no text."""
+    if not isinstance(value, str):
+        return None
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, ValueError):
+        return None
+
+
+#: Formats whose word is not the second half of their media type.
+_FORMATS: Final = {
+    "image/svg+xml": "svg", "audio/mpeg": "mp3", "audio/x-wav": "wav", "audio/wave": "wav", "audio/mp4": "m4a",
+    "text/plain": "txt", "text/markdown": "md", "text/html": "html", "application/msword": "doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx", "application/vnd.ms-excel": "xls",
+}  # fmt: skip
+_MEDIA_TYPES: Final = {
+    **{word: kind for kind, word in reversed(_FORMATS.items())},
+    "jpg": "image/jpeg", "jpeg": "image/jpeg", "png": "image/png", "gif": "image/gif", "webp": "image/webp",
+    "wav": "audio/wav", "mp3": "audio/mpeg", "flac": "audio/flac", "ogg": "audio/ogg", "opus": "audio/opus",
+    "pcm16": "audio/pcm", "pdf": "application/pdf", "csv": "text/csv", "json": "application/json",
+}  # fmt: skip
+
+
+def to_format(value: Any) -> str | None:
+    """`image/png` as `png`, `audio/mpeg` as `mp3`."""
+    if not isinstance(value, str) or "/" not in value:
+        return None
+    kind = value.partition(";")[0].strip().lower()
+    return _FORMATS.get(kind) or kind.partition("/")[2] or None
+
+
+def to_media_type(value: Any, family: Any = None) -> str | None:
+    """`png` as `image/png`; a word not known is put behind `family`, where one is given."""
+    if not isinstance(value, str) or not value:
+        return None
+    known = _MEDIA_TYPES.get(value.lower())
+    return known or (f"{family}/{value.lower()}" if isinstance(family, str) else None)
+
+
+def number(value: Any) -> bool:
+    return value.__class__ is int or (value.__class__ is float and math.isfinite(value))
+
+
+def clamp(value: Any, low: Any, high: Any) -> Any:
+    if not (number(value) and number(low) and number(high)):
+        return None
+    return low if value < low else min(value, high)
+
+
+def round_(value: Any, digits: Any = 0) -> Any:
+    if not number(value) or digits.__class__ is not int or not -15 <= digits <= 15:
+        return None
+    return round(value, digits) if digits else round(value)
+
+
+def int_(value: Any) -> int | None:
+    """A number without its fraction, or the whole number that a text holds."""
+    if number(value):
+        return int(value)
+    if isinstance(value, str) and len(value) <= 20:
+        try:
+            return int(value)
+        except ValueError:
+            return None
+    return None
+
+
+def float_(value: Any) -> float | None:
+    if number(value):
+        return float(value) if abs(value) < 1e308 else None
+    if isinstance(value, str) and len(value) <= 40:
+        try:
+            found = float(value)
+        except ValueError:
+            return None
+        return found if math.isfinite(found) else None
+    return None
+
+
+def string(value: Any) -> str | None:
+    """A text as it is, anything else as JSON: `true`, `1.5`, `{"a":1}`."""
+    return value if isinstance(value, str) else tojson(value)
+
+
+def least(*values: Any) -> Any:
+    known = [value for value in values if number(value)]
+    return min(known) if known else None
+
+
+def greatest(*values: Any) -> Any:
+    known = [value for value in values if number(value)]
+    return max(known) if known else None
+
+
+def stable_id(prefix: Any, *parts: Any) -> str:
+    """An identifier that depends on nothing but what it is made of: `prefix` and 24 letters and digits."""
+    text = json.dumps([string(part) for part in parts], ensure_ascii=True)
+    word = base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:24]
+    return f"{prefix if isinstance(prefix, str) else ''}{word}"
+
+
+#: Name in the IR -> code. The compiler's signatures are in `compiler/expr/calls.py`; a test holds the two together.
+TABLE: Final[dict[str, Callable[..., Any]]] = {
+    "lower": lower, "upper": upper, "trim": trim, "length": length, "starts_with": starts_with,
+    "ends_with": ends_with, "matches": matches, "replace": replace, "find_text": find_text, "fromjson": fromjson,
+    "tojson": tojson, "default": default, "coalesce": coalesce, "split": split, "data_url": data_url,
+    "b64encode": b64encode, "b64decode": b64decode, "to_format": to_format, "to_media_type": to_media_type,
+    "clamp": clamp, "round": round_, "int": int_, "float": float_, "string": string, "min": least, "max": greatest,
+    "stable_id": stable_id, "duration": seconds, "drop_keys": json_schema.drop_keys,
+    "inline_refs": json_schema.inline_refs, **list_functions.TABLE,
+}  # fmt: skip

@@ -1,0 +1,22 @@
+"""RE2 for the patterns of plans: importing this module makes it the engine that `plan.functions` uses.
+
+`re2.compile` is linear in the text; Python's own `re` is not, and patterns here meet text that users send.
+"""
+
+from __future__ import annotations
+
+import re2
+
+from engine.plan.functions import Regex, register_regex
+
+_OPTIONS = re2.Options()
+_OPTIONS.log_errors = False
+
+
+def compile_pattern(pattern: str) -> Regex:
+    """The pattern, compiled by RE2. Raises `re2.error`."""
+    compiled: Regex = re2.compile(pattern, _OPTIONS)
+    return compiled
+
+
+register_regex(compile_pattern)
