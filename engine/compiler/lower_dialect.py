@@ -1,0 +1,211 @@
+"""A dialect file to the plan's `Dialect`: templates and expressions compiled, the ledger drawn up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.compiler.document import Document, Path
+from engine.compiler.expr import compile_expression, compile_template, fields_read
+from engine.compiler.expr.place import Place
+from engine.diagnostics import Diagnostics
+from engine.plan.types import Dialect, ErrorRule, Expr, Operation, Rule, StreamRead, StreamWrite, Template
+from engine.spec.dialect import (
+    DialectSpec,
+    ErrorRuleSpec,
+    OperationSpec,
+    StreamReadSpec,
+    StreamRuleSpec,
+    StreamWriteSpec,
+)
+from engine.wire import ledger, shape
+
+#: Stream decoders that execute.
+DECODERS: Final = ("sse", "ndjson")
+
+
+def lower_dialect(spec: DialectSpec, name: str, document: Document, out: Diagnostics) -> Dialect | None:
+    """The plan's dialect; None after a fault, which is in `out`. `document` is the merged file."""
+    low = _Lower(document, out)
+    before = len(out)
+    errors = spec.errors
+    operations = {op: low.operation(op, each) for op, each in spec.operations.items()}
+    dialect = Dialect(
+        name=name,
+        operations=operations,
+        finish=dict(spec.finish),
+        usage={} if spec.usage is None else spec.usage.model_dump(exclude_none=True),
+        errors=error_rules(errors.rules if errors is not None else None),
+        error_read=low.template(("errors", "read"), "error_read"),
+        error_write=low.template(("errors", "write"), "error_write"),
+        error_types={
+            failure: each.model_dump(exclude_none=True)
+            for failure, each in ((errors.types if errors is not None else None) or {}).items()
+        },
+        models_write=low.template(("models", "write"), "models_write"),
+        can=tuple(spec.can),
+        ledger={op: low.ledger(op) for op in operations},
+    )
+    return None if out.failed and len(out) > before else dialect
+
+
+def error_rules(rules: tuple[ErrorRuleSpec, ...] | None) -> tuple[ErrorRule, ...]:
+    """Error rules as the plan holds them."""
+    return tuple(
+        ErrorRule(
+            failure=rule.failure,
+            status=rule.status,
+            path=rule.path,
+            equals=rule.equals,
+            regex=rule.matches,
+            header=None if rule.header is None else rule.header.lower(),
+        )
+        for rule in rules or ()
+    )
+
+
+@dataclass
+class _Lower:
+    document: Document
+    out: Diagnostics
+
+    def at(self, path: Path) -> Any:
+        """What the file says at `path`; None where it says nothing."""
+        value: Any = self.document.data
+        for step in path:
+            if isinstance(value, dict):
+                value = value.get(step)
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                value = value[step]
+            else:
+                return None
+        return value
+
+    def template(self, path: Path, scope: str, want: str = "any") -> Template | None:
+        data = self.at(path)
+        if data is None:
+            return None
+        return compile_template(data, document=self.document, path=path, scope=scope, want=want, out=self.out)
+
+    def expression(self, path: Path, scope: str) -> Expr | None:
+        text = self.at(path)
+        if text is None:
+            return None
+        return compile_expression(text, place=Place(self.document, path), scope=scope, want="bool", out=self.out)
+
+    def operation(self, name: str, spec: OperationSpec) -> Operation:
+        path: Path = ("operations", name)
+        self.check(spec, path)
+        stream = spec.stream
+        return Operation(
+            name=name,
+            path=self.template((*path, "path"), "call"),
+            stream_path=self.template((*path, "stream_path"), "call"),
+            ingress=spec.ingress or (),
+            headers=self.templates((*path, "headers"), "call"),
+            request_read=self.template((*path, "request", "read"), "request_read", "Request"),
+            request_write=self.template((*path, "request", "write"), "request_write"),
+            response_read=self.template((*path, "response", "read"), "response_read"),
+            response_write=self.template((*path, "response", "write"), "response_write"),
+            stream_read=self.stream_read(stream.read, (*path, "stream", "read")) if stream and stream.read else None,
+            stream_write=self.stream_write(stream.write, (*path, "stream", "write"))
+            if stream and stream.write
+            else None,
+            success_when=self.expression((*path, "response", "success_when"), "response_read"),
+            model_field=spec.model_field or "model",
+            stream_field=spec.stream_field or "stream",
+            usage_request=dict(spec.usage_request or {}),
+            max_tokens_fields=spec.max_tokens_fields or (),
+            check=spec.request.check,
+        )
+
+    def check(self, spec: OperationSpec, path: Path) -> None:
+        """Faults between the fields of an operation."""
+        if spec.request.check is not None:
+            try:
+                shape.bind(spec.request.check)
+            except shape.ShapeError as error:
+                at = (*path, "request", "check", *error.path)
+                self.out.add("E408", error.message, self.document.span(at))
+        readable = spec.request.read is not None and spec.response.write is not None
+        if spec.ingress and not readable:
+            missing = "request.read" if spec.request.read is None else "response.write"
+            self.out.add(
+                "E409",
+                f"the format is offered to clients at {spec.ingress[0]}, and `{missing}` is not written",
+                self.document.span((*path, "ingress")),
+                help="write it, or leave `ingress` out: the format then serves upstreams only",
+            )
+
+    def templates(self, path: Path, scope: str) -> Mapping[str, Template]:
+        found = self.at(path) or {}
+        made = {name: self.template((*path, name), scope) for name in found}
+        return {name: template for name, template in made.items() if template is not None}
+
+    def stream_read(self, spec: StreamReadSpec, path: Path) -> StreamRead:
+        if spec.decoder not in DECODERS:
+            self.out.add("E090", f"the stream decoder `{spec.decoder}` is not built yet", self.document.span((*path, "decoder")))
+        return StreamRead(
+            decoder=spec.decoder,
+            options=dict(spec.options or {}),
+            sentinel=spec.sentinel,
+            state=dict(spec.state or {}),
+            rules=self.rules(spec.rules, (*path, "rules"), "stream_read"),
+            complete=self.expression((*path, "complete"), "stream_read"),
+        )
+
+    def stream_write(self, spec: StreamWriteSpec, path: Path) -> StreamWrite | None:
+        error = self.template((*path, "error"), "stream_write")
+        if error is None:
+            return None
+        return StreamWrite(
+            encoder=spec.encoder,
+            sentinel=spec.sentinel,
+            named_events=bool(spec.named_events),
+            state=dict(spec.state or {}),
+            rules=self.rules(spec.rules, (*path, "rules"), "stream_write"),
+            error=error,
+        )
+
+    def rules(self, specs: tuple[StreamRuleSpec, ...], path: Path, scope: str) -> tuple[Rule, ...]:
+        return tuple(self.rule(spec, (*path, number), scope) for number, spec in enumerate(specs))
+
+    def rule(self, spec: StreamRuleSpec, path: Path, scope: str) -> Rule:
+        emitted = [] if spec.emit is None else spec.emit if isinstance(spec.emit, list) else [spec.emit]
+        paths: list[Path] = (
+            [(*path, "emit", n) for n in range(len(emitted))] if isinstance(spec.emit, list) else [(*path, "emit")]
+        )
+        emit = [self.template(at, scope) for at, _ in zip(paths, emitted, strict=False)]
+        state = self.at((*path[: path.index("rules")], "state")) or {}
+        for name in spec.put or {}:
+            if name not in state:
+                self.out.add(
+                    "E410",
+                    f"`{name}` is not declared under `state`",
+                    self.document.key_span((*path, "set", name)),
+                    help=f"declare it with its first value: state: {{{name}: ...}}",
+                )
+        return Rule(
+            when=self.expression((*path, "when"), scope),
+            put=self.templates((*path, "set"), scope),
+            emit=tuple(template for template in emit if template is not None),
+            error=self.template((*path, "error"), scope),
+            end=bool(spec.end),
+            go_on=bool(spec.go_on),
+        )
+
+    def ledger(self, op: str) -> Mapping[str, str]:
+        """Canonical field -> kept, renamed or dropped, by what `request.write` reads of the request."""
+        path: Path = ("operations", op, "request", "write")
+        body = self.at(path)
+        writes: dict[str, list[str]] = {}
+        if isinstance(body, dict):
+            quiet = Diagnostics()
+            for wire in body:
+                template = compile_template(
+                    {wire: body[wire]}, document=self.document, path=path, scope="request_write", want="any", out=quiet
+                )
+                for name in fields_read(template, "request") if template is not None else ():
+                    writes.setdefault(name, []).append(wire)
+        return ledger.made(writes)

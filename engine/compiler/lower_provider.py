@@ -1,0 +1,159 @@
+"""A provider file to the plan's `Provider`: regions, auth, models and quirks, with defaults applied."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from engine.compiler.document import Document
+from engine.compiler.expr import compile_template
+from engine.compiler.lower_dialect import error_rules
+from engine.compiler.suggest import did_you_mean
+from engine.diagnostics import Diagnostics
+from engine.plan.types import Auth, Credential, Facts, PriceRow, Provider, Region, Secret, Template
+from engine.spec.provider import SCHEMES_TO_COME, AuthSpec, ModelSpec, ProviderSpec
+
+#: Where the one secret of the simple schemes stands in a credential.
+SLOT = "secret"
+
+
+def lower_provider(
+    spec: ProviderSpec, name: str, document: Document, dialects: Collection[str], out: Diagnostics
+) -> Provider | None:
+    """The plan's provider; None after a fault, which is in `out`. `dialects`: the names that exist."""
+    before = len(out)
+    dialect = _dialect(spec, document, dialects, out)
+    regions = _regions(spec, document, out)
+    default = _default_region(spec, regions, document, out)
+    models = {each: facts(model, free=spec.price is not None) for each, model in (spec.models or {}).items()}
+    auth = _auth(spec.auth or AuthSpec(), document, out)
+    headers: dict[str, Template] = {}
+    for header, data in (spec.headers or {}).items():
+        made = compile_template(
+            data, document=document, path=("headers", header), scope="call", want="any", out=out
+        )
+        if made is not None:
+            headers[header.lower()] = made
+    if out.failed and len(out) > before:
+        return None
+    return Provider(
+        name=name,
+        title=spec.title or name,
+        category=spec.category,
+        dialect=dialect,
+        auth=auth,
+        regions=regions,
+        default_region=default,
+        headers=headers,
+        paths=dict(spec.paths or {}),
+        rename=dict(spec.rename or {}),
+        drop=spec.drop or (),
+        params=dict(spec.params or {}),
+        errors=error_rules(spec.errors),
+        retry_after=tuple(each.lower() for each in spec.retry_after or ()),
+        headroom=dict(spec.headroom or {}),
+        models=models,
+        wire_models={each: model.id for each, model in (spec.models or {}).items() if model.id is not None},
+        unknown_models=not spec.models if spec.unknown_models is None else spec.unknown_models,
+    )
+
+
+def default_credential(spec: ProviderSpec, name: str) -> Credential | None:
+    """The credential of a deployment that names none: what the provider file's `auth` says. None: it says none."""
+    secret = default_secret(spec.auth)
+    if secret is None:
+        return None
+    return Credential(name=name, provider=name, secrets={SLOT: secret}, settings={})
+
+
+def default_secret(auth: AuthSpec | None) -> Secret | None:
+    """Where a provider file says its key is read."""
+    if auth is None:
+        return None
+    if auth.bearer is not None:
+        return auth.bearer
+    scheme = auth.header or auth.query
+    return scheme.secret if scheme is not None else None
+
+
+def facts(model: ModelSpec, *, free: bool = False) -> Facts:
+    """What a file says of a model. `free`: the whole provider costs nothing."""
+    return Facts(
+        context=model.context,
+        output=model.output,
+        can=model.can,
+        price=PriceRow(0, 0, 0, 0) if free else model.prices(),
+        max_tokens_field=model.max_tokens_field,
+        tokenizer=model.tokenizer,
+        overhead=None if model.overhead is None else dict(model.overhead),
+        source=model.source,
+    )
+
+
+def _dialect(
+    spec: ProviderSpec, document: Document, dialects: Collection[str], out: Diagnostics
+) -> str | None:
+    if spec.dialect is None:
+        out.add(
+            "E400",
+            "the file does not say which wire format is spoken there",
+            document.span(()),
+            help=f"write `dialect: NAME`; there is: {', '.join(sorted(dialects))}",
+        )
+        return None
+    if spec.dialect == "none":
+        return None
+    if spec.dialect not in dialects:
+        near = did_you_mean(spec.dialect, list(dialects))
+        help = f"did you mean `{near}`?" if near else f"there is: {', '.join(sorted(dialects))}"
+        out.add("E401", f"there is no dialect `{spec.dialect}`", document.span(("dialect",)), help=help)
+    return spec.dialect
+
+
+def _regions(spec: ProviderSpec, document: Document, out: Diagnostics) -> Mapping[str, Region]:
+    if spec.base_url is not None and spec.regions:
+        out.add(
+            "E402",
+            "`base_url` and `regions` both say where it runs",
+            document.key_span(("base_url",)),
+            help="make it one of the regions",
+        )
+    if spec.regions:
+        return {
+            name: Region(name, each.base_url.rstrip("/"), each.residency, each.price or 1.0)
+            for name, each in spec.regions.items()
+        }
+    if spec.base_url is None and spec.dialect != "none":
+        out.add(
+            "E402",
+            "the file does not say where it runs",
+            document.span(()),
+            help="write `base_url: https://...`, or several under `regions`",
+        )
+    url = (spec.base_url or "").rstrip("/")
+    return {"default": Region("default", url, spec.residency or "unknown")}
+
+
+def _default_region(
+    spec: ProviderSpec, regions: Mapping[str, Region], document: Document, out: Diagnostics
+) -> str:
+    wanted = spec.default_region
+    if wanted is not None:
+        if wanted not in regions:
+            near = did_you_mean(wanted, list(regions))
+            help = f"did you mean `{near}`?" if near else f"there is: {', '.join(regions)}"
+            out.add("E404", f"there is no region `{wanted}`", document.span(("default_region",)), help=help)
+        return wanted
+    return "global" if "global" in regions else next(iter(regions))
+
+
+def _auth(spec: AuthSpec, document: Document, out: Diagnostics) -> Auth:
+    scheme = spec.scheme
+    if scheme in SCHEMES_TO_COME:
+        out.add("E090", f"the auth scheme `{scheme}` is not built yet", document.key_span(("auth", scheme)))
+    params: dict[str, Any] = {}
+    if spec.header is not None:
+        params = {"name": spec.header.name.lower(), **({"prefix": spec.header.prefix} if spec.header.prefix else {})}
+    elif spec.query is not None:
+        params = {"name": spec.query.name}
+    return Auth(scheme, params, spec.pattern)

@@ -1,0 +1,42 @@
+"""What a dialect keeps of a canonical request, and what a request loses on its way to one.
+
+The compiler finds out which canonical fields the dialect's `request.write` reads (`made` below) and stores the
+result in the plan; at run time a request's own fields are held against it, so that `x-engine-dropped` names
+exactly what this request lost. `n`, `seed` and the like are lost in silence nowhere.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+
+from engine.wire.canonical import Request
+
+#: Canonical request fields that no vendor needs to see: they steer the engine itself.
+OURS: Final = frozenset({"operation", "model", "stream", "include_usage", "conversation"})
+
+FIELDS: Final = tuple(name for name in typing.get_type_hints(Request) if name not in OURS)
+
+
+def made(writes: Mapping[str, Iterable[str]]) -> dict[str, str]:
+    """The ledger of one operation: canonical field -> `kept`, `renamed`, or `dropped`.
+
+    `writes`: canonical field -> the wire fields whose templates read it.
+    """
+    ledger: dict[str, str] = {}
+    for name in FIELDS:
+        wire = tuple(writes.get(name, ()))
+        ledger[name] = "dropped" if not wire else "kept" if name in wire else "renamed"
+    return ledger
+
+
+def loss(ledger: Mapping[str, str]) -> Callable[[Request], tuple[str, ...]]:
+    """The function that names what a request loses by being written in this dialect."""
+    carried = frozenset(name for name, what in ledger.items() if what != "dropped") | OURS
+
+    def dropped(request: Request) -> tuple[str, ...]:
+        lost = request.keys() - carried
+        return tuple(sorted(lost)) if lost else ()
+
+    return dropped

@@ -1,0 +1,238 @@
+"""A vendor's stream into canonical events, rule by rule, with the promises of `Event` kept whatever comes.
+
+The rules of the dialect say what an event means. This driver adds what holds for every format: finish reasons
+are mapped, exactly one `usage` is given and it is the last event, an end before the answer is whole is an `error`
+of class `cut`, nothing follows an error. A stream that reported no usage ends with an empty one: the executor
+estimates it.
+
+`complete` is True once the answer is whole: from then on only usage or the sentinel can come, so whoever feeds
+the reader should wait but a moment for them and then call `eof`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+import orjson
+
+from engine.plan.code import bind_expr, bind_template
+from engine.plan.types import Rule, StreamRead
+from engine.wire.canonical import Error, Event, FinishReason, Usage
+from engine.wire.failures import Classifier
+from engine.wire.ndjson import NdjsonDecoder
+from engine.wire.sse import Frame, SseDecoder, StreamFormatError
+
+Bound = Callable[..., Any]
+
+#: The decoders that execute.
+DECODERS: Final[Mapping[str, Callable[[], SseDecoder | NdjsonDecoder]]] = {"sse": SseDecoder, "ndjson": NdjsonDecoder}
+
+_NO_HEADERS: Final[Mapping[str, str]] = {}
+
+
+class BoundRule:
+    """A `Rule` as functions."""
+
+    __slots__ = ("emit", "end", "error", "go_on", "put", "when")
+
+    def __init__(self, rule: Rule) -> None:
+        self.when: Bound | None = bind_expr(rule.when) if rule.when is not None else None
+        self.put = tuple((name, bind_template(value)) for name, value in rule.put.items())
+        self.emit = tuple(bind_template(template) for template in rule.emit)
+        self.error: Bound | None = bind_template(rule.error) if rule.error is not None else None
+        self.end = rule.end
+        self.go_on = rule.go_on
+
+
+class BoundStreamRead:
+    """What all streams of one operation share."""
+
+    __slots__ = ("complete", "decoder", "finish", "rules", "sentinel", "state", "usage")
+
+    def __init__(
+        self, plan: StreamRead, finish: Mapping[str, str], usage: Callable[[Any], Usage]
+    ) -> None:
+        self.decoder = DECODERS[plan.decoder]
+        self.sentinel = plan.sentinel.encode() if plan.sentinel is not None else None
+        self.state = dict(plan.state)
+        self.rules = tuple(BoundRule(rule) for rule in plan.rules)
+        self.complete: Bound | None = bind_expr(plan.complete) if plan.complete is not None else None
+        self.finish = finish
+        self.usage = usage
+
+
+class StreamReader:
+    """Reads one stream. `raw` holds, after each `feed`, the bytes of its whole events as they came.
+
+    hide_usage: leave events that carried nothing but usage out of `raw`, for a client that did not ask for it.
+    """
+
+    __slots__ = (
+        "_bound", "_calls", "_classifier", "_decoder", "_finished", "_keep", "_hide", "_open", "_state", "_usage",
+        "done", "failed", "raw", "sentinel_seen",
+    )  # fmt: skip
+
+    def __init__(
+        self, bound: BoundStreamRead, classifier: Classifier, *, keep_raw: bool = False, hide_usage: bool = False
+    ) -> None:
+        self._bound = bound
+        self._classifier = classifier
+        self._decoder = bound.decoder()
+        self._state = dict(bound.state)
+        self._keep = keep_raw
+        self._hide = hide_usage
+        self._usage: Usage | None = None
+        self._finished: set[int] = set()
+        self._open: set[int] = {0}
+        self._calls: dict[tuple[int, int], Any] = {}
+        self.raw = b""
+        self.done = False  # the last event was given
+        self.failed = False  # it was an error
+        self.sentinel_seen = False
+
+    @property
+    def complete(self) -> bool:
+        """The answer is whole, though usage may still come."""
+        if not self._open <= self._finished:
+            # A format without finish events says it by its own expression.
+            if self._finished or self._bound.complete is None:
+                return False
+        complete = self._bound.complete
+        return complete is None or bool(complete({}, self._state, ""))
+
+    def feed(self, data: bytes) -> list[Event]:
+        """The canonical events that `data` completes."""
+        if self.done:
+            self.raw = b""
+            return []
+        try:
+            frames = self._decoder.feed(data)
+        except StreamFormatError as error:
+            self.raw = b""
+            return [self._fail({"failure": "server", "message": str(error)})]
+        return self._read(frames)
+
+    def eof(self) -> list[Event]:
+        """The bytes are over, or nobody waits for more: the last events."""
+        self.raw = b""
+        if self.done:
+            return []
+        events = self._read(self._decoder.eof())
+        return events if self.done else events + self._last()
+
+    def _read(self, frames: list[Frame]) -> list[Event]:
+        events: list[Event] = []
+        raw: list[bytes] = []
+        sentinel = self._bound.sentinel
+        for frame in frames:
+            data = frame.data
+            if data is None or not data:
+                raw.append(frame.raw)
+                continue
+            if data == sentinel:
+                self.sentinel_seen = True
+                ended = self._last()
+                events += ended
+                if not self.failed:
+                    raw.append(frame.raw)
+                break
+            before = len(events)
+            usage = self._usage
+            self._event(data, frame.name, events)
+            if self.failed:
+                break
+            if not (self._hide and len(events) == before and self._usage is not usage):
+                raw.append(frame.raw)
+            if self.done:
+                break
+        self.raw = b"".join(raw) if self._keep else b""
+        return events
+
+    def _event(self, data: bytes, name: str, out: list[Event]) -> None:
+        """One datum through the rules."""
+        try:
+            event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            try:  # a byte that is no UTF-8 inside a text: the rest of the event is still good
+                event = orjson.loads(data.decode("utf-8", "replace"))
+            except orjson.JSONDecodeError:
+                out.append(self._fail({"failure": "server", "message": "an event of the stream is not JSON"}))
+                return
+        state = self._state
+        for rule in self._bound.rules:
+            if rule.when is not None and not rule.when(event, state, name):
+                continue
+            if rule.error is not None:
+                told = rule.error(event, state, name)
+                error = self._classifier.parsed(None, _NO_HEADERS, event)
+                if isinstance(told, dict) and isinstance(told.get("message"), str) and "code" not in error:
+                    error["message"] = told["message"][:500]
+                out.append(self._fail(error))
+                return
+            if rule.put:
+                # All values are made from the state before, and only then put into it.
+                state.update([(key, value(event, state, name)) for key, value in rule.put])
+            for emit in rule.emit:
+                value = emit(event, state, name)
+                if type(value) is dict:
+                    self._emit(value, out)
+                elif value is not None:
+                    for item in value:
+                        if item is not None:
+                            self._emit(item, out)
+            if rule.end:
+                out += self._last()
+                return
+            if not rule.go_on:
+                return
+
+    def _emit(self, event: dict[str, Any], out: list[Event]) -> None:
+        kind = event["type"]
+        choice = event.get("choice")
+        if choice:
+            self._open.add(choice)
+        if kind == "usage":
+            found = self._bound.usage(event.get("usage"))
+            self._usage = found if self._usage is None else cast(Usage, {**self._usage, **found})
+            return
+        if kind == "finish":
+            if (choice or 0) in self._finished:
+                return
+            self._finished.add(choice or 0)
+            event["finish_reason"] = finish_reason(event.get("native_finish_reason"), self._bound.finish)
+        elif kind == "tool_call":
+            # Some servers repeat id and name with every piece of the arguments.
+            call = (choice or 0, event.get("index") or 0)
+            if call in self._calls and event.get("id") in (None, "", self._calls[call]):
+                return
+            self._calls[call] = event.get("id")
+        out.append(cast(Event, event))
+
+    def _last(self) -> list[Event]:
+        """What ends the stream: usage, or the error that it was cut."""
+        if self.done:
+            return []
+        if not self.complete:
+            return [self._fail({"failure": "cut", "message": "the stream ended before the answer was whole"})]
+        self.done = True
+        return [{"type": "usage", "usage": self._usage if self._usage is not None else {}}]
+
+    def fail(self, error: Error) -> list[Event]:
+        """The stream broke below the format: the event that says so, or the normal end of a whole answer."""
+        self.raw = b""
+        if self.done:
+            return []
+        return self._last() if self.complete else [self._fail(error)]
+
+    def _fail(self, error: Error) -> Event:
+        self.done = self.failed = True
+        event: Event = {"type": "error", "error": error}
+        if self._usage is not None:
+            event["usage"] = self._usage  # what was counted until then: it is billed
+        return event
+
+
+def finish_reason(native: Any, table: Mapping[str, str]) -> FinishReason:
+    """A native finish reason as ours; one that the dialect does not list is a `stop`."""
+    return cast(FinishReason, table.get(native, "stop") if isinstance(native, str) else "stop")

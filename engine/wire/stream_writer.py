@@ -1,0 +1,78 @@
+"""Canonical events into a client's stream, by the dialect's rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from engine.plan.code import bind_template
+from engine.plan.types import StreamWrite
+from engine.wire import ndjson, sse
+from engine.wire.canonical import Event, Request
+from engine.wire.stream_reader import BoundRule
+
+
+class BoundStreamWrite:
+    """What all streams of one operation share."""
+
+    __slots__ = ("encode", "error", "media_type", "named", "rules", "sentinel", "state")
+
+    def __init__(self, plan: StreamWrite) -> None:
+        self.encode: Callable[[bytes, str], bytes] = sse.encode if plan.encoder == "sse" else ndjson.encode
+        self.media_type = "text/event-stream" if plan.encoder == "sse" else "application/x-ndjson"
+        self.named = plan.named_events
+        self.state = dict(plan.state)
+        self.rules = tuple(BoundRule(rule) for rule in plan.rules)
+        self.error = bind_template(plan.error)
+        self.sentinel = self.encode(plan.sentinel.encode(), "") if plan.sentinel is not None else b""
+
+
+class StreamWriter:
+    """Writes one stream."""
+
+    __slots__ = ("_bound", "_request", "_state")
+
+    def __init__(self, bound: BoundStreamWrite, request: Request) -> None:
+        self._bound = bound
+        self._request = request
+        self._state = dict(bound.state)
+
+    @property
+    def media_type(self) -> str:
+        """The content type of the stream."""
+        return self._bound.media_type
+
+    def events(self, events: list[Event]) -> bytes:
+        """The bytes of these events, together."""
+        out: list[bytes] = []
+        state, request = self._state, self._request
+        for event in events:
+            for rule in self._bound.rules:
+                if rule.when is not None and not rule.when(event, state, request):
+                    continue
+                if rule.put:
+                    state.update([(key, value(event, state, request)) for key, value in rule.put])
+                for emit in rule.emit:
+                    value = emit(event, state, request)
+                    if type(value) is dict:
+                        out.append(self._encode(value))
+                    elif value is not None:
+                        out += [self._encode(item) for item in value if item is not None]
+                if not rule.go_on:
+                    break
+        return b"".join(out)
+
+    def failure(self, event: dict[str, Any]) -> bytes:
+        """The event that tells of a failure after the first byte. `event`: {type: error, error: {...}}."""
+        body = self._bound.error(event, self._state, self._request)
+        return b"" if body is None else self._encode(body)
+
+    def end(self) -> bytes:
+        """What ends the stream."""
+        return self._bound.sentinel
+
+    def _encode(self, body: dict[str, Any]) -> bytes:
+        name = body.get("type", "") if self._bound.named else ""
+        return self._bound.encode(orjson.dumps(body), name)
