@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import model_validator
 from typing_extensions import TypeAliasType
 
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
-from engine.spec.one_or_more import one_or_more
+from engine.spec.one_or_more import OneOrMore
 from engine.spec.scalars import (
     CredentialName,
     LimitName,
@@ -75,7 +75,7 @@ class Deployment(Spec):
         shown=PRINTED["deployment.region"],
         examples=["eu"],
     )
-    credentials: Annotated[tuple[CredentialName, ...], BeforeValidator(one_or_more)] | None = about(
+    credentials: OneOrMore[CredentialName] | None = about(
         "One credential, or a list that is rotated.", shown=PRINTED["deployment.credentials"]
     )
     endpoint: Url | None = about(

@@ -6,7 +6,9 @@ import ipaddress
 from typing import Annotated, Any, ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from engine.plan.types import PriceRow
 from engine.spec.dialect import Ability, ErrorRuleSpec, Regex, Template, UrlPath
@@ -102,6 +104,10 @@ class AuthSpec(Spec):
     pattern: Regex | None = about(
         "What this vendor's keys look like: found in logs and answers, they are masked."
     )
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"const": "none", "description": "Calls carry no credential."}, handler(schema)]}
 
     @property
     def scheme(self) -> str:
