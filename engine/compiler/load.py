@@ -82,8 +82,8 @@ class Sources:
         return tuple(source for source in self.files if source.kind == kind)
 
     def texts(self) -> dict[str, str]:
-        """Path -> text of every workspace file: what renderers quote from."""
-        return {source.path: source.text for source in self.files}
+        """Path -> text of every file read so far, shipped ones too: what renderers quote from."""
+        return {source.path: source.text for source in (*self.files, *self._read.values())}
 
     def builtin_provider(self, name: str) -> Source | None:
         """The shipped `providers.d/NAME.yaml`."""

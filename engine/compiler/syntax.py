@@ -16,7 +16,7 @@ from engine.compiler.quoting import Cure, quoting_cures
 from engine.compiler.text_lines import split_lines
 from engine.diagnostics import Diagnostics, Related, Span
 
-_TAB: Final = re.compile(r" *(\t+)[ \t]*\S")
+_TAB: Final = re.compile(r" *(\t+)[ \t]*(\S)?")
 _ESCAPE: Final = r"escape|hexdecimal|hexadecimal"
 #: Spaces that are none to YAML: they come with texts copied from web pages.
 ODD_SPACE: Final = re.compile("[\u00a0\u2000-\u200b\u202f\u205f\u3000]")
@@ -74,7 +74,8 @@ def _span(file: str, lines: list[str], mark: Any) -> Span:
 def _tab(fault: _Fault, out: Diagnostics) -> bool:
     for number in (fault.span.line, fault.span.line - 1):
         match = _TAB.match(fault.lines[number - 1]) if number else None
-        if match:
+        # A line of nothing but tabs is rarely the fault: only where the parser itself speaks of a tab.
+        if match and (match[2] or "tab character" in fault.problem):
             span = Span(fault.file, number, match.start(1) + 1, number, match.end(1) + 1)
             advice = "use spaces, two per level (most editors: convert indentation to spaces)"
             out.add("E011", "a tab stands in the indentation", span, help=advice)
@@ -231,7 +232,7 @@ def _open_bracket(fault: _Fault, out: Diagnostics) -> bool:
 
 def _closes_nothing(fault: _Fault, out: Diagnostics) -> bool:
     if fault.character not in ("]", "}"):
-        return False
+        return bool(fault.character.strip()) and _first_character(fault, out)
     advice = "remove it; a text that begins with it needs quotes"
     out.add("E010", f"this `{fault.character}` closes nothing", fault.span, help=advice)
     return True
@@ -246,6 +247,14 @@ def _same_line_list(fault: _Fault, out: Diagnostics) -> bool:
 def _value_in_place(fault: _Fault, out: Diagnostics) -> bool:
     advice = "begin a new line for a new key; a text that holds `: ` needs quotes"
     out.add("E010", "a second `: ` on this line", fault.span, help=advice)
+    return True
+
+
+def _tag(fault: _Fault, out: Diagnostics) -> bool:
+    if "tag" not in f"{fault.context} {fault.problem}":
+        return False
+    advice = "a text that begins with ! needs quotes"
+    out.add("E017", "`!` begins a tag, and tags are not read", fault.context_span or fault.span, help=advice)
     return True
 
 
@@ -282,6 +291,7 @@ def _directive(fault: _Fault, out: Diagnostics) -> bool:
 
 
 _WORDINGS: Final = (
+    (r"", _tag),
     (r"expected ':'", _no_colon),
     (r"expected key|expected '-'|<block end>", _indent),
     (r"mapping values are not allowed", _value_and_map),

@@ -329,7 +329,7 @@ def test_shipped_providers_are_read_by_name(tmp_path: Path, shipped: Path) -> No
     assert sources.builtin_provider("openai") is provider, "read once"
     dialect = sources.builtin_dialect("openai_chat")
     assert dialect is not None
-    assert dialect.text == "request: {}\n"
+    assert sources.texts()["builtin:providers.d/dialects/openai_chat.yaml"] == dialect.text == "request: {}\n"
 
 
 @pytest.mark.parametrize("name", ["nothing", "../routes/default", "dialects/openai_chat", "", "OPENAI"])
