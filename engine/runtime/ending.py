@@ -9,6 +9,7 @@ from engine.kinds.effects import Outcome
 from engine.runtime.run import Run
 from engine.upstream.protocol import Chunk
 from engine.wire.canonical import Choice, Event, Message, Part, Reply, Usage
+from engine.wire.whole import events_of
 
 #: Targets skipped for one of these, all of them, is the request's own fault, not a lack of targets.
 _REQUESTS_FAULT = frozenset({"context_length", "unsupported"})
@@ -79,48 +80,3 @@ class ReplyFlow:
         finish, self._finish = self._finish, None
         if finish is not None:
             await finish()
-
-
-def events_of(reply: Reply) -> list[Event]:
-    """The events that a whole reply would have been as a stream."""
-    start = Event(type="start")
-    for name in ("id", "model", "created", "service_tier"):
-        if name in reply:
-            start[name] = reply[name]
-    events = [start]
-    for choice in reply.get("choices", ()):
-        index = choice.get("index", 0)
-        calls = 0
-        for part in choice.get("message", {}).get("content", ()):
-            if part.get("type") == "tool_call":
-                events += _call_events(part, index, calls)
-                calls += 1
-            else:
-                events += _part_events(part, index)
-        finish = Event(type="finish", choice=index, finish_reason=choice.get("finish_reason", "stop"))
-        if "native_finish_reason" in choice:
-            finish["native_finish_reason"] = choice["native_finish_reason"]
-        events.append(finish)
-    events.append(Event(type="usage", usage=reply.get("usage", Usage())))
-    return events
-
-
-def _call_events(part: Part, choice: int, index: int) -> list[Event]:
-    call = Event(
-        type="tool_call", choice=choice, index=index, id=part.get("id", ""), name=part.get("name", "")
-    )
-    text = part.get("arguments", "")
-    return [call, Event(type="tool_arguments", choice=choice, index=index, arguments=text)]
-
-
-def _part_events(part: Part, choice: int) -> list[Event]:
-    kind = part.get("type", "text")
-    if kind not in {"text", "reasoning", "refusal"}:
-        return []
-    event = Event(type=kind, choice=choice, text=part.get("text", ""))
-    if "signature" in part:
-        event["signature"] = part["signature"]
-    if "redacted" in part:
-        event["redacted"] = part["redacted"]
-    cited = [Event(type="citation", choice=choice, citation=c) for c in part.get("citations", ())]
-    return [event, *cited]

@@ -130,7 +130,9 @@ class Executor:
         counters = run.bound.counters
         if counters:
             counts = [await counter.count(run.request, deployment) for counter, deployment in counters]
-            run.counted(max(tokens for tokens, _ in counts), all(exact for _, exact in counts))
+            exact = [count for count in counts if count is not None]
+            if len(exact) == len(counts):
+                run.counted(max(exact))
         limits = run.bound.route.admit
         record = run.record
         record.input_tokens, record.input_exact = run.view.input_tokens, run.exact
@@ -210,7 +212,7 @@ class Executor:
                 return Answer(record, reply=reply)
             return Answer(record, flow=ending.ReplyFlow(reply, lambda: self._finish(run, None, 200)))
         assert outcome.deployment is not None
-        model = run.bound.places[outcome.deployment].deployment.model
+        model = run.told_model(run.bound.places[outcome.deployment])
         answer = Answer(record, deployment=outcome.deployment, model=model)
         if isinstance(result, LiveFlow):
             record.committed_ms = self.clock.now_ms() - run.started

@@ -103,9 +103,9 @@ class Run:
         known = [limit for limit in limits if limit is not None]
         self.deadline = self.started + min(known) if known else None
 
-    def counted(self, tokens: int, exact: bool) -> None:
-        """The reachable models have counted the input by their own tokenizers."""
-        self.exact = exact
+    def counted(self, tokens: int) -> None:
+        """All reachable models have counted the input by their own tokenizers."""
+        self.exact = True
         self.view.counted(tokens)
 
     # --- the Context of the kinds ---------------------------------------------------------------------
@@ -151,7 +151,8 @@ class Run:
         """The `model` of the answer: the one that serves, unless the route hides that."""
         if self.bound.route.reply_model == "requested":
             return self.view.model
-        return place.deployment.model
+        model = place.deployment.model
+        return self.view.model if model == "*" else model
 
     def credential(self, place: Place, turn: int) -> Credential | None:
         """The credential to show: those whose `only` holds take turns."""

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
-from typing import Any, Protocol, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 from zoneinfo import ZoneInfo
 
 from engine.kinds.table import KINDS
@@ -22,10 +22,18 @@ from engine.plan.plan import Plan
 from engine.plan.types import Credential, Deployment, Expr, Node, Route
 from engine.runtime.match import Matcher
 from engine.runtime.tokens import widest
-from engine.upstream.protocol import Upstream
+from engine.upstream.protocol import Transport, Upstream
 from engine.wire.canonical import Request
+from engine.wire.dialect import BoundDialect
 
 Test = Callable[..., Any]
+
+
+class Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+T = TypeVar("T", bound=Closable)
 
 #: A snapshot must be able to read every kind of node, so the table is part of it.
 assert KINDS
@@ -34,29 +42,29 @@ assert KINDS
 class Counter(Protocol):
     """An upstream that can count a request's tokens as its model does."""
 
-    async def count(self, request: Request, deployment: Deployment) -> tuple[int, bool]:
-        """Input tokens, and whether that is exact (else no fewer)."""
+    async def count(self, request: Request, deployment: Deployment) -> int | None:
+        """Input tokens, exactly; None where it cannot tell now."""
         ...
 
 
-class Shared:
-    """An upstream that several snapshots may hold; closed when the last of them lets go."""
+class Shared(Generic[T]):
+    """Something that several snapshots may hold: an upstream, a transport. The last to let go closes it."""
 
-    __slots__ = ("_holders", "key", "upstream")
+    __slots__ = ("_holders", "key", "value")
 
-    def __init__(self, upstream: Upstream, key: str = "") -> None:
-        self.upstream = upstream
-        self.key = key  # what it was made from: equal keys may share it
+    def __init__(self, value: T, key: str = "") -> None:
+        self.value = value
+        self.key = key  # what it was made from: whoever needs the same may share it
         self._holders = 0
 
-    def hold(self) -> Shared:
+    def hold(self) -> Shared[T]:
         self._holders += 1
         return self
 
     async def let_go(self) -> None:
         self._holders -= 1
         if self._holders == 0:
-            await self.upstream.close()
+            await self.value.close()
 
 
 @dataclasses.dataclass(slots=True)
@@ -88,19 +96,26 @@ class Snapshot:
         plan: what runs.
         upstreams: provider -> its upstream, already held for this snapshot.
         missing: deployment -> why this process cannot use it; requests go to the next target.
+        transport: what the upstreams send with, held for this snapshot, where it is the engine's own.
     """
 
     def __init__(
-        self, plan: Plan, upstreams: Mapping[str, Shared], missing: Mapping[str, str] | None = None
+        self,
+        plan: Plan,
+        upstreams: Mapping[str, Shared[Upstream]],
+        missing: Mapping[str, str] | None = None,
+        transport: Shared[Transport] | None = None,
     ) -> None:
         self.plan = plan
         self.revision = plan.revision
         self.matcher = Matcher(plan.manifest.matches)
         self.upstreams = dict(upstreams)
         self.missing = dict(missing or {})
+        self.transport = transport
         zone = plan.manifest.settings.timezone
         self.zone: tzinfo = ZoneInfo(zone) if zone else UTC
         self._routes: dict[str, BoundRoute] = {}
+        self._dialects: dict[str, BoundDialect] = {}
         self._match_tests: dict[int, Test] = {}
         self._users = 0
         self._retired = False
@@ -135,8 +150,11 @@ class Snapshot:
     async def close(self) -> None:
         """Let go of the upstreams now. Calling it twice does no harm."""
         held, self.upstreams = self.upstreams, {}
-        for shared in held.values():
-            await shared.let_go()
+        transport, self.transport = self.transport, None
+        for upstream in held.values():
+            await upstream.let_go()
+        if transport is not None:
+            await transport.let_go()
 
     # --- what it binds ------------------------------------------------------------------------------
 
@@ -145,6 +163,13 @@ class Snapshot:
         bound = self._routes.get(name)
         if bound is None:
             bound = self._routes[name] = self._bind(name)
+        return bound
+
+    def dialect(self, name: str) -> BoundDialect:
+        """A dialect of the plan, bound on first use: for clients that speak it and upstreams that do."""
+        bound = self._dialects.get(name)
+        if bound is None:
+            bound = self._dialects[name] = BoundDialect(self.plan.dialect(name))
         return bound
 
     def match_test(self, when: Expr) -> Test:
@@ -177,7 +202,7 @@ class Snapshot:
         credentials = tuple((c, bind_expr(c.only) if c.only else None) for c in deployment.credentials)
         return Place(
             deployment=deployment,
-            upstream=self.upstreams[deployment.provider].upstream,
+            upstream=self.upstreams[deployment.provider].value,
             can=None if can is None else frozenset(can),
             credentials=credentials,
             missing=self.missing.get(name),

@@ -1,0 +1,111 @@
+"""Local models as an upstream: the worker's events are canonical already, so there is little to do.
+
+A deployment of provider `onnx` names a model of this machine's store (or a folder) and how to run it; the
+workers come from the pool and are shared with other plans. Data never leaves the host: residency `on_host`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from engine.local.errors import ModelError
+from engine.local.model import LocalModel
+from engine.local.models import LocalModels, Spec
+from engine.local.request import KEPT, Refused, dropped
+from engine.plan.types import Deployment
+from engine.upstream.protocol import Ask, Chunk, Flow, Whole
+from engine.wire.canonical import Error, Event, Request
+from engine.wire.whole import Collector
+
+#: max_tokens where nobody limits the answer and the model's context is not known yet.
+_OUTPUT = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that this upstream holds, and what to give back to the pool."""
+
+    spec: Spec
+    model: LocalModel
+
+
+class LocalUpstream:
+    """Implements `engine.upstream.protocol.Upstream`, and counts tokens.
+
+    Args:
+        pool: where the models came from; they go back there on `close`.
+        loaded: deployment -> its model, acquired.
+    """
+
+    def __init__(self, pool: LocalModels, loaded: Mapping[str, Loaded]) -> None:
+        self._pool = pool
+        self._loaded = dict(loaded)
+
+    async def whole(self, ask: Ask) -> Whole:
+        """One answer in one piece, collected from the worker's events."""
+        flow = await self.flow(ask)
+        if isinstance(flow, Whole):
+            return flow
+        collector = Collector()
+        try:
+            async for chunk in flow:
+                collector.add(chunk.events)
+        finally:
+            await flow.close()
+        if collector.error is not None:
+            return Whole(None, error=collector.error)
+        return Whole(collector.reply(int(time.time())), dropped=flow.dropped)
+
+    async def flow(self, ask: Ask) -> Flow | Whole:
+        """Begin an answer. A refusal of the model comes as its first event."""
+        loaded = self._loaded.get(ask.deployment.name)
+        if loaded is None:
+            return Whole(None, error=Error(failure="not_found", message="the model is not loaded"))
+        request = _with_params(ask.request, ask.params)
+        most = ask.max_tokens or request.get("max_tokens") or loaded.model.status().context or _OUTPUT
+        return LocalFlow(loaded.model.generate(request, max_tokens=most), dropped(request))
+
+    async def count(self, request: Request, deployment: Deployment) -> int | None:
+        """The prompt's tokens as the model will see them; None while it cannot tell."""
+        loaded = self._loaded.get(deployment.name)
+        if loaded is None or loaded.model.status().state != "ready":
+            return None
+        try:
+            return await loaded.model.count(request)
+        except (ModelError, Refused):
+            return None
+
+    async def close(self) -> None:
+        """Give the models back to the pool."""
+        loaded, self._loaded = self._loaded, {}
+        for each in loaded.values():
+            await self._pool.release(each.spec)
+
+
+class LocalFlow:
+    """The worker's batches of events as chunks. Implements `engine.upstream.protocol.Flow`."""
+
+    raw_ok = False
+
+    def __init__(self, batches: AsyncGenerator[list[Event], None], dropped: tuple[str, ...]) -> None:
+        self._batches = batches
+        self.dropped = dropped
+
+    def __aiter__(self) -> AsyncIterator[Chunk]:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        return Chunk(await anext(self._batches))
+
+    async def close(self) -> None:
+        """The worker is told to cancel, if it has not ended."""
+        await self._batches.aclose()
+
+
+def _with_params(request: Request, params: Mapping[str, Any]) -> Request:
+    """The request with the target's `params` where the client said nothing; names are the canonical ones."""
+    missing = {name: value for name, value in params.items() if name in KEPT and name not in request}
+    return cast(Request, {**request, **missing}) if missing else request
