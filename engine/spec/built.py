@@ -112,7 +112,7 @@ BUILT: Final[Mapping[str, Row]] = {
     ),
     "ProviderSample": _row("name model request sends response stream error status headers gives"),
     # --- providers.d/dialects/
-    "DialectSpec": _row("extends replace title can finish usage operations errors models samples"),
+    "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
     "OperationSpec": _row(
         "path stream_path ingress headers model_field stream_field max_tokens_fields usage_request request response "
         "stream"

@@ -304,6 +304,7 @@ class DialectSpec(Spec):
         "The format's finish reasons to the engine's.", required=True
     )
     usage: UsageSpec | None = about("What its counts mean.")
+    blocks: dict[Name, Template] | None = about("Pieces of templates by name, for `$use`.")
     operations: dict[Literal["chat"], OperationSpec] = about("Its operations.", required=True)
     errors: ErrorsSpec | None = about("Errors, both ways.")
     models: ModelsSpec | None = about("The list of models.")

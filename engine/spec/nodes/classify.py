@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, WithJsonSchema
+from typing_extensions import TypeAliasType
 
 from engine.spec.fault import fault, wrong_type
 from engine.spec.lowering import Path
@@ -28,13 +29,19 @@ def _label(value: Any) -> str | tuple[str, ...]:
     return value
 
 
-Label = Annotated[
-    Any,
-    BeforeValidator(_label),
-    WithJsonSchema(
-        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]}
-    ),
-]
+Label = TypeAliasType(
+    "Label",
+    Annotated[
+        Any,
+        BeforeValidator(_label),
+        WithJsonSchema(
+            {
+                "description": "Texts that stand for a label, or `else`.",
+                "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}],
+            }
+        ),
+    ],
+)
 
 
 class ClassifyNode(CallingNode):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar
 
 from pydantic import PlainValidator, WithJsonSchema
+from typing_extensions import TypeAliasType
 
 from engine.spec.fault import fault
 from engine.spec.lowering import Path
@@ -27,17 +28,21 @@ def _after(value: Any) -> int | str:
         ) from None
 
 
-After = Annotated[
-    Any,
-    PlainValidator(_after),
-    WithJsonSchema(
-        {
-            "type": "string",
-            "pattern": r"^(p[1-9][0-9]|[0-9]+(\.[0-9]+)?(ms|s|m|h|d))$",
-            "examples": ["p95", "800ms"],
-        }
-    ),
-]
+After = TypeAliasType(
+    "After",
+    Annotated[
+        Any,
+        PlainValidator(_after),
+        WithJsonSchema(
+            {
+                "type": "string",
+                "description": "A time, or a percentile of the latency.",
+                "pattern": r"^(p[1-9][0-9]|[0-9]+(\.[0-9]+)?(ms|s|m|h|d))$",
+                "examples": ["p95", "800ms"],
+            }
+        ),
+    ],
+)
 
 
 class HedgeNode(CallingNode):
