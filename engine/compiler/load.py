@@ -117,9 +117,18 @@ class Sources:
 def load(root: Path, env: str | None, out: Diagnostics) -> Sources:
     """Read the workspace at `root`, with the overlay `env` if one is named. Faults go to `out`."""
     shipped = builtin_root()
-    if not root.is_dir():
+    try:
+        if root.is_dir():
+            return _load(root, env, shipped, out)
         _missing(root, out)
-        return Sources(root, env, (), shipped)
+    except OSError as error:  # a folder on the way may not be entered
+        advice = "check the permissions of the user that runs the engine"
+        message = f"the workspace `{root}` cannot be read: {error.strerror or error}"
+        out.add("E005", message, help=advice)
+    return Sources(root, env, (), shipped)
+
+
+def _load(root: Path, env: str | None, shipped: Path, out: Diagnostics) -> Sources:
     base = root.resolve()
     is_shipped = base == shipped.resolve()
     files = list(_read_all(base, env, out))
@@ -156,7 +165,7 @@ def _find(base: Path, env: str | None, out: Diagnostics) -> Iterator[tuple[str, 
 
 
 def _folder(base: Path, folder: str, kind: Kind, out: Diagnostics) -> Iterator[tuple[str, Kind]]:
-    if not (base / folder).is_dir():
+    if not _is_folder(base, folder, out):
         return
     known = {path for path, _ in _FOLDERS}
     for name in _entries(base, base / folder, folder, out):
@@ -169,9 +178,25 @@ def _folder(base: Path, folder: str, kind: Kind, out: Diagnostics) -> Iterator[t
             _stray_below(base, path, out)
 
 
+def _is_folder(base: Path, folder: str, out: Diagnostics) -> bool:
+    """False, silently, where there is nothing; with a diagnostic where something else has the name."""
+    path = base / folder
+    if path.is_dir():
+        return True
+    if path.is_symlink():
+        out.add(
+            "E005", f"`{folder}` is a link to a folder that does not exist", _file(folder), help="remove it"
+        )
+    elif path.exists():
+        advice = f"put its text into {folder}/NAME.yaml"
+        out.add("E004", f"`{folder}` is a file where a folder is expected", _file(folder), help=advice)
+    return False
+
+
 def _overlays(base: Path, env: str | None, out: Diagnostics) -> Iterator[tuple[str, Kind]]:
-    envs = [name for name in _entries(base, base / "envs", "envs", out) if (base / "envs" / name).is_dir()]
-    for name in _entries(base, base / "envs", "envs", out):
+    names = _entries(base, base / "envs", "envs", out) if _is_folder(base, "envs", out) else []
+    envs = [name for name in names if (base / "envs" / name).is_dir()]
+    for name in names:
         if _is_yaml(name) and name not in envs:
             path = f"envs/{name}"
             out.add("W001", f"`{path}` is not read", _file(path), help="overlays lie in envs/NAME/*.yaml")
@@ -187,10 +212,8 @@ def _overlays(base: Path, env: str | None, out: Diagnostics) -> Iterator[tuple[s
 
 
 def _entries(base: Path, folder: Path, shown: str, out: Diagnostics) -> list[str]:
-    """The names in a folder, sorted, without hidden ones; none if it is missing or leads elsewhere."""
+    """The names in a folder, sorted, without hidden ones; none if it cannot be read or leads elsewhere."""
     try:
-        if not folder.exists():
-            return []
         if not folder.resolve().is_relative_to(base):
             out.add(
                 "E003",
@@ -206,7 +229,13 @@ def _entries(base: Path, folder: Path, shown: str, out: Diagnostics) -> list[str
 
 def _has_routes(base: Path) -> bool:
     """A workspace's own `routes/` hides the shipped ones, even when it holds nothing readable."""
-    return (base / "routes").is_dir() and any(_is_yaml(entry.name) for entry in (base / "routes").iterdir())
+    routes = base / "routes"
+    try:
+        return routes.is_symlink() or any(_is_yaml(entry.name) for entry in routes.iterdir())
+    except FileNotFoundError:
+        return False
+    except OSError:  # told when it was searched
+        return True
 
 
 def _default_routes(shipped: Path) -> Iterator[Source]:

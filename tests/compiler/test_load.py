@@ -12,6 +12,7 @@ import pytest
 
 import engine.builtin
 from engine.builtin import builtin_root
+from engine.codes import CODES
 from engine.compiler import load as load_module
 from engine.compiler.load import Sources, load
 from engine.diagnostics import Diagnostics
@@ -144,6 +145,42 @@ def test_a_missing_workspace(tmp_path: Path) -> None:
     sources, found = run(tmp_path / "nothing")
     assert (sources.files, found) == ((), ["E001"])
     assert "engine init" in messages(tmp_path / "nothing")
+
+
+def test_a_workspace_that_may_not_be_entered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    is_dir = Path.is_dir
+
+    def refuse(path: Path) -> bool:
+        if path == tmp_path:
+            raise PermissionError(13, "Permission denied")
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", refuse)
+    assert run(tmp_path)[1] == ["E005"]
+    assert "Permission denied" in messages(tmp_path)
+
+
+def test_a_file_in_place_of_a_folder(tmp_path: Path) -> None:
+    """And no default routes then: somebody meant to write some."""
+    sources, found = run(write(tmp_path, {"routes": "routes: {}\n", "policies": "", "envs": ""}))
+    assert found == ["E004 envs", "E004 policies", "E004 routes"]
+    assert sources.files == ()
+
+
+@posix
+def test_a_link_to_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "routes").symlink_to("nothing")
+    sources, found = run(tmp_path)
+    assert (sources.files, found) == ((), ["E005 routes"])
+
+
+@pytest.mark.parametrize("code", ["W001", "W002"])
+def test_examples_of_the_table(tmp_path: Path, code: str) -> None:
+    row = CODES[code]
+    assert isinstance(row.bad, dict)
+    assert isinstance(row.good, dict)
+    assert code in {found.split()[0] for found in run(write(tmp_path / "bad", dict(row.bad)))[1]}
+    assert run(write(tmp_path / "good", dict(row.good)))[1] == []
 
 
 def test_a_file_in_place_of_a_workspace(tmp_path: Path) -> None:
