@@ -2,7 +2,7 @@
 
 What the previous snapshot has and the new plan still needs is taken over, so that a reload costs what the
 edit was. A local model that is not on this machine does not fail a plan: its deployment is marked missing,
-requests go to their next target, and `Snapshot.missing` says what to do. Secrets are read when a call needs them.
+requests go to their next target, and `Snapshot.missing` says what to do. Secrets are read at each call.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _add_http(
     previous: Snapshot | None,
     env: Mapping[str, str] | None,
 ) -> None:
-    """One vendor's upstream: the previous snapshot's, where provider, deployments and dialect are the same."""
+    """One vendor's upstream: the previous snapshot's, where provider and dialect are the same."""
     # Deferred for the same reason as the transport.
     from engine.upstream.http import HttpUpstream
     from engine.upstream.secrets import Secrets
