@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from engine.compiler.document import Document, Path
-from engine.compiler.expr import compile_expression, compile_template, fields_read
+from engine.compiler.expr import compile_expression, compile_template, reads
 from engine.compiler.expr.place import Place
 from engine.diagnostics import Diagnostics
 from engine.plan.types import Dialect, ErrorRule, Expr, Operation, Rule, StreamRead, StreamWrite, Template
@@ -30,14 +30,14 @@ def lower_dialect(spec: DialectSpec, name: str, document: Document, out: Diagnos
     low = _Lower(document, out)
     before = len(out)
     errors = spec.errors
-    operations = {op: low.operation(op, each) for op, each in spec.operations.items()}
+    operations: dict[str, Operation] = {op: low.operation(op, each) for op, each in spec.operations.items()}
     dialect = Dialect(
         name=name,
         operations=operations,
         finish=dict(spec.finish),
         usage={} if spec.usage is None else spec.usage.model_dump(exclude_none=True),
         errors=error_rules(errors.rules if errors is not None else None),
-        error_read=low.template(("errors", "read"), "error_read"),
+        error_read=low.template(("errors", "read"), "error_read", "Error"),
         error_write=low.template(("errors", "write"), "error_write"),
         error_types={
             failure: each.model_dump(exclude_none=True)
@@ -82,11 +82,16 @@ class _Lower:
                 return None
         return value
 
-    def template(self, path: Path, scope: str, want: str = "any") -> Template | None:
+    def template(
+        self, path: Path, scope: str, want: str | None = None, escape: Literal["text", "path", "header"] = "text"
+    ) -> Template | None:
         data = self.at(path)
         if data is None:
             return None
-        return compile_template(data, document=self.document, path=path, scope=scope, want=want, out=self.out)
+        blocks = self.at(("blocks",)) or {}
+        return compile_template(
+            data, document=self.document, path=path, scope=scope, want=want, out=self.out, blocks=blocks, escape=escape
+        )
 
     def expression(self, path: Path, scope: str) -> Expr | None:
         text = self.at(path)
@@ -100,13 +105,13 @@ class _Lower:
         stream = spec.stream
         return Operation(
             name=name,
-            path=self.template((*path, "path"), "call"),
-            stream_path=self.template((*path, "stream_path"), "call"),
+            path=self.template((*path, "path"), "call", escape="path"),
+            stream_path=self.template((*path, "stream_path"), "call", escape="path"),
             ingress=spec.ingress or (),
-            headers=self.templates((*path, "headers"), "call"),
+            headers=self.templates((*path, "headers"), "call", "header"),
             request_read=self.template((*path, "request", "read"), "request_read", "Request"),
             request_write=self.template((*path, "request", "write"), "request_write"),
-            response_read=self.template((*path, "response", "read"), "response_read"),
+            response_read=self.template((*path, "response", "read"), "response_read", "Reply"),
             response_write=self.template((*path, "response", "write"), "response_write"),
             stream_read=self.stream_read(stream.read, (*path, "stream", "read")) if stream and stream.read else None,
             stream_write=self.stream_write(stream.write, (*path, "stream", "write"))
@@ -138,9 +143,11 @@ class _Lower:
                 help="write it, or leave `ingress` out: the format then serves upstreams only",
             )
 
-    def templates(self, path: Path, scope: str) -> Mapping[str, Template]:
+    def templates(
+        self, path: Path, scope: str, escape: Literal["text", "path", "header"] = "text"
+    ) -> Mapping[str, Template]:
         found = self.at(path) or {}
-        made = {name: self.template((*path, name), scope) for name in found}
+        made = {name: self.template((*path, name), scope, escape=escape) for name in found}
         return {name: template for name, template in made.items() if template is not None}
 
     def stream_read(self, spec: StreamReadSpec, path: Path) -> StreamRead:
@@ -172,11 +179,11 @@ class _Lower:
         return tuple(self.rule(spec, (*path, number), scope) for number, spec in enumerate(specs))
 
     def rule(self, spec: StreamRuleSpec, path: Path, scope: str) -> Rule:
-        emitted = [] if spec.emit is None else spec.emit if isinstance(spec.emit, list) else [spec.emit]
-        paths: list[Path] = (
-            [(*path, "emit", n) for n in range(len(emitted))] if isinstance(spec.emit, list) else [(*path, "emit")]
-        )
-        emit = [self.template(at, scope) for at, _ in zip(paths, emitted, strict=False)]
+        want: str | None = None
+        if scope == "stream_read":
+            listed = isinstance(spec.emit, list) or (isinstance(spec.emit, dict) and "$for" in spec.emit)
+            want = "list[Event]" if listed else "Event"
+        emit = self.template((*path, "emit"), scope, want)
         state = self.at((*path[: path.index("rules")], "state")) or {}
         for name in spec.put or {}:
             if name not in state:
@@ -189,7 +196,7 @@ class _Lower:
         return Rule(
             when=self.expression((*path, "when"), scope),
             put=self.templates((*path, "set"), scope),
-            emit=tuple(template for template in emit if template is not None),
+            emit=() if emit is None else (emit,),
             error=self.template((*path, "error"), scope),
             end=bool(spec.end),
             go_on=bool(spec.go_on),
@@ -204,8 +211,13 @@ class _Lower:
             quiet = Diagnostics()
             for wire in body:
                 template = compile_template(
-                    {wire: body[wire]}, document=self.document, path=path, scope="request_write", want="any", out=quiet
+                    {wire: body[wire]},
+                    document=self.document,
+                    path=path,
+                    scope="request_write",
+                    out=quiet,
+                    blocks=self.at(("blocks",)) or {},
                 )
-                for name in fields_read(template, "request") if template is not None else ():
+                for name in {each.partition(".")[0] for each in reads(template, "request")} if template else ():
                     writes.setdefault(name, []).append(wire)
         return ledger.made(writes)

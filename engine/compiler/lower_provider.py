@@ -30,7 +30,7 @@ def lower_provider(
     headers: dict[str, Template] = {}
     for header, data in (spec.headers or {}).items():
         made = compile_template(
-            data, document=document, path=("headers", header), scope="call", want="any", out=out
+            data, document=document, path=("headers", header), scope="call", escape="header", out=out
         )
         if made is not None:
             headers[header.lower()] = made
@@ -85,7 +85,7 @@ def facts(model: ModelSpec, *, free: bool = False) -> Facts:
         price=PriceRow(0, 0, 0, 0) if free else model.prices(),
         max_tokens_field=model.max_tokens_field,
         tokenizer=model.tokenizer,
-        overhead=None if model.overhead is None else dict(model.overhead),
+        overhead=None if model.overhead is None else {str(k): v for k, v in model.overhead.items()},
         source=model.source,
     )
 

@@ -162,20 +162,33 @@ class AiohttpReply:
                 _too_long(limit)
         return bytes(body)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        content = self._response.content
-        while True:
-            try:
-                data = await content.readany()
-            except Exception as error:  # noqa: BLE001 - sorted by `_refuse`
-                _refuse(error)
-            if not data:
-                return
-            yield data
+    def chunks(self) -> AsyncIterator[bytes]:
+        return _Chunks(self._response.content)
 
     async def close(self) -> None:
         # A body read to its end has given the connection back already; else this closes the socket.
         self._response.close()
+
+
+class _Chunks:
+    """The body as it comes. No generator: one that is left half-way would have to be closed by somebody."""
+
+    __slots__ = ("_content",)
+
+    def __init__(self, content: aiohttp.StreamReader) -> None:
+        self._content = content
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        try:
+            data = await self._content.readany()
+        except Exception as error:  # noqa: BLE001 - sorted by `_refuse`
+            _refuse(error)
+        if not data:
+            raise StopAsyncIteration
+        return data
 
 
 class _NothingSentError(Exception):

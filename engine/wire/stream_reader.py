@@ -118,8 +118,7 @@ class StreamReader:
         self.raw = b""
         if self.done:
             return []
-        events = self._read(self._decoder.eof())
-        return events if self.done else events + self._last()
+        return self._read(self._decoder.eof()) + self._last()
 
     def _read(self, frames: list[Frame]) -> list[Event]:
         events: list[Event] = []

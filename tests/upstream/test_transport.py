@@ -79,7 +79,7 @@ FAULTS = {
     "a huge header line": (sends(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n"), "server"),
     "too long by its length": (sends(head(200, "application/json", 1 << 30)), "server"),
     "too long in chunks": (sends(head(), *[chunk(b"x" * 400_000)] * 4), "server"),
-    "gzip though not asked": (sends(whole(200, b"\x1f\x8b", "application/json", "content-encoding: gzip")), "server"),
+    "gzip though not asked": (sends(head(200, "application/json", 9, "content-encoding: gzip"), b"\x1f\x8b"), "server"),
 }
 
 
@@ -205,7 +205,8 @@ async def test_cancel_after_the_headers(transport: Transport, how: str) -> None:
         await reply.close()
         await asyncio.wait_for(server.connections[0].closed.wait(), 1)
         assert server.connections[0].closed_at - began < 0.12
-        await pieces.aclose()  # type: ignore[attr-defined]  # an async generator
+        if hasattr(pieces, "aclose"):
+            await pieces.aclose()
 
 
 async def test_a_slow_reader_stops_the_writer(transport: Transport) -> None:

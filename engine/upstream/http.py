@@ -1,0 +1,276 @@
+"""An upstream over HTTP: attempts at the deployments of one provider, in its dialect.
+
+What a call needs and a request cannot change (URL, headers, the credential's place, renames) is worked out
+once per deployment (`outbound.py`), so a call costs its body, the sending and the reading of the answer. Where
+the client speaks the provider's own dialect, its body goes out as it came but for what the plan changes, and the
+answer's bytes are handed back beside their canonical reading (`raw`).
+
+Every failure leaves as an `Error` with its class; only cancellation raises, and closes the socket on its way.
+Timeouts, but for connecting, are the executor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import orjson
+
+from engine.errors import RequestError
+from engine.plan.types import Deployment, Provider
+from engine.upstream.outbound import Outbound
+from engine.upstream.protocol import Ask, Chunk, HttpCall, HttpReply, Transport, TransportError, Whole
+from engine.upstream.secrets import SecretMissing, Secrets
+from engine.wire.canonical import CONTENT_EVENTS, Error, Event, FailureClass
+from engine.wire.dialect import BoundDialect
+from engine.wire.failures import below_http
+from engine.wire.stream_reader import StreamReader
+
+#: Most bytes of an answer, and of an error, that are read.
+ANSWER_CAP: Final = 64 << 20
+ERROR_CAP: Final = 64 << 10
+#: How long a whole answer is kept open for the usage and the sentinel that should follow it.
+TAIL_S: Final = 2.0
+END_S: Final = 0.05
+
+
+class HttpUpstream:
+    """An `Upstream`. The transport is shared with others and closed by whoever made it."""
+
+    def __init__(self, provider: Provider, dialect: BoundDialect, transport: Transport, secrets: Secrets) -> None:
+        self._provider = provider
+        self._dialect = dialect
+        self._transport = transport
+        self._secrets = secrets
+        self._classifier = dialect.classifier(provider.errors, provider.retry_after)
+        self._outbound: dict[tuple[str, str], Outbound] = {}
+
+    async def whole(self, ask: Ask) -> Whole:
+        """One answer in one piece. Failures come as `Whole.error`; only cancellation raises."""
+        outbound = self._bound(ask)
+        try:
+            call, dropped, through = self._call(outbound, ask, stream=False)
+        except _NotSent as failed:
+            return Whole(None, failed.error)
+        try:
+            reply = await self._transport.send(call)
+            try:
+                if not 200 <= reply.status < 300:
+                    return Whole(None, await self._refused(reply), dropped=dropped)
+                data = await reply.read(ANSWER_CAP)
+            finally:
+                await reply.close()
+        except TransportError as error:
+            return Whole(None, below_http(error.failure, str(error)), dropped=dropped)
+        answer = self._answer(outbound, ask.operation, reply, data)
+        answer.dropped = dropped
+        if through and answer.error is None:
+            answer.raw = data
+        return answer
+
+    async def flow(self, ask: Ask) -> HttpFlow | Whole:
+        """Begin a stream. A failure before the first content comes as `Whole` with `error`."""
+        outbound = self._bound(ask)
+        try:
+            call, dropped, through = self._call(outbound, ask, stream=True)
+        except _NotSent as failed:
+            return Whole(None, failed.error)
+        try:
+            reply = await self._transport.send(call)
+        except TransportError as error:
+            return Whole(None, below_http(error.failure, str(error)), dropped=dropped)
+        opened = False
+        try:
+            if not 200 <= reply.status < 300:
+                return Whole(None, await self._refused(reply), dropped=dropped)
+            if (fault := await self._no_stream(outbound, ask, reply)) is not None:
+                return Whole(None, fault, dropped=dropped)
+            reader = self._dialect.stream_reader(
+                ask.operation,
+                self._classifier,
+                keep_raw=through,
+                hide_usage=through and not ask.request.get("include_usage", False),
+            )
+            flow = HttpFlow(reply, reader, through, dropped, outbound.sentinel if through else b"")
+            first = await flow.begin()
+            if first is not None:
+                return Whole(None, first, dropped=dropped)
+            opened = True
+            return flow
+        except TransportError as broken:
+            return Whole(None, below_http(broken.failure, str(broken)), dropped=dropped)
+        finally:
+            if not opened:
+                await reply.close()
+
+    async def close(self) -> None:
+        """Nothing of its own to close."""
+
+    def preview(self, ask: Ask, *, stream: bool = False) -> dict[str, Any]:
+        """What a call would send, for people: no secret is read, and its place shows `***`."""
+        outbound = self._bound(ask)
+        body, dropped, through = outbound.body(ask, stream)
+        return {
+            "method": "POST",
+            "url": outbound.shown_url(stream),
+            "headers": outbound.shown_headers(stream),
+            "body": body,
+            "dropped": list(dropped),
+            "passthrough": through,
+        }
+
+    # --- one call
+
+    def _bound(self, ask: Ask) -> Outbound:
+        deployment: Deployment = ask.deployment
+        key = (deployment.name, ask.operation)
+        found = self._outbound.get(key)
+        if found is None or found.deployment is not deployment:
+            found = Outbound(self._provider, deployment, self._dialect, ask.operation, self._secrets)
+            self._outbound[key] = found
+        return found
+
+    def _call(self, outbound: Outbound, ask: Ask, stream: bool) -> tuple[HttpCall, tuple[str, ...], bool]:
+        try:
+            body, dropped, through = outbound.body(ask, stream)
+            url, headers = outbound.address(stream)
+            data = orjson.dumps(body)
+        except SecretMissing as error:
+            raise _NotSent("auth", str(error)) from None
+        except RequestError as error:
+            raise _NotSent("unsupported", error.message) from None
+        except (TypeError, ValueError) as error:  # orjson: a number beyond 64 bits, a lone surrogate
+            raise _NotSent("bad_request", f"the request cannot be written as JSON: {error}") from None
+        return HttpCall("POST", url, headers, data, ask.connect_ms), dropped, through
+
+    async def _refused(self, reply: HttpReply) -> Error:
+        """The error of an answer that is none by its status."""
+        try:
+            body = await reply.read(ERROR_CAP)
+        except TransportError:
+            body = b""  # the status says enough
+        error = self._classifier.answer(reply.status, reply.headers, body)
+        if 300 <= reply.status < 400:
+            error["message"] = f"the upstream answered with a redirect ({reply.status}), which is never followed"
+        return error
+
+    def _answer(self, outbound: Outbound, op: str, reply: HttpReply, data: bytes) -> Whole:
+        """A 2xx body, read: the reply, or the error that it really is."""
+        status, headers = reply.status, reply.headers
+        try:
+            body = orjson.loads(data)
+        except ValueError:
+            kind = headers.get("content-type", "no content type").partition(";")[0]
+            return Whole(None, {"failure": "server", "status": status, "message": f"the answer is not JSON ({kind})"})
+        good = outbound.operation.success_when
+        if good is not None and not good(body, headers, status):
+            return Whole(None, self._classifier.parsed(status, headers, body))
+        try:
+            return Whole(self._dialect.read_response(op, body, headers, status))
+        except ValueError as error:
+            return Whole(None, {"failure": "server", "status": status, "message": str(error)})
+
+    async def _no_stream(self, outbound: Outbound, ask: Ask, reply: HttpReply) -> Error | None:
+        """Why a 2xx answer to a streamed call is no stream; None where it is one."""
+        kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind in ("", outbound.stream_type, "application/octet-stream", "text/plain", "application/x-ndjson"):
+            return None
+        if "json" not in kind:
+            return {"failure": "server", "status": reply.status, "message": f"the answer is no stream ({kind})"}
+        answer = self._answer(outbound, ask.operation, reply, await reply.read(ANSWER_CAP))
+        if answer.error is not None:
+            return answer.error
+        return {"failure": "server", "status": reply.status, "message": "a stream was asked for, and none came"}
+
+
+class _NotSent(Exception):
+    """The call could not be made up."""
+
+    def __init__(self, failure: FailureClass, message: str) -> None:
+        super().__init__(message)
+        self.error = below_http(failure, message)
+
+
+class HttpFlow:
+    """A `Flow` over one reply. Iterate it once; it closes the socket when it ends."""
+
+    def __init__(
+        self, reply: HttpReply, reader: StreamReader, raw_ok: bool, dropped: tuple[str, ...], sentinel: bytes
+    ) -> None:
+        self.raw_ok = raw_ok
+        self.dropped = dropped
+        self._reply = reply
+        self._chunks: AsyncIterator[bytes] = reply.chunks()
+        self._reader = reader
+        self._sentinel = sentinel
+        self._pending: Chunk | None = None
+
+    async def begin(self) -> Error | None:
+        """Read up to the first event. An error before any content is returned instead of kept."""
+        raw: list[bytes] = []
+        events: list[Event] = []
+        while not events:
+            chunk = await self._next()
+            events = chunk.events
+            raw.append(chunk.raw or b"")
+            if self._reader.done:
+                break
+        for event in events:
+            if event["type"] == "error":
+                return event["error"]
+            if event["type"] in CONTENT_EVENTS:
+                break
+        self._pending = Chunk(events, b"".join(raw) if self.raw_ok else None)
+        return None
+
+    def __aiter__(self) -> HttpFlow:
+        return self
+
+    async def __anext__(self) -> Chunk:
+        pending = self._pending
+        if pending is not None:
+            self._pending = None
+            return pending
+        if self._reader.done:
+            await self._finish()
+            raise StopAsyncIteration
+        return await self._next()
+
+    async def close(self) -> None:
+        """Stop at once: the upstream's socket is closed."""
+        await self._reply.close()
+
+    async def _next(self) -> Chunk:
+        reader = self._reader
+        try:
+            if reader.complete:
+                async with asyncio.timeout(TAIL_S):
+                    data = await anext(self._chunks, b"")
+            else:
+                data = await anext(self._chunks, b"")
+        except TransportError as error:
+            events = reader.fail(below_http(error.failure, str(error)))
+        except TimeoutError:  # of the tail: nothing is missing but words about the answer
+            events = reader.eof()
+        else:
+            events = reader.feed(data) if data else reader.eof()
+        if not self.raw_ok:
+            return Chunk(events)
+        raw = reader.raw
+        if reader.done and not reader.failed and not reader.sentinel_seen:
+            raw += self._sentinel
+        return Chunk(events, raw)
+
+    async def _finish(self) -> None:
+        """Give the end of the body a moment to come, so that the connection goes back to its pool."""
+        if self._reader.failed:
+            await self._reply.close()
+            return
+        try:
+            async with asyncio.timeout(END_S):
+                while await anext(self._chunks, b""):
+                    pass
+        except (TransportError, TimeoutError):
+            pass
+        await self._reply.close()

@@ -1,0 +1,164 @@
+"""What a call to one deployment is made of: worked out once, put together per call.
+
+Order of changes to a body, whether it was written from the canonical request or is the client's own: model, limit
+of the output, stream flag and the asking for usage, `params` (the route's over the client's, the provider's only
+where nothing is said), `rename`, `drop`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.plan.code import bind_template
+from engine.plan.types import Deployment, Provider
+from engine.upstream.auth import Authenticator, Shown
+from engine.upstream.protocol import Ask
+from engine.upstream.secrets import Secrets
+from engine.version import VERSION
+from engine.wire.dialect import BoundDialect
+
+Headers = tuple[tuple[str, str], ...]
+
+USER_AGENT: Final = f"llm-runner-router/{VERSION}"
+
+
+class Outbound:
+    """Calls of one operation to one deployment."""
+
+    def __init__(
+        self, provider: Provider, deployment: Deployment, dialect: BoundDialect, op: str, secrets: Secrets
+    ) -> None:
+        self.deployment = deployment
+        self.operation = operation = dialect.operation(op)
+        self._dialect = dialect
+        self._op = op
+        self._auth = Authenticator(provider.auth, next(iter(deployment.credentials), None), secrets)
+        self._provider = {"name": provider.name, "drop": list(provider.drop)}
+        self._facts = {k: v for k, v in dataclasses.asdict(deployment.facts).items() if v is not None}
+        self._target = {
+            "name": deployment.name,
+            "model": deployment.model,
+            "wire_model": deployment.wire_model,
+            "region": deployment.region,
+            "base_url": deployment.base_url,
+            "operation": op,
+        }
+        plan = operation.plan
+        self._model_field = plan.model_field
+        self._stream_field = plan.stream_field
+        self._limits = plan.max_tokens_fields
+        self._limit = deployment.facts.max_tokens_field
+        self._usage_request = plan.usage_request
+        self._params = tuple(provider.params.items())
+        self._rename = tuple(provider.rename.items())
+        self._drop = provider.drop
+        self._adjusts = bool(self._params or self._rename or self._drop)
+        #: What ends a stream in the client's format, where the upstream left it out.
+        self.sentinel = operation.stream_write.sentinel if operation.stream_write is not None else b""
+        read = plan.stream_read
+        self.stream_type = "text/event-stream" if read is None or read.decoder == "sse" else "application/x-ndjson"
+        self._urls = tuple(self._url(provider, stream) for stream in (False, True))
+        self._headers = tuple(self._fixed_headers(provider, stream) for stream in (False, True))
+        self._shown: Shown | None = None
+        self._ready: tuple[tuple[str, Headers], ...] = ()
+
+    def address(self, stream: bool) -> tuple[str, Headers]:
+        """URL and headers with the credential in its place. Raises SecretMissing."""
+        shown = self._auth.show()
+        if shown is not self._shown:
+            self._ready = tuple(
+                (f"{url}?{shown.query}" if shown.query else url, (*headers, *shown.headers))
+                for url, headers in zip(self._urls, self._headers, strict=True)
+            )
+            self._shown = shown
+        return self._ready[stream]
+
+    def body(self, ask: Ask, stream: bool) -> tuple[dict[str, Any], tuple[str, ...], bool]:
+        """The body, the fields that it had to leave out, and whether it is the client's own passed through."""
+        dropped: tuple[str, ...] = ()
+        through = ask.body is not None and ask.dialect == self._dialect.name
+        if ask.body is not None and through:
+            body = dict(ask.body)
+            if self._model_field is not None:
+                body[self._model_field] = self.deployment.wire_model
+        else:
+            target = {**self._target, "stream": stream, "max_tokens": ask.max_tokens, "params": dict(ask.params)}
+            body = self._dialect.write_request(self._op, ask.request, self._facts, target, self._provider)
+            dropped = self.operation.dropped(ask.request)
+        if self._limits:
+            self._set_limit(body, ask.max_tokens)
+        self._set_stream(body, stream)
+        if ask.params:
+            body.update(ask.params)
+        if self._adjusts:
+            dropped += self._adjust(body)
+        return body, dropped, through
+
+    def shown_url(self, stream: bool) -> str:
+        """The URL without its query, where a key may be."""
+        return self._urls[stream]
+
+    def shown_headers(self, stream: bool) -> dict[str, str]:
+        """The headers, with `***` for the credential."""
+        headers = dict(self._headers[stream])
+        if self._auth.header is not None:
+            headers[self._auth.header] = "***"
+        return headers
+
+    def _set_limit(self, body: dict[str, Any], limit: int | None) -> None:
+        said = [name for name in self._limits if name in body]
+        if limit is None and not said:
+            return
+        value = limit if limit is not None else body[said[0]]
+        wanted = self._limit or (said[0] if said else self._limits[0])
+        for name in said:
+            if name != wanted:
+                del body[name]
+        body[wanted] = value
+
+    def _set_stream(self, body: dict[str, Any], stream: bool) -> None:
+        field = self._stream_field
+        if not stream:
+            if field is not None and body.pop(field, None):
+                for name in self._usage_request:
+                    body.pop(name, None)
+            return
+        if field is not None:
+            body[field] = True
+        for name, value in self._usage_request.items():
+            given = body.get(name)
+            body[name] = {**given, **value} if isinstance(given, dict) and isinstance(value, Mapping) else value
+
+    def _adjust(self, body: dict[str, Any]) -> tuple[str, ...]:
+        for name, value in self._params:
+            if name not in body:
+                body[name] = value
+        for old, new in self._rename:
+            if old in body:
+                body[new] = body.pop(old)
+        lost = tuple(name for name in self._drop if name in body)
+        for name in lost:
+            del body[name]
+        return lost
+
+    def _url(self, provider: Provider, stream: bool) -> str:
+        path = provider.paths.get(self._op)
+        if path is None:
+            template = self.operation.stream_path if stream else self.operation.path
+            path = "" if template is None else template(self._target, self._provider, {})
+        return f"{self.deployment.base_url}{path}"
+
+    def _fixed_headers(self, provider: Provider, stream: bool) -> Headers:
+        headers = {
+            "content-type": "application/json",
+            "accept": self.stream_type if stream else "application/json",
+            "user-agent": USER_AGENT,
+        }
+        own = ((name, bind_template(value)) for name, value in provider.headers.items())
+        for name, make in (*self.operation.headers, *own):
+            value = make(self._target, self._provider, {})
+            if value is not None:
+                headers[name] = str(value)
+        return tuple(headers.items())

@@ -1,0 +1,58 @@
+"""Shipped and written dialect and provider files, compiled for tests."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from engine.builtin import builtin
+from engine.compiler.load import Source
+from engine.compiler.lower_dialect import lower_dialect
+from engine.compiler.lower_provider import lower_provider
+from engine.compiler.parse import parse
+from engine.diagnostics import Diagnostics
+from engine.plan.types import Dialect, Provider
+from engine.spec.dialect import DialectSpec
+from engine.spec.provider import ProviderSpec
+from engine.wire.dialect import BoundDialect
+
+
+def _parsed(text: str, name: str, kind: Any) -> tuple[Any, Diagnostics]:
+    out = Diagnostics()
+    source = Source(path=f"providers.d/{name}.yaml", text=text, kind=kind, digest="")
+    document = parse(source, out)
+    assert document is not None, list(map(str, out))
+    return document, out
+
+
+def make_dialect(text: str, name: str = "own") -> tuple[Dialect | None, Diagnostics]:
+    document, out = _parsed(text, name, "dialect")
+    return lower_dialect(DialectSpec.model_validate(document.data), name, document, out), out
+
+
+def make_provider(text: str, name: str = "own") -> tuple[Provider | None, Diagnostics]:
+    document, out = _parsed(text, name, "provider")
+    spec = ProviderSpec.model_validate(document.data)
+    return lower_provider(spec, name, document, ["openai_chat"], out), out
+
+
+@cache
+def shipped_dialect(name: str = "openai_chat") -> Dialect:
+    dialect, out = make_dialect((builtin("providers.d") / "dialects" / f"{name}.yaml").read_text(), name)
+    assert dialect is not None, "\n".join(map(str, out))
+    return dialect
+
+
+@cache
+def shipped_provider(name: str) -> Provider:
+    provider, out = make_provider((builtin("providers.d") / f"{name}.yaml").read_text(), name)
+    assert provider is not None, "\n".join(map(str, out))
+    return provider
+
+
+def bound() -> BoundDialect:
+    return BoundDialect(shipped_dialect())
+
+
+SHIPPED = sorted(p.stem for p in Path(builtin("providers.d")).glob("*.yaml"))
