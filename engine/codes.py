@@ -35,7 +35,7 @@ def _table(*rows: Code) -> None:
         CODES[row.code] = row
 
 
-# --- files of a workspace (compiler/load), YAML (compiler/parse), units ---------------------------------
+# --- files of a workspace (compiler/load), YAML (compiler/parse) ----------------------------------------
 
 _table(
     Code(
@@ -277,15 +277,6 @@ _table(
         fix="Give the key a value, or put the text with the comma into single quotes.",
         bad="routes:\n  assistant: {start: gpt, fallback}\n",
         good="routes:\n  assistant: {start: gpt}\n",
-    ),
-    Code(
-        "E150",
-        "bad-unit",
-        "error",
-        why="A time, size, count, amount, share or rate is not written the one way it is read.",
-        fix="`30s 1.5s 5m`, `20MiB`, `30k`, `$0.05 $5000`, `80%`, `100/min`, `$2/M`; the message says which.",
-        bad="routes:\n  assistant: {start: gpt, per_request: {time: 30}}\n",
-        good="routes:\n  assistant: {start: gpt, per_request: {time: 30s}}\n",
     ),
     Code(
         "W001",
@@ -916,5 +907,34 @@ _table(
         "error",
         why="A stream rule sets state that is not declared, which is mostly a typo.",
         fix="Declare it under `state` with its first value.",
+    ),
+)
+
+
+# --- a running sidecar (control/reload) ------------------------------------------------------------------
+
+_table(
+    Code(
+        "E500",
+        "compile-failed",
+        "error",
+        why="The process that compiles could not be started, died or took over a minute, so nothing is known about"
+        " the workspace. The plan that ran before runs on.",
+        fix="Run `engine validate` there; the sidecar's stderr holds what the compiler printed.",
+    ),
+    Code(
+        "E501",
+        "address-changed",
+        "error",
+        why="`listen`, `admin` and `probes` are bound when the process starts. A reload that changed one of them and"
+        " took the rest would run half of what the files say, so it is refused whole.",
+        fix="Restart the process, or put the address back.",
+    ),
+    Code(
+        "E502",
+        "provision-failed",
+        "error",
+        why="The plan compiles, but this process cannot run it: an upstream or a local model cannot be set up.",
+        fix="The message says what is missing here.",
     ),
 )

@@ -151,7 +151,7 @@ class _Builder:
         while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
             # Without a currency sign, `[1,200]` may well be two numbers.
             if event.flow_style and self.cuts_number(last, item) and not last.value[0].isdigit():
-                self.thousands(last.value, item)
+                self.thousands(last, item)
             inside = (*path, len(items))
             items.append(self.value(item, inside, depth + 1))
             self.places.stretch(path, self.places.spans[inside])
@@ -244,7 +244,7 @@ class _Builder:
         span = self.places.of(event)
         self.count(2, span)
         if self.cuts_number(last, event):
-            self.thousands(last.value, event)
+            self.thousands(last, event)
             return
         advice = "a comma in { } begins a new key: give it a value, or put the text with the comma in quotes"
         if isinstance(last, yaml.ScalarEvent) and last.value.count("(") > last.value.count(")"):
@@ -263,9 +263,12 @@ class _Builder:
             return False
         return self.between(last, event) == ","
 
-    def thousands(self, before: str, event: Any) -> None:
-        message = f"the comma cuts `{before},{event.value}` in two: in {{ }} and [ ] it begins the next entry"
-        self.out.add("E023", message, self.places.of(event), help=f"write {before}{event.value}")
+    def thousands(self, head: Any, group: Any) -> None:
+        first, last = self.places.of(head), self.places.of(group)
+        span = Span(first.file, first.line, first.column, last.end_line, last.end_column)
+        written = f"{head.value},{group.value}"
+        message = f"the comma cuts `{written}` in two: in {{ }} and [ ] it begins the next entry"
+        self.out.add("E023", message, span, help=f"write {head.value}{group.value}")
 
     def between(self, first: Any, second: Any) -> str:
         """The text from the end of one event to the start of the next."""
