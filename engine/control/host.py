@@ -1,0 +1,146 @@
+"""What plans run on in this process: one transport, one pool of local models, one state, one executor.
+
+They outlive every plan; `provision` binds a plan to them and takes over what the running one already has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from engine.control.provision import provision
+from engine.control.reload import ProvisionFault
+from engine.observe.metrics import Metrics
+from engine.plan.plan import Plan
+from engine.runtime.clock import SystemClock
+from engine.runtime.execute import Executor
+from engine.runtime.sinks import JsonLines
+from engine.runtime.snapshot import Snapshot
+from engine.state.memory import MemoryState
+from engine.upstream.aiohttp_transport import AiohttpTransport
+
+if TYPE_CHECKING:
+    from engine.local.models import LocalModels
+    from engine.local.status import Status as ModelStatus
+
+Numbers = Iterable[tuple[tuple[str, ...], float]]
+
+
+class Host:
+    """Made by `open`, on the loop that serves."""
+
+    def __init__(self, workspace: Path, metrics: Metrics) -> None:
+        self._workspace = workspace
+        self._metrics = metrics
+        self._transport = AiohttpTransport()
+        self._models: LocalModels | None = None
+        self._running: Snapshot | None = None
+        self._log: JsonLines | None = None
+        self._log_path: str | None = None
+        self.state = MemoryState()
+        self.executor = Executor(self.state, SystemClock(), Random(), [metrics.record])
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, workspace: Path, metrics: Metrics) -> AsyncIterator[Host]:
+        """A host; on leaving, its connections, workers and files are closed."""
+        host = cls(workspace, metrics)
+        try:
+            yield host
+        finally:
+            await host._close()
+
+    async def provision(self, plan: Plan) -> Snapshot:
+        """Bind a plan. Raises ProvisionFault where this process cannot run it; then nothing has changed."""
+        if self._models is None and "onnx" in plan.manifest.providers:
+            # Deferred: only a plan with local models pays for them.
+            from engine.local.models import LocalModels
+
+            self._models = LocalModels()
+        try:
+            log = await asyncio.to_thread(self._opened, plan.manifest.settings.decision_log)
+            snapshot = await provision(
+                plan,
+                root=self._workspace,
+                transport=self._transport,
+                local=self._models,
+                previous=self._running,
+            )
+        except (OSError, ValueError) as error:
+            raise ProvisionFault(str(error)) from error
+        self._take_log(log, plan.manifest.settings.decision_log)
+        self._running = snapshot
+        return snapshot
+
+    # --- what is told -----------------------------------------------------------------------------------
+
+    def deployments(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
+        """Health of each deployment of the plan, as far as this process has seen it."""
+        now = int(time.monotonic_ns() / 1e6)
+        told: dict[str, dict[str, Any]] = {}
+        for name, provider in snapshot.plan.manifest.deployments.items():
+            latency = self.state.latency(name, now)
+            told[name] = {
+                "provider": provider,
+                "in_flight": self.state.in_flight(name),
+                "latency_ms": None if math.isnan(latency) else round(latency, 1),
+                "missing": snapshot.missing.get(name),
+            }
+        return told
+
+    def local_models(self) -> list[dict[str, Any]]:
+        """Every loaded model: worker, execution provider, what was skipped and why."""
+        return [asdict(status) for status in self._model_status()]
+
+    def gauges(self, current: Callable[[], Snapshot]) -> None:
+        """Register the figures of deployments and local models."""
+
+        def in_flight() -> Numbers:
+            return [((name,), self.state.in_flight(name)) for name in current().plan.manifest.deployments]
+
+        def providers() -> Numbers:
+            return [((s.name, s.provider or "", s.state), 1.0) for s in self._model_status()]
+
+        def restarts() -> Numbers:
+            return [((s.name,), float(s.restarts)) for s in self._model_status()]
+
+        gauge = self._metrics.gauge
+        gauge("engine_open_attempts", "Calls that are running.", ("deployment",), in_flight)
+        gauge(
+            "engine_local_model_info",
+            "Loaded local models and the execution provider they run on.",
+            ("model", "execution_provider", "state"),
+            providers,
+        )
+        gauge("engine_local_model_restarts", "Restarts of a model's worker.", ("model",), restarts)
+
+    def _model_status(self) -> list[ModelStatus]:
+        return [] if self._models is None else self._models.status()
+
+    # --- the decision log -------------------------------------------------------------------------------
+
+    def _opened(self, path: str | None) -> JsonLines | None:
+        """The log that a plan asks for; the one that is open where it is the same."""
+        if path is None or path == self._log_path:
+            return self._log if path is not None else None
+        return JsonLines(self._workspace / path)
+
+    def _take_log(self, log: JsonLines | None, path: str | None) -> None:
+        old, self._log, self._log_path = self._log, log, path
+        self.executor.sinks = [self._metrics.record, *([log] if log is not None else [])]
+        if old is not None and old is not log:
+            asyncio.get_running_loop().run_in_executor(None, old.close)
+
+    async def _close(self) -> None:
+        await self._transport.close()
+        if self._models is not None:
+            await self._models.close()
+        if self._log is not None:
+            await asyncio.to_thread(self._log.close)

@@ -1,0 +1,166 @@
+"""A changed workspace into the running plan: compile, provision, publish; or a NACK, and the old one goes on.
+
+At most one compile runs. Whoever asks meanwhile waits for one that begins after they asked, and all who
+wait share it: a thousand saves in a second are two compiles. Publishing is one assignment; requests keep
+the snapshot they began with, and the old one is closed when its last request has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from engine.control.child import compile_in_child
+from engine.control.compiled import CompileFault
+from engine.control.settings import ProcessSettings
+from engine.control.status import Status
+from engine.diagnostics import Diagnostic
+from engine.observe.log import Log
+from engine.observe.metrics import Metrics
+from engine.plan.plan import Plan
+from engine.runtime.snapshot import Snapshot
+
+Provision = Callable[[Plan], Awaitable[Snapshot]]
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """How a reload ended: taken, rejected, or nothing was new."""
+
+    result: Literal["ack", "nack", "unchanged"]
+    revision: str
+    diagnostics: Sequence[dict[str, Any]] = ()
+
+
+class ProvisionFault(Exception):
+    """A plan that compiles but cannot run here. The text says what is missing and what to do."""
+
+
+class Reloader:
+    """Holds the current snapshot and replaces it.
+
+    provision: a plan bound to this process's upstreams, sharing what did not change. published: told of
+    every new snapshot and its settings once it is current. over: puts what the command line says over a
+    file's settings.
+    """
+
+    def __init__(
+        self,
+        workspace: Path,
+        env: str | None,
+        snapshot: Snapshot,
+        settings: ProcessSettings,
+        provision: Provision,
+        *,
+        status: Status,
+        metrics: Metrics,
+        log: Log,
+        published: Callable[[Snapshot, ProcessSettings], None],
+        over: Callable[[ProcessSettings], ProcessSettings] = lambda settings: settings,
+    ) -> None:
+        self.snapshot = snapshot
+        self._workspace = workspace
+        self._env = env
+        self._settings = settings
+        self._provision = provision
+        self._status = status
+        self._metrics = metrics
+        self._log = log
+        self._published = published
+        self._over = over
+        self._lock = asyncio.Lock()
+        self._asked = 0
+        self._begun = 0
+        self._last = Reloaded("unchanged", snapshot.revision)
+        self._draining: set[asyncio.Task[None]] = set()
+
+    async def reload(self, why: str) -> Reloaded:
+        """Compile what the workspace holds now and run it if it is good. Never raises for a bad workspace."""
+        self._asked += 1
+        mine = self._asked
+        async with self._lock:
+            if self._begun < mine:
+                self._begun = self._asked
+                self._last = await self._once(why)
+                self._metrics.reloaded(self._last.result)
+        return self._last
+
+    async def close(self) -> None:
+        """Close the current snapshot and those that still drain."""
+        for task in self._draining:
+            task.cancel()
+        await asyncio.gather(*self._draining, return_exceptions=True)
+        await self.snapshot.close()
+
+    async def _once(self, why: str) -> Reloaded:
+        began = time.monotonic()
+        try:
+            compiled = await compile_in_child(self._workspace, self._env)
+        except CompileFault as fault:
+            return self._reject(None, [_diagnostic("E500", str(fault))], why)
+        if compiled.plan is None or compiled.settings is None:
+            return self._reject(None, compiled.diagnostics, why)
+        plan, settings = compiled.plan, self._over(compiled.settings)
+        if settings.addresses() != self._settings.addresses():
+            changed = _diagnostic(
+                "E501", "`listen`, `admin` or `probes` changed; a running process keeps its addresses"
+            )
+            return self._reject(plan.revision, [changed], why)
+        if plan.revision == self.snapshot.revision:
+            return self._same(settings, why)
+        try:
+            snapshot = await self._provision(plan)
+        except ProvisionFault as fault:
+            return self._reject(plan.revision, [_diagnostic("E502", str(fault))], why)
+        self._publish(snapshot, settings)
+        took = round((time.monotonic() - began) * 1000)
+        self._log.info("reload_ack", revision=plan.revision, why=why, ms=took)
+        return Reloaded("ack", plan.revision, compiled.diagnostics)
+
+    def _publish(self, snapshot: Snapshot, settings: ProcessSettings) -> None:
+        old, self.snapshot = self.snapshot, snapshot
+        self._settings = settings
+        self._status.live(snapshot.revision, time.time())
+        self._published(snapshot, settings)
+        task = asyncio.get_running_loop().create_task(old.drain())
+        self._draining.add(task)
+        task.add_done_callback(self._draining.discard)
+
+    def _same(self, settings: ProcessSettings, why: str) -> Reloaded:
+        """What runs already. If something had been rejected, going back on it is what makes it right."""
+        self._settings = settings
+        self._published(self.snapshot, settings)
+        if self._status.rejected is None:
+            return Reloaded("unchanged", self.snapshot.revision)
+        self._status.rejected = None
+        self._log.info("reload_ack", revision=self.snapshot.revision, why=why, ms=0)
+        return Reloaded("ack", self.snapshot.revision)
+
+    def _reject(self, revision: str | None, diagnostics: Sequence[dict[str, Any]], why: str) -> Reloaded:
+        self._status.reject(revision, diagnostics, time.time())
+        errors = [d for d in diagnostics if d["severity"] == "error"]
+        self._log.error(
+            "reload_nack",
+            why=why,
+            revision=revision,
+            running=self.snapshot.revision,
+            errors=len(errors),
+            diagnostics=[_line(d) for d in errors],
+        )
+        return Reloaded("nack", self.snapshot.revision, diagnostics)
+
+
+def _diagnostic(code: str, message: str) -> dict[str, Any]:
+    return Diagnostic(code, message).as_json()
+
+
+def _line(diagnostic: dict[str, Any]) -> str:
+    """A diagnostic on one line, as compilers print it."""
+    place = ""
+    if diagnostic["file"] is not None:
+        place = f"{diagnostic['file']}:{diagnostic['line']}:{diagnostic['column']}: "
+    return f"{place}{diagnostic['severity']}[{diagnostic['code']}]: {diagnostic['message']}"

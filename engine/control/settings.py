@@ -1,0 +1,39 @@
+"""The settings of this process, as the compiling child hands them over: addresses, limits, how it ends.
+
+They are no part of the plan (a revision means the same wherever it listens), so they travel beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSettings:
+    """`engine.yaml` with its defaults filled in. Durations in ms, sizes in bytes, addresses as `HOST:PORT`.
+
+    admin_key: where the key is read, as `env:NAME` or `file:PATH`; never the key.
+    """
+
+    listen: str
+    admin: str | None
+    probes: str | None
+    admin_key: str | None
+    workers: int
+    body_limit: int
+    drain_ms: int
+    watch: bool
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ProcessSettings:
+        """Read what `as_json` wrote."""
+        return cls(**{field.name: data[field.name] for field in fields(cls)})
+
+    def as_json(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def addresses(self) -> tuple[str, str | None, str | None]:
+        """What cannot change while the process runs."""
+        return (self.listen, self.admin, self.probes)

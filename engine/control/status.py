@@ -1,0 +1,70 @@
+"""What runs and what was rejected: the contract's `/admin/status`, and its figures for the metrics."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from engine.version import VERSION
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(slots=True)
+class Rejected:
+    """A NACK: the revision where one was sealed, and why it does not run."""
+
+    revision: str | None
+    diagnostics: Sequence[dict[str, Any]]
+    at: float
+
+
+@dataclass(slots=True)
+class Status:
+    """Active and rejected revisions of one process. Times are epoch seconds.
+
+    more: parts that others know (local models, deployments, listeners), asked when the status is.
+    """
+
+    revision: str
+    since: float
+    rejected: Rejected | None = None
+    started: float = field(default_factory=time.time)
+    more: dict[str, Callable[[], Any]] = field(default_factory=dict)
+
+    def live(self, revision: str, at: float) -> None:
+        """ACK: this revision runs from now on, and nothing is rejected."""
+        self.revision = revision
+        self.since = at
+        self.rejected = None
+
+    def reject(self, revision: str | None, diagnostics: Sequence[dict[str, Any]], at: float) -> None:
+        """NACK: the last good revision serves on."""
+        self.rejected = Rejected(revision, diagnostics, at)
+
+    def as_json(self) -> dict[str, Any]:
+        rejected = self.rejected
+        return {
+            "revision": self.revision,
+            "since": stamp(self.since),
+            "rejected": None
+            if rejected is None
+            else {
+                "revision": rejected.revision,
+                "diagnostics": list(rejected.diagnostics),
+                "at": stamp(rejected.at),
+            },
+            "schema": SCHEMA_VERSION,
+            "version": VERSION,
+            "started": stamp(self.started),
+            "uptime_s": round(time.time() - self.started, 3),
+            **{name: ask() for name, ask in self.more.items()},
+        }
+
+
+def stamp(at: float) -> str:
+    """Epoch seconds as RFC 3339, UTC, with milliseconds."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,89 @@
+"""Tells when a workspace's content has changed: receive -> settle -> drop equal -> one signal.
+
+watchfiles reports events in the folders that a workspace reads from (folders, not files: an editor that
+saves by renaming, or a ConfigMap that swaps a symlink, replaces the file that was watched). An event only
+says "look": contents are hashed until they are twice the same, `SETTLE_S` apart, so a half-written file is
+never compiled. A slow poll backs it up where events do not come, as on network file systems.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from engine.control import fingerprint
+from engine.observe.log import Log
+
+#: Events of one save come within this time.
+SETTLE_S: Final = 0.05
+#: How often files are looked at without an event.
+POLL_S: Final = 2.0
+
+
+async def changes(root: Path, known: str, log: Log, *, poll_s: float = POLL_S) -> AsyncIterator[str]:
+    """Yields the digest of each new content of the workspace. `known`: that of the content that runs now.
+
+    While the consumer works, changes are collected; it gets the latest only.
+    """
+    look = asyncio.Event()
+    tasks = [
+        asyncio.create_task(_events(root, look, log)),
+        asyncio.create_task(_poll(root, look, poll_s)),
+    ]
+    try:
+        while True:
+            await look.wait()
+            look.clear()
+            new = await _settled(root, look)
+            if new != known:
+                known = new
+                yield new
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _settled(root: Path, look: asyncio.Event) -> str:
+    """The content once it has stopped changing."""
+    last = await asyncio.to_thread(fingerprint.content, root)
+    while True:
+        await asyncio.sleep(SETTLE_S)
+        look.clear()
+        now = await asyncio.to_thread(fingerprint.content, root)
+        if now == last:
+            return now
+        last = now
+
+
+async def _events(root: Path, look: asyncio.Event, log: Log) -> None:
+    """Set `look` at every event; watch anew when folders come or go."""
+    # Deferred: it brings a thread pool and anyio along, which a sidecar without --watch does not need.
+    from watchfiles import awatch
+
+    while True:
+        watched = await asyncio.to_thread(fingerprint.folders, root)
+        seen = awatch(*watched, watch_filter=None, debounce=50, step=20, recursive=False, rust_timeout=1000)
+        try:
+            async with contextlib.aclosing(seen) as events:
+                async for _ in events:
+                    look.set()
+                    if await asyncio.to_thread(fingerprint.folders, root) != watched:
+                        break
+        except (OSError, RuntimeError) as error:
+            # No more inotify watches, or the folder went away: the poll goes on seeing.
+            log.warning("watch_failed", workspace=str(root), error=type(error).__name__)
+            await asyncio.sleep(POLL_S)
+
+
+async def _poll(root: Path, look: asyncio.Event, poll_s: float) -> None:
+    last = await asyncio.to_thread(fingerprint.signature, root)
+    while True:
+        await asyncio.sleep(poll_s)
+        now = await asyncio.to_thread(fingerprint.signature, root)
+        if now != last:
+            last = now
+            look.set()

@@ -1,0 +1,65 @@
+"""`/admin/*` and `/metrics`: what runs, since when, what was rejected; reload now.
+
+With an admin key every admin path asks for it. Without one they are served on loopback addresses only, and
+there a request whose Host is not a name of this machine is refused: it comes from a web page by DNS
+rebinding.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from engine.errors import RequestError
+from engine.server.body import ClientGone, read_body
+from engine.server.exchange import Exchange
+from engine.server.head import is_loopback_host
+from engine.server.replies import JSON
+
+T = TypeVar("T")
+
+#: /admin/reload takes no body; this much is read of one all the same.
+_BODY = 64 * 1024
+
+
+def check_allowed(exchange: Exchange, *, rebinding: bool) -> None:
+    """Raises RequestError (401 or 403) where this client may not see /admin."""
+    key = exchange.service.admin_key
+    if key is not None:
+        if not key.accepts(exchange.head.get(b"authorization")):
+            raise RequestError(
+                "this path asks for the admin key: authorization: Bearer KEY",
+                status=401,
+                code="invalid_admin_key",
+            )
+    elif rebinding and not is_loopback_host(exchange.head.get(b"host")):
+        raise RequestError("without an admin key, /admin is for localhost", status=403, code="admin_host")
+
+
+async def status(exchange: Exchange) -> None:
+    await exchange.json(200, _served(exchange.service.status)())
+
+
+async def plan(exchange: Exchange) -> None:
+    """The canonical plan, as `engine plan --format json` prints it."""
+    await exchange.bytes(200, [JSON], exchange.snapshot.plan.dump())
+
+
+async def reload(exchange: Exchange) -> None:
+    """Compile the workspace now; 200 where it runs (also if nothing changed), 422 where it was rejected."""
+    try:
+        await read_body(exchange.receive, exchange.head.get(b"content-length"), _BODY)
+    except ClientGone:
+        return
+    code, body = await _served(exchange.service.reload)()
+    await exchange.json(code, body)
+
+
+async def metrics(exchange: Exchange) -> None:
+    body = exchange.service.metrics.exposition()
+    await exchange.bytes(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body)
+
+
+def _served(part: T | None) -> T:
+    if part is None:
+        raise RequestError("this process does not serve that", status=404, code="unknown_path")
+    return part

@@ -1,0 +1,83 @@
+"""Notices that a client has left, and ends its request at once.
+
+ASGI tells of a departure through `receive`, which somebody has to await while the request runs elsewhere. A
+task for that costs as much as parsing a request, and most whole answers are there within milliseconds; so
+the watching task is started only once a request is `GRACE_S` old. Leaving is acted on by cancelling the
+request's task: the cancellation reaches the upstream's socket, or the local model's worker.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final, Literal
+
+#: How old a request gets before anybody watches whether its client is still there.
+GRACE_S: Final = 0.02
+
+#: A client that takes nothing of its stream for `STALL_TICKS` ticks is treated as one that left.
+TICK_S: Final = 10.0
+STALL_TICKS: Final = 6
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Reason = Literal["left", "stalled", "draining"]
+
+
+class Departure:
+    """Watches the client of the current task's request, from `__init__` to `stop`.
+
+    `why` says for what the task was cancelled: the client `left`, it `stalled` (connected, but took nothing
+    for a minute), or the process is `draining` and its time is up. `writes` is counted up before and after
+    every write of a stream: an odd number that stays is a write that does not end.
+    """
+
+    __slots__ = ("_loop", "_receive", "_seen", "_task", "_ticks", "_timer", "_watcher", "why", "writes")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task()
+        self._watcher: asyncio.Task[None] | None = None
+        self._ticks = 0
+        self._seen = 0
+        self.why: Reason | None = None
+        self.writes = 0
+        self._timer = self._loop.call_later(GRACE_S, self._start)
+
+    def stop(self) -> None:
+        """The request is over; nobody is cancelled any more."""
+        self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        self._task = None
+
+    def cancel(self, why: Reason) -> None:
+        """End the request's task, once."""
+        task, self._task = self._task, None
+        if task is not None:
+            self.why = why
+            task.cancel()
+
+    def absorb(self) -> None:
+        """Call where the cancellation was caught: the task goes on as one that was not cancelled."""
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()
+
+    def _start(self) -> None:
+        self._watcher = self._loop.create_task(self._watch())
+        self._timer = self._loop.call_later(TICK_S, self._tick)
+
+    async def _watch(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.cancel("left")
+
+    def _tick(self) -> None:
+        stuck = self.writes % 2 == 1 and self.writes == self._seen
+        self._ticks = self._ticks + 1 if stuck else 0
+        self._seen = self.writes
+        if self._ticks >= STALL_TICKS:
+            self.cancel("stalled")
+        else:
+            self._timer = self._loop.call_later(TICK_S, self._tick)

@@ -1,0 +1,220 @@
+"""One client request in its dialect: body in, decision, answer out.
+
+Which dialect and operation a path speaks stands in the plan; nothing here names a field of a wire format.
+The order of `answer` is the order of a request: read, parse, decide and call (the executor), write.
+Whatever ends it early (a fault of the client's, of an upstream, the client leaving) is told in the
+dialect's own shape.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from engine.errors import EngineError, RequestError, UpstreamError
+from engine.runtime.execute import Answer
+from engine.runtime.run import Inbound
+from engine.runtime.snapshot import Snapshot
+from engine.server.body import BodyTooLarge, ClientGone, parse_body, read_body
+from engine.server.client_headers import ClientHeaders
+from engine.server.departure import Departure
+from engine.server.replies import (
+    CLOSE,
+    JSON,
+    Headers,
+    Receive,
+    Send,
+    about,
+    cost,
+    retry_after,
+    send_and_linger,
+    send_whole,
+)
+from engine.server.service import Service
+from engine.upstream.protocol import Flow
+from engine.wire.canonical import Error
+from engine.wire.dialect import BoundDialect
+from engine.wire.stream_writer import StreamWriter
+
+#: A client that will wait so long and no longer says so, in milliseconds.
+DEADLINE: Final = b"x-engine-timeout-ms"
+
+#: A stream that somebody on the way collects is no stream.
+_UNBUFFERED: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no"))
+
+
+class Ingress:
+    """One path of the sidecar, under one snapshot."""
+
+    __slots__ = ("_content_type", "_revision", "_service", "_snapshot", "dialect", "operation")
+
+    def __init__(self, service: Service, snapshot: Snapshot, dialect: BoundDialect, operation: str) -> None:
+        self._service = service
+        self._snapshot = snapshot
+        self._revision = snapshot.revision.encode()
+        self.dialect = dialect
+        self.operation = operation
+
+    async def answer(
+        self, request_id: str, head: Mapping[bytes, bytes], receive: Receive, send: Send
+    ) -> None:
+        """Serve one request to its end. Raises nothing but a cancellation from outside."""
+        service = self._service
+        try:
+            inbound = await self._read(request_id, head, receive)
+        except ClientGone:
+            return
+        except RequestError as error:
+            service.metrics.refused(error.code)
+            await self._refuse(request_id, error, receive, send)
+            return
+        except Exception as error:  # noqa: BLE001 - no body may end a connection without an answer
+            service.log.fault("request_fault", error, request=request_id)
+            await self._fail(request_id, _internal(), send)
+            return
+        departure = Departure(receive)
+        service.open.add(departure)
+        try:
+            await self._serve(inbound, departure, send)
+        finally:
+            departure.stop()
+            service.open.discard(departure)
+
+    async def _read(self, request_id: str, head: Mapping[bytes, bytes], receive: Receive) -> Inbound:
+        if head.get(b"content-encoding", b"identity") != b"identity":
+            raise RequestError("compressed bodies are not read", status=415, code="unsupported_encoding")
+        raw = await read_body(receive, head.get(b"content-length"), self._service.body_limit)
+        body = parse_body(raw)
+        headers = ClientHeaders(head)
+        return Inbound(
+            request=self.dialect.read_request(self.operation, body, headers),
+            request_id=request_id,
+            dialect=self.dialect.name,
+            operation=self.operation,
+            body=body,
+            headers=headers,
+            deadline_ms=_deadline(head.get(DEADLINE)),
+        )
+
+    async def _serve(self, inbound: Inbound, departure: Departure, send: Send) -> None:
+        try:
+            answer = await self._service.executor.execute(self._snapshot, inbound)
+            if answer.flow is None:
+                await self._whole(inbound, answer, send)
+            else:
+                await self._stream(inbound, answer, departure, send)
+        except asyncio.CancelledError:
+            if departure.why is None:
+                raise
+            departure.absorb()
+            if departure.why == "draining":
+                await self._fail(inbound.request_id, _draining(), send)
+        except EngineError as error:
+            await self._fail(inbound.request_id, error, send)
+        except Exception as error:  # noqa: BLE001 - a fault of ours is an answer too
+            self._service.log.fault("request_fault", error, request=inbound.request_id)
+            await self._fail(inbound.request_id, _internal(), send)
+
+    async def _whole(self, inbound: Inbound, answer: Answer, send: Send) -> None:
+        record = answer.record
+        headers = about(inbound.request_id, self._revision, record)
+        headers += (cost(record), JSON)
+        body = answer.raw
+        if body is None:
+            assert answer.reply is not None
+            body = orjson.dumps(self.dialect.write_response(self.operation, answer.reply, inbound.request))
+        await send_whole(send, 200, self._closing(headers), body)
+
+    async def _stream(self, inbound: Inbound, answer: Answer, departure: Departure, send: Send) -> None:
+        """Headers, then every chunk as it comes; `send` waits while the client's socket is full."""
+        flow = answer.flow
+        assert flow is not None
+        writer = self.dialect.stream_writer(self.operation, inbound.request)
+        try:
+            headers = about(inbound.request_id, self._revision, answer.record)
+            headers += ((b"content-type", writer.media_type.encode()), *_UNBUFFERED)
+            start = {"type": "http.response.start", "status": 200, "headers": self._closing(headers)}
+            await send(start)
+            try:
+                last = await self._chunks(flow, writer, departure, send)
+            except asyncio.CancelledError:
+                if departure.why is None:
+                    raise
+                departure.absorb()
+                if departure.why != "draining":
+                    return
+                last = self.dialect.stream_error(writer, _draining())
+            except Exception as error:  # noqa: BLE001 - the status is sent; an event can still tell
+                self._service.log.fault("stream_fault", error, request=inbound.request_id)
+                told = error if isinstance(error, EngineError) else _internal()
+                last = self.dialect.stream_error(writer, told)
+            await send({"type": "http.response.body", "body": last})
+        finally:
+            await flow.close()
+
+    async def _chunks(self, flow: Flow, writer: StreamWriter, departure: Departure, send: Send) -> bytes:
+        """Write the stream; returns what is left to write at its end."""
+        raw: bytes | None = None
+        async for chunk in flow:
+            raw = chunk.raw
+            if raw is None:
+                events = chunk.events
+                if events and events[-1]["type"] == "error":
+                    data = writer.events(events[:-1])
+                    return data + self.dialect.stream_error(writer, _told(events[-1]["error"]))
+                data = writer.events(events)
+            else:
+                data = raw
+            if data:
+                departure.writes += 1
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                departure.writes += 1
+        return writer.end() if raw is None else b""
+
+    async def _refuse(self, request_id: str, error: RequestError, receive: Receive, send: Send) -> None:
+        """An answer to a request that was not read to its end, or that made no sense."""
+        if not isinstance(error, BodyTooLarge) and error.status != 408:
+            await self._fail(request_id, error, send)
+            return
+        headers = [*about(request_id, self._revision, None), JSON]
+        body = orjson.dumps(self.dialect.write_error(error))
+        await send_and_linger(send, receive, error.status, headers, body)
+
+    async def _fail(self, request_id: str, error: EngineError, send: Send) -> None:
+        headers = about(request_id, self._revision, getattr(error, "record", None))
+        headers += (JSON, *retry_after(error))
+        body = orjson.dumps(self.dialect.write_error(error))
+        await send_whole(send, error.status, self._closing(headers), body)
+
+    def _closing(self, headers: Headers) -> Headers:
+        if self._service.draining:
+            headers.append(CLOSE)
+        return headers
+
+
+def _deadline(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > 9 or int(value) == 0:
+        name = DEADLINE.decode()
+        raise RequestError(
+            f"{name} must be a whole number of milliseconds, at least 1", code="invalid_header"
+        )
+    return int(value)
+
+
+def _told(error: Error) -> UpstreamError:
+    """An error event as the error that a client is told."""
+    failure = error.get("failure", "cut")
+    return UpstreamError(failure, error.get("message") or f"the provider failed: {failure}")
+
+
+def _internal() -> EngineError:
+    return EngineError("a fault in the engine; its log has the place")
+
+
+def _draining() -> EngineError:
+    return EngineError("the sidecar is shutting down", status=503, code="shutting_down", failure="full")

@@ -1,0 +1,102 @@
+"""Addresses: bound first, then served by one HTTP server each, all on one event loop.
+
+Sockets are bound by us, before anything else can fail, so that a port in use is one clear error and port 0
+is known at once. Whatever serves HTTP stands behind `HttpServer` (http.py) alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from typing import Any, Final
+
+from engine.server.http import HttpServer
+
+BACKLOG: Final = 2048
+
+
+class AddressError(Exception):
+    """An address cannot be listened on. The text says which, why, and what to do."""
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """`HOST:PORT` as (host, port); an IPv6 address stands in brackets. Raises AddressError."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise AddressError(f"{address!r} is no address; write HOST:PORT, such as 127.0.0.1:8080")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise AddressError(f"{address!r}: an IPv6 address stands in brackets, such as [::1]:8080")
+    return host or "127.0.0.1", int(port)
+
+
+def bind(address: str) -> socket.socket:
+    """A bound socket, not yet listening. Raises AddressError."""
+    host, port = split_address(address)
+    try:
+        family, kind, proto, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise AddressError(f"{address}: the host's name could not be resolved ({error.strerror})") from None
+    sock = socket.socket(family, kind, proto)
+    try:
+        if (
+            os.name == "posix"
+        ):  # a port just left may be taken again; Windows would let two processes share it
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(where)
+    except OSError as error:
+        sock.close()
+        raise AddressError(
+            f"cannot listen on {address}: {error.strerror or error}; port 0 takes a free one"
+        ) from None
+    sock.setblocking(False)
+    return sock
+
+
+def shown(sock: socket.socket) -> str:
+    """The address that a socket is bound to, as `HOST:PORT`."""
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class Listener:
+    """One address with its app."""
+
+    def __init__(self, sock: socket.socket, app: Any) -> None:
+        self.address = shown(sock)
+        self._sock = sock
+        self._http = HttpServer(app)
+        self._server: asyncio.Server | None = None
+        self._ticker: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Accept connections from now on."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._http, sock=self._sock, backlog=BACKLOG)
+        self._ticker = loop.create_task(self._tick())
+
+    def close_idle(self) -> None:
+        """Connections that wait for a request are closed; the others after their answer."""
+        self._http.close_idle()
+
+    async def stop(self) -> None:
+        """Stop accepting, and close whatever is still open."""
+        if self._ticker is not None:
+            self._ticker.cancel()
+        if self._server is not None:
+            self._server.close()
+        self._http.close_idle()
+        await asyncio.sleep(0)  # closing a transport flushes what was written; give it its turn
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.2):
+                while self._http.open:  # noqa: ASYNC110 - uvicorn keeps a set and tells nobody when it empties
+                    await asyncio.sleep(0.01)
+        self._http.abort()
+
+    async def _tick(self) -> None:
+        while True:
+            self._http.tick()
+            await asyncio.sleep(1)

@@ -1,0 +1,16 @@
+"""`/v1/models`: the names that a client may ask for, in the shape of the plan's first ingress dialect."""
+
+from __future__ import annotations
+
+from engine.errors import RequestError
+from engine.server.exchange import Exchange
+
+
+async def send_models(exchange: Exchange) -> None:
+    """Every exact name; a pattern such as `openai/*` is not a name, so it is left out."""
+    if exchange.speaks is None:
+        raise RequestError("this plan speaks no dialect that lists models", status=404, code="unknown_path")
+    since = int(exchange.service.since)
+    names = [name for name in exchange.snapshot.matcher.names() if not name.endswith("*")]
+    listed = [{"id": name, "owned_by": "engine", "created": since} for name in names]
+    await exchange.json(200, exchange.speaks.write_models(listed))

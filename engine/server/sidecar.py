@@ -1,0 +1,294 @@
+"""The sidecar's life: bind, provision, serve, reload, drain. One process, one event loop.
+
+`serve` is called with the first compile's result and returns the process's exit code. The order is that of
+every start and stop: what was opened last is closed first, also when starting fails half-way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from engine.control.compiled import Compiled
+from engine.control.host import Host
+from engine.control.reload import Provision, ProvisionFault, Reloaded, Reloader
+from engine.control.settings import ProcessSettings
+from engine.control.status import Status
+from engine.control.watch import changes
+from engine.observe.log import Log, LogHandler
+from engine.observe.metrics import Metrics
+from engine.plan.types import Secret
+from engine.runtime.snapshot import Snapshot
+from engine.server.app import App, Surface
+from engine.server.drain import drain
+from engine.server.head import is_loopback
+from engine.server.listen import Listener, bind, split_address
+from engine.server.service import AdminKey, Service
+from engine.upstream.secrets import SecretMissing, Secrets
+
+
+class StartError(Exception):
+    """The sidecar cannot start. The text says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says. None: as the workspace has it."""
+
+    workspace: Path
+    env: str | None = None
+    listen: str | None = None
+    admin: str | None = None
+    watch: bool | None = None
+
+    def over(self, settings: ProcessSettings) -> ProcessSettings:
+        """The settings with these over them."""
+        return replace(
+            settings,
+            listen=self.listen or settings.listen,
+            admin=self.admin or settings.admin,
+            watch=settings.watch if self.watch is None else self.watch,
+        )
+
+
+async def serve(options: Options, compiled: Compiled, content: str, ready: Callable[[Sidecar], None]) -> int:
+    """Run until a signal ends it; returns the exit code.
+
+    content: the digest of the workspace's files from before they were compiled. ready: called once every
+    address takes connections. Raises StartError, AddressError.
+    """
+    plan, settings = compiled.plan, compiled.settings
+    assert plan is not None
+    assert settings is not None
+    sidecar = Sidecar(options, options.over(settings))
+    async with sidecar.running(compiled):
+        ready(sidecar)
+        # What is there now stays: no collection need look at it again.
+        gc.collect()
+        gc.freeze()
+        return await sidecar.until_stopped(content)
+
+
+class Sidecar:
+    """One process's parts."""
+
+    service: Service
+    status: Status
+
+    def __init__(self, options: Options, settings: ProcessSettings) -> None:
+        self._options = options
+        self.settings = settings
+        self.log = Log.from_environment()
+        self.metrics = Metrics()
+        self.listeners: dict[str, Listener] = {}
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @contextlib.asynccontextmanager
+    async def running(self, compiled: Compiled) -> AsyncIterator[None]:
+        """Everything started; on leaving, everything closed."""
+        plan = compiled.plan
+        assert plan is not None
+        async with contextlib.AsyncExitStack() as stack:
+            self._log_libraries()
+            key = _admin_key(self.settings)
+            check_addresses(self.settings)
+            sockets = {name: bind(address) for name, address in self._addresses().items()}
+            for sock in sockets.values():
+                stack.callback(sock.close)
+            self.host = await stack.enter_async_context(Host.open(self._options.workspace, self.metrics))
+            try:
+                snapshot = await self.host.provision(plan)
+            except ProvisionFault as fault:
+                raise StartError(str(fault)) from None
+            self._control(snapshot, self.host.provision)
+            stack.push_async_callback(self.reloader.close)
+            self.service.admin_key = key
+            self._published(snapshot, self.settings)
+            for name, sock in sockets.items():
+                listener = self.listeners[name] = Listener(sock, self._app(name))
+                await listener.start()
+                stack.push_async_callback(listener.stop)
+            yield
+
+    async def until_stopped(self, content: str) -> int:
+        """Serve until told to stop, then drain. 0: every request ended by itself or with its last words."""
+        self._handle_signals()
+        if self.settings.watch:
+            self._spawn(self._watch(content))
+        await self._stop.wait()
+        self.log.info("draining", requests=len(self.service.open), limit_ms=self.settings.drain_ms)
+        for task in self._tasks:
+            task.cancel()
+        await drain(self.service, list(self.listeners.values()), self.settings.drain_ms / 1000, self._hurry)
+        return 1 if self._hurry.is_set() else 0
+
+    def hello(self) -> dict[str, Any]:
+        """The bound addresses, for stdout."""
+        told: dict[str, Any] = dict.fromkeys(("listen", "admin", "probes"))
+        told |= {name: listener.address for name, listener in self.listeners.items()}
+        return {**told, "revision": self.status.revision, "pid": os.getpid()}
+
+    def stop(self) -> None:
+        """Drain and end; a second time: end at once."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    # --- parts ----------------------------------------------------------------------------------------
+
+    def _addresses(self) -> dict[str, str]:
+        settings = self.settings
+        named = {"listen": settings.listen, "admin": settings.admin, "probes": settings.probes}
+        return {name: address for name, address in named.items() if address is not None}
+
+    def _app(self, name: str) -> App:
+        """The app of one address. Without an address of its own, /admin is on a loopback `listen`."""
+        alone = self.settings.admin is not None
+        serves: dict[str, set[Surface]] = {
+            "listen": {"clients", "probes"} if alone else {"clients", "probes", "admin"},
+            "admin": {"admin", "probes"},
+            "probes": {"probes"},
+        }
+        return App(self.service, frozenset(serves[name]), rebinding=self.settings.admin_key is None)
+
+    def _control(self, snapshot: Snapshot, provision: Provision) -> None:
+        now = time.time()
+        self.status = Status(snapshot.revision, now)
+        self.reloader = Reloader(
+            self._options.workspace,
+            self._options.env,
+            snapshot,
+            self.settings,
+            provision,
+            status=self.status,
+            metrics=self.metrics,
+            log=self.log,
+            published=self._published,
+            over=self._options.over,
+        )
+        self.service = Service(
+            current=lambda: self.reloader.snapshot,
+            executor=self.host.executor,
+            metrics=self.metrics,
+            log=self.log,
+            status=self.status.as_json,
+            reload=self._reload_now,
+            since=now,
+        )
+        self.status.more |= {
+            "listeners": lambda: {name: listener.address for name, listener in self.listeners.items()},
+            "draining": lambda: self.service.draining,
+            "in_flight": lambda: len(self.service.open),
+            "pid": os.getpid,
+            "deployments": lambda: self.host.deployments(self.reloader.snapshot),
+            "local_models": self.host.local_models,
+        }
+        self._gauges()
+
+    def _gauges(self) -> None:
+        gauge, status = self.metrics.gauge, self.status
+        gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(self.service.open)),))
+        gauge("engine_plan_info", "The plan that runs.", ("revision",), lambda: (((status.revision,), 1),))
+        gauge("engine_plan_since_seconds", "When it went live.", (), lambda: (((), status.since),))
+        gauge(
+            "engine_plan_rejected",
+            "1 while the workspace's files hold something that was rejected.",
+            (),
+            lambda: (((), float(status.rejected is not None)),),
+        )
+        self.host.gauges(lambda: self.reloader.snapshot)
+
+    def _published(self, snapshot: Snapshot, settings: ProcessSettings) -> None:
+        """A plan went live: follow its settings as far as a running process can."""
+        self.settings = settings
+        self.service.body_limit = settings.body_limit
+        self.service.since = self.status.since
+
+    async def _reload_now(self) -> tuple[int, dict[str, Any]]:
+        done = await self.reloader.reload("asked")
+        return (422 if done.result == "nack" else 200), _told(done, self.status)
+
+    # --- events ---------------------------------------------------------------------------------------
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+            number = getattr(signal, name, None)
+            if number is not None:
+                _on_signal(loop, number, self.stop)
+        hangup = getattr(signal, "SIGHUP", None)
+        if hangup is not None:
+            _on_signal(loop, hangup, lambda: self._spawn(self.reloader.reload("hangup")))
+
+    async def _watch(self, content: str) -> None:
+        async for _ in changes(self._options.workspace, content, self.log):
+            await self.reloader.reload("watch")
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.log.fault("background_fault", error)
+
+    def _log_libraries(self) -> None:
+        handler = LogHandler(self.log)
+        for name in ("uvicorn.error", "asyncio", "aiohttp", "engine"):
+            logger = logging.getLogger(name)
+            logger.handlers = [handler]
+            logger.propagate = False
+            logger.setLevel(logging.WARNING)
+
+
+def check_addresses(settings: ProcessSettings) -> None:
+    """Refuse what would let strangers in. Raises StartError, AddressError."""
+    if not is_loopback(split_address(settings.listen)[0]):
+        raise StartError(
+            f"{settings.listen} can be reached from other machines, and there are no client keys yet; "
+            "listen on a loopback address such as 127.0.0.1:8080"
+        )
+    admin = settings.admin
+    if admin is not None and settings.admin_key is None and not is_loopback(split_address(admin)[0]):
+        raise StartError(
+            f"admin: {admin} can be reached from other machines; set `admin_key` in engine.yaml, "
+            "or take a loopback address"
+        )
+
+
+def _admin_key(settings: ProcessSettings) -> AdminKey | None:
+    if settings.admin_key is None:
+        return None
+    source, _, name = settings.admin_key.partition(":")
+    try:
+        key = Secrets().get(Secret(source, name))  # type: ignore[arg-type] # checked by the compiler
+    except SecretMissing as missing:
+        raise StartError(f"admin_key: {missing}") from None
+    if len(key.reveal()) < 16:
+        raise StartError("admin_key is shorter than 16 characters, so it can be guessed; take a longer one")
+    return AdminKey(key.reveal())
+
+
+def _on_signal(loop: asyncio.AbstractEventLoop, number: int, act: Callable[[], None]) -> None:
+    try:
+        loop.add_signal_handler(number, act)
+    except (NotImplementedError, RuntimeError):  # Windows
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
+
+
+def _told(done: Reloaded, status: Status) -> dict[str, Any]:
+    state = status.as_json()
+    return {"result": done.result} | {key: state[key] for key in ("revision", "since", "rejected")}
