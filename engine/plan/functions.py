@@ -85,8 +85,8 @@ def find_text(value: Any, pattern: Regex) -> str | None:
     found = pattern.search(value)
     if found is None:
         return None
-    groups = found.groups()
-    return groups[0] if groups else found.group()
+    whole: str | None = found.group(1 if found.groups() else 0)
+    return whole
 
 
 def _well_formed(text: str) -> bool:

@@ -48,12 +48,10 @@ def _key(value: Any) -> str:
 
 def merge(value: Any, other: Any) -> dict[str, Any] | None:
     """Both maps in one; what `other` has and is not null wins. An absent one is empty."""
-    if not isinstance(value, dict):
-        value = None
     if not isinstance(other, dict):
-        return value
-    told = {key: item for key, item in other.items() if item is not None}
-    return {**value, **told} if value else told
+        return value if isinstance(value, dict) else None
+    told: dict[str, Any] = {key: item for key, item in other.items() if item is not None}
+    return {**value, **told} if isinstance(value, dict) else told
 
 
 def put(value: Any, key: Any, item: Any) -> dict[str, Any] | None:
@@ -147,8 +145,10 @@ def merge_adjacent(value: list[Any], by: str, fields: tuple[str, ...]) -> list[A
     out: list[Any] = []
     for item in value:
         before = out[-1] if out else None
-        same = isinstance(item, dict) and isinstance(before, dict) and item.get(by) == before.get(by)
-        if not same or not all(_joinable(before.get(f), item.get(f)) for f in fields):
+        if not isinstance(item, dict) or not isinstance(before, dict) or item.get(by) != before.get(by):
+            out.append(item)
+            continue
+        if not all(_joinable(before.get(f), item.get(f)) for f in fields):
             out.append(item)
             continue
         joined = {f: _joined(before.get(f), item.get(f)) for f in fields if f in before or f in item}

@@ -35,7 +35,14 @@ def type_name(value: Any) -> str:
     """The JSON type of a value, with its article."""
     if value is None:
         return "null"
-    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array", dict: "an object"}
+    names = {
+        bool: "a boolean",
+        int: "a number",
+        float: "a number",
+        str: "a string",
+        list: "an array",
+        dict: "an object",
+    }
     return names.get(value.__class__, "a value")
 
 
@@ -54,7 +61,9 @@ def missing(steps: tuple[Any, ...]) -> NoReturn:
 
 def wrong(steps: tuple[Any, ...], expected: str, value: Any) -> NoReturn:
     """A field holds another type than the shape it is read into."""
-    shown = f'"{value}"' if isinstance(value, str) and expected.startswith("one of") and len(value) < 40 else None
+    shown = (
+        f'"{value}"' if isinstance(value, str) and expected.startswith("one of") and len(value) < 40 else None
+    )
     raise WireTypeError(show_path(steps), expected, shown or type_name(value))
 
 

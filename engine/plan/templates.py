@@ -225,7 +225,11 @@ class _Writer(Code):
         self.line(f"{var} = {self.value(part)}")
         word = "if"
         for words, case in cases:
-            tests = f"{var} == {scalar(words[0])}" if len(words) == 1 else f"{var} in ({', '.join(map(scalar, words))})"
+            tests = (
+                f"{var} == {scalar(words[0])}"
+                if len(words) == 1
+                else f"{var} in ({', '.join(map(scalar, words))})"
+            )
             self.line(f"{word} {tests}:")
             self._block(case, sink)
             word = "elif"
@@ -256,7 +260,9 @@ class _Writer(Code):
             self.line(f"if {source}.__class__ is list:")
         else:
             self.line(f"if {source} is not None:")
-            self.line(f" if {source}.__class__ is not list: wrong({self.path(loop['path'])}, 'an array', {source})")
+            self.line(
+                f" if {source}.__class__ is not list: wrong({self.path(loop['path'])}, 'an array', {source})"
+            )
         self.level += 1
         plain = loop["by"] is None and loop["first"] is None and loop["join"] is None and not loop["drop"]
         direct = sink.into is not None and plain
@@ -296,7 +302,9 @@ class _Writer(Code):
             self.line(f"{into} = merge_adjacent({into}, {scalar(key)}, ({listed}))")
         if loop["first"] is not None:
             key, value, item = loop["first"]
-            self.line(f"if {into} and ({into}[0].__class__ is not dict or {into}[0].get({scalar(key)}) != {scalar(value)}):")
+            self.line(
+                f"if {into} and ({into}[0].__class__ is not dict or {into}[0].get({scalar(key)}) != {scalar(value)}):"
+            )
             self._block(item, Sink(f"{into}.insert(0, {{0}})"))
         if loop["join"] is not None:
             self.put(sink, f"joined({into}, {scalar(loop['join'])})", False)

@@ -114,4 +114,6 @@ METHODS: Final = {
     "replace": "replace", "match": "matches", "search": "matches", "len": "length", "count": "length",
     "append": "append", "contains": "in",
 }  # fmt: skip
-COSTLY: Final = frozenset({"range", "lipsum", "cycler", "joiner", "namespace", "dict", "center", "indent", "xmlattr"})
+COSTLY: Final = frozenset(
+    {"range", "lipsum", "cycler", "joiner", "namespace", "dict", "center", "indent", "xmlattr"}
+)

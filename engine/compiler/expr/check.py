@@ -55,7 +55,12 @@ class Checker(Operators, Invoke):
 
     def const(self, node: nodes.Const) -> Typed:
         value = node.value
-        kinds: dict[type, T] = {bool: T("bool"), int: T("number", whole=True), float: NUMBER, type(None): NULL}
+        kinds: dict[type, T] = {
+            bool: T("bool"),
+            int: T("number", whole=True),
+            float: NUMBER,
+            type(None): NULL,
+        }
         if isinstance(value, str):
             return Typed(["c", value], T("string", values=(value,)), node.lineno)
         return Typed(["c", value], kinds[type(value)], node.lineno)
@@ -71,7 +76,7 @@ class Checker(Operators, Invoke):
             ir = ["a", ["p", self.scope.parameters.index(parameter)], field_name]
             return Typed(ir, fields_of(view.name)[field_name], at)
         if name in self.scope.types and not (self.scope.strict and name == "clock"):
-            wire = [] if (self.scope.name, name) in WIRE_PARAMETERS else None
+            wire: list[Any] | None = [] if (self.scope.name, name) in WIRE_PARAMETERS else None
             return Typed(["p", self.scope.parameters.index(name)], self.scope.types[name], at, wire)
         raise self.unknown(name, at)
 
@@ -81,33 +86,35 @@ class Checker(Operators, Invoke):
         if name.startswith("_"):
             return Refused("E313", f"`{name}`: names do not begin with `_`", at, end)
         if name in ELSEWHERE and self.scope.strict:
-            help = f"`{name}` is not built yet: it will exist {ELSEWHERE[name]}"
-            return Refused("E319", f"`{name}` means nothing here", at, end, help)
+            hint = f"`{name}` is not built yet: it will exist {ELSEWHERE[name]}"
+            return Refused("E319", f"`{name}` means nothing here", at, end, hint)
         visible = [*self.locals, *self.scope.visible()]
-        special = {"null": "write `none`", "undefined": "write `x is defined`", "True": "write `true`"}.get(name)
+        special = {"null": "write `none`", "undefined": "write `x is defined`", "True": "write `true`"}.get(
+            name
+        )
         near = did_you_mean(name, visible)
         if special is None and self.scope.strict and name in _FIELD_HOME:
             special = f"write `{_FIELD_HOME[name]}.{name}`"
-        help = special or (f"did you mean `{near}`?" if near else f"names here: {', '.join(visible)}")
+        hint = special or (f"did you mean `{near}`?" if near else f"names here: {', '.join(visible)}")
         if near and not special:
-            help += f" Names here: {', '.join(visible)}"
+            hint += f" Names here: {', '.join(visible)}"
         quoted = f'; a text needs quotes: "{name}"' if not near and not special else ""
-        return Refused("E301", f"nothing is named `{name}`", at, end, help + quoted)
+        return Refused("E301", f"nothing is named `{name}`", at, end, hint + quoted)
 
-    def list(self, node: nodes.List | nodes.Tuple) -> Typed:
+    def listing(self, node: nodes.List | nodes.Tuple) -> Typed:
         items = [self.expr(item) for item in node.items]
         element: T | None = None
         for item in items:
             element = item.type.present() if element is None else join(element, item.type.present())
         return Typed(["list", [i.ir for i in items]], list_of(element or ANY), node.lineno)
 
-    def dict(self, node: nodes.Dict) -> Typed:
-        pairs = []
+    def mapping(self, node: nodes.Dict) -> Typed:
+        pairs: list[tuple[str, Typed]] = []
         for pair in node.items:
             key = self.expr(pair.key)
             if key.ir[0] != "c" or not isinstance(key.ir[1], str):
                 raise Refused("E305", "a key of a map is a text", key.begin, self.end(key.begin))
-            pairs.append([key.ir[1], self.expr(pair.value)])
+            pairs.append((key.ir[1], self.expr(pair.value)))
         element = ANY
         if pairs:
             element = pairs[0][1].type
@@ -137,8 +144,8 @@ class Checker(Operators, Invoke):
         if kind in ("any", "null"):
             path = None if owner.path is None else [*owner.path, name]
             return Typed(["g", owner.ir, name], ANY, owner.begin, path)
-        help = "take an element first: `[0]`, or `| first`" if kind == "list" else None
-        raise Refused("E302", f"{owner.type} has no field `{name}`", at, end, help)
+        hint = "take an element first: `[0]`, or `| first`" if kind == "list" else None
+        raise Refused("E302", f"{owner.type} has no field `{name}`", at, end, hint)
 
     def struct_field(self, owner: Typed, name: str, at: int) -> Typed:
         fields = fields_of(owner.type.name)
@@ -146,16 +153,18 @@ class Checker(Operators, Invoke):
         root = self.parsed.text[owner.begin : self.end(owner.begin)]
         if name not in fields:
             if (root, name) in NOT_BUILT:
-                help = "nothing finds out the language of a request yet"
-                raise Refused("E090", f"`{root}.{name}` is not built yet", at, end, help)
+                hint = "nothing finds out the language of a request yet"
+                raise Refused("E090", f"`{root}.{name}` is not built yet", at, end, hint)
             methods = {"request view": ("has", "header")}.get(owner.type.name, ())
             if name in methods:
                 example = 'request.has("image")' if name == "has" else 'request.header("x-team")'
                 raise Refused("E302", f"`{name}` is asked with an argument", at, end, f"write `{example}`")
             near = did_you_mean(name, [*fields, *methods])
             known = f"its fields: {', '.join([*fields, *methods])}"
-            help = f"did you mean `{near}`? {known[0].upper()}{known[1:]}" if near else known
-            raise Refused("E302", f"`{owner.type.name.removesuffix(' view')}` has no field `{name}`", at, end, help)
+            hint = f"did you mean `{near}`? {known[0].upper()}{known[1:]}" if near else known
+            raise Refused(
+                "E302", f"`{owner.type.name.removesuffix(' view')}` has no field `{name}`", at, end, hint
+            )
         kind = fields[name]
         if owner.type.access == "attr":
             if owner.type.name == "key view" and name == "org" and self.scope.orgs is not None:
@@ -181,11 +190,11 @@ class Checker(Operators, Invoke):
         if name not in declared:
             near = did_you_mean(name, declared)
             known = f"declared under `keys.tags`: {', '.join(sorted(declared)) or 'none'}"
-            help = f"did you mean `{near}`? {known[0].upper()}{known[1:]}" if near else known
+            hint = f"did you mean `{near}`? {known[0].upper()}{known[1:]}" if near else known
             hyphen = self.parsed.text[self.end(at) : self.end(at) + 1] == "-"
             if hyphen:
                 raise self.hyphen(at)
-            raise Refused("E303", f"no client key can have the tag `{name}`", at, self.end(at), help)
+            raise Refused("E303", f"no client key can have the tag `{name}`", at, self.end(at), hint)
         values = declared[name]
         return STRING if values is None else T("string", values=(*values, ""))
 
@@ -196,8 +205,8 @@ class Checker(Operators, Invoke):
         while end < len(text) and (text[end].isalnum() or text[end] in "_-"):
             end += 1
         name = text[at:end]
-        help = f"rename it to `{name.replace('-', '_')}`: names in expressions are of a-z, 0-9 and `_`"
-        return Refused("E317", f"`{name}` reads as a subtraction, because `-` is minus", at, end, help)
+        hint = f"rename it to `{name.replace('-', '_')}`: names in expressions are of a-z, 0-9 and `_`"
+        return Refused("E317", f"`{name}` reads as a subtraction, because `-` is minus", at, end, hint)
 
     def getitem(self, node: nodes.Getitem) -> Typed:
         owner = self.expr(node.node)
@@ -205,7 +214,11 @@ class Checker(Operators, Invoke):
             raise Refused("E320", "slices are not part of the language", node.lineno)
         key = self.expr(node.arg)
         if key.ir[0] == "c" and isinstance(key.ir[1], str) and owner.type.kind != "list":
-            return self.field(owner, key.ir[1], key.begin) if not key.ir[1].startswith("_") else self.item(owner, key)
+            return (
+                self.field(owner, key.ir[1], key.begin)
+                if not key.ir[1].startswith("_")
+                else self.item(owner, key)
+            )
         return self.item(owner, key)
 
     def item(self, owner: Typed, key: Typed) -> Typed:
@@ -213,7 +226,9 @@ class Checker(Operators, Invoke):
         kind = owner.type.kind
         wanted = {"list": "number", "map": "string"}.get(kind)
         if kind in ("struct", "string", "number", "bool"):
-            raise Refused("E302", f"{owner.type} has no elements to take by a key", key.begin, self.end(key.begin))
+            raise Refused(
+                "E302", f"{owner.type} has no elements to take by a key", key.begin, self.end(key.begin)
+            )
         if wanted and key.type.kind not in (wanted, "any"):
             message = f"an index of {owner.type} is {'a number' if wanted == 'number' else 'a text'}"
             raise Refused("E305", message, key.begin, self.end(key.begin))
@@ -227,10 +242,16 @@ class Checker(Operators, Invoke):
         test = self.truth(self.expr(node.test), "if")
         first = self.expr(node.expr1)
         second = Typed(["c", None], NULL, first.begin) if node.expr2 is None else self.expr(node.expr2)
-        if self.scope.strict and "null" not in (first.type.kind, second.type.kind) and first.type.kind != second.type.kind:
+        if (
+            self.scope.strict
+            and "null" not in (first.type.kind, second.type.kind)
+            and first.type.kind != second.type.kind
+        ):
             message = f"`if`/`else` gives {first.type} or {second.type}"
             raise Refused("E311", message, second.begin, self.end(second.begin), "make both of one type")
-        return Typed(["?", test.ir, first.ir, second.ir], join(first.type, second.type), first.begin, first.path)
+        return Typed(
+            ["?", test.ir, first.ir, second.ir], join(first.type, second.type), first.begin, first.path
+        )
 
 
 _FIELD_HOME: Final = {
@@ -246,8 +267,8 @@ def _shown(node: Any) -> str:
 
 
 _METHODS: Final[dict[str, Any]] = {
-    "Const": lambda c: c.const, "Name": lambda c: c.name, "List": lambda c: c.list, "Tuple": lambda c: c.list,
-    "Dict": lambda c: c.dict, "Getattr": lambda c: c.getattr, "Getitem": lambda c: c.getitem,
+    "Const": lambda c: c.const, "Name": lambda c: c.name, "List": lambda c: c.listing, "Tuple": lambda c: c.listing,
+    "Dict": lambda c: c.mapping, "Getattr": lambda c: c.getattr, "Getitem": lambda c: c.getitem,
     "CondExpr": lambda c: c.cond, "Compare": lambda c: c.compare, "And": lambda c: c.logic, "Or": lambda c: c.either,
     "Not": lambda c: c.negate, "Add": lambda c: c.arithmetic, "Sub": lambda c: c.arithmetic,
     "Mul": lambda c: c.arithmetic, "Div": lambda c: c.arithmetic, "FloorDiv": lambda c: c.arithmetic,

@@ -36,7 +36,7 @@ WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ELSEWHERE: Final[dict[str, str]] = {
     "label": "in a `switch` under a `classify`",
     "answer": "in the `escalate` of a `cascade`",
-    "budget": "where budgets are compared, as `budget(\"name\").used`",
+    "budget": 'where budgets are compared, as `budget("name").used`',
     "deployment": "in a `balance` and in the limits of a deployment",
 }
 #: Fields that the language has and this version does not compute.
@@ -94,7 +94,9 @@ _TARGET: Final = register(
     },
 )  # fmt: skip
 _MODEL: Final = register("model", {"id": STRING, "owned_by": STRING.maybe(), "created": INTEGER.maybe()})
-_FACTS: Final = register("facts", {name: from_hint(hint).maybe() for name, hint in typing.get_type_hints(Facts).items()})
+_FACTS: Final = register(
+    "facts", {name: from_hint(hint).maybe() for name, hint in typing.get_type_hints(Facts).items()}
+)
 
 
 def route_scope(

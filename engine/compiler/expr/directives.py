@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from engine.compiler.document import Document, Path
 from engine.compiler.expr.check import Checker
-from engine.compiler.expr.place import Place
+from engine.compiler.expr.scalars import Unclosed, only, pieces
 from engine.compiler.expr.typed import Local, Typed
-from engine.compiler.expr.types import ANY, INTEGER, STRING, T, fields_of, list_of, map_of
+from engine.compiler.expr.types import ANY, INTEGER, STRING, T, list_of, map_of
 from engine.compiler.suggest import did_you_mean
 
 #: Directive -> the keys that may stand beside it, and those that must. None: any plain keys too.
@@ -21,7 +21,9 @@ _SHAPES: Final[dict[str, tuple[frozenset[str], tuple[str, ...]]]] = {
     "$if": (frozenset({"$then", "$else"}), ("$then",)),
     "$switch": (frozenset({"$cases", "$default"}), ("$cases",)),
     "$for": (
-        frozenset({"$in", "$when", "$do", "$flat", "$index", "$merge_adjacent", "$ensure_first", "$join", "$keep"}),
+        frozenset(
+            {"$in", "$when", "$do", "$flat", "$index", "$merge_adjacent", "$ensure_first", "$join", "$keep"}
+        ),
         ("$in", "$do"),
     ),
     "$use": (frozenset({"$with"}), ()),
@@ -58,7 +60,9 @@ class Directives:
     def local(self, type: T, path: list[Any] | None) -> Local:
         raise NotImplementedError  # Builder's
 
-    def fault(self, code: str, message: str, path: Path, *, help: str | None = None, key: bool = False) -> list[Any]:
+    def fault(
+        self, code: str, message: str, path: Path, *, help: str | None = None, key: bool = False
+    ) -> list[Any]:
         raise NotImplementedError  # Builder's
 
     def directive(self, data: dict[str, Any], path: Path, want: T | None) -> list[Any] | None:
@@ -71,14 +75,18 @@ class Directives:
             if not stray:
                 return None
             homes = [name for name, (keys, _) in _SHAPES.items() if stray[0] in keys]
-            help = f"it belongs beside `{homes[0]}`" if homes else "it is an item of a list"
-            return self.fault("E331", f"`{stray[0]}` does not stand alone", (*path, stray[0]), help=help, key=True)
+            hint = f"it belongs beside `{homes[0]}`" if homes else "it is an item of a list"
+            return self.fault(
+                "E331", f"`{stray[0]}` does not stand alone", (*path, stray[0]), help=hint, key=True
+            )
         kind = kinds[0]
         allowed, needed = _SHAPES[kind]
         for key in data:
             if key != kind and key not in allowed:
-                help = f"beside `{kind}` stand: {', '.join(sorted(allowed)) or 'nothing'}"
-                return self.fault("E331", f"`{key}` does not belong beside `{kind}`", (*path, key), help=help, key=True)
+                hint = f"beside `{kind}` stand: {', '.join(sorted(allowed)) or 'nothing'}"
+                return self.fault(
+                    "E331", f"`{key}` does not belong beside `{kind}`", (*path, key), help=hint, key=True
+                )
         for key in needed:
             if key not in data:
                 return self.fault("E331", f"`{kind}` needs `{key}`", (*path, kind), key=True)
@@ -113,24 +121,45 @@ class Directives:
             at = (*path, "$cases", word)
             if values is not None and word not in values:
                 near = did_you_mean(word, values)
-                help = f"did you mean `{near}`?" if near else f"it is one of: {', '.join(values)}"
-                self.fault("E322", f"it is never `{word}`", at, help=help, key=True)
+                hint = f"did you mean `{near}`?" if near else f"it is one of: {', '.join(values)}"
+                self.fault("E322", f"it is never `{word}`", at, help=hint, key=True)
             written.append([[word], self.build(case, at, want)])
         default = self.build(data["$default"], (*path, "$default"), want) if "$default" in data else None
-        return ["W", ["c", None] if found is None else found.ir, self.local(ANY, None).index, written, default]
+        return [
+            "W",
+            ["c", None] if found is None else found.ir,
+            self.local(ANY, None).index,
+            written,
+            default,
+        ]
 
     # --- names
 
-    def bind(self, name: Any, path: Path, type: T, wire: list[Any] | None, *, key: bool = False) -> Local | None:
+    def bind(
+        self, name: Any, path: Path, type: T, wire: list[Any] | None, *, key: bool = False
+    ) -> Local | None:
         """Bring a name in; the caller restores `checker.locals`."""
         if not isinstance(name, str) or not name.isascii() or not name.isidentifier() or not name.islower():
             self.fault("E331", f"`{name}` is no name", path, help=_NAME_HELP, key=key)
             return None
-        if name.startswith("_") or name in ("and", "or", "not", "in", "is", "if", "else", "true", "false", "none"):
+        if name.startswith("_") or name in (
+            "and",
+            "or",
+            "not",
+            "in",
+            "is",
+            "if",
+            "else",
+            "true",
+            "false",
+            "none",
+        ):
             self.fault("E331", f"`{name}` is no name of your own", path, help=_NAME_HELP, key=key)
             return None
         if name in self.checker.scope.types or name in self.checker.locals:
-            self.fault("E331", f"`{name}` already means something here", path, help="choose another name", key=key)
+            self.fault(
+                "E331", f"`{name}` already means something here", path, help="choose another name", key=key
+            )
             return None
         local = self.local(type, wire)
         self.checker.locals = {**self.checker.locals, name: local}
@@ -147,8 +176,8 @@ class Directives:
                 self.fault("E331", "`$let` maps names to values", at)
                 continue
             values = {name: self.valued(value, (*at, name)) for name, value in step.items()}
-            for name, (ir, type, wire) in values.items():
-                local = self.bind(name, (*at, name), type, wire, key=True)
+            for name, (ir, kind, wire) in values.items():
+                local = self.bind(name, (*at, name), kind, wire, key=True)
                 if local is not None:
                     bound.append([local.index, ir])
         rest = {key: value for key, value in data.items() if key != "$let"}
@@ -163,8 +192,6 @@ class Directives:
 
     def valued(self, value: Any, path: Path) -> tuple[list[Any], T, list[Any] | None]:
         """A value for a name: its IR, its type and, where it is a field of a wire body, its path."""
-        from engine.compiler.expr.scalars import Unclosed, only, pieces
-
         if isinstance(value, str):
             try:
                 single = only(pieces(value))
@@ -186,7 +213,12 @@ class Directives:
         if name not in self.blocks:
             near = did_you_mean(str(name), self.blocks)
             known = f"blocks: {', '.join(sorted(self.blocks)) or 'none are defined'}"
-            return self.fault("E332", f"no block is named `{name}`", (*path, "$use"), help=f"did you mean `{near}`?" if near else known)
+            return self.fault(
+                "E332",
+                f"no block is named `{name}`",
+                (*path, "$use"),
+                help=f"did you mean `{near}`?" if near else known,
+            )
         if name in self.using:
             circle = " -> ".join([*self.using[self.using.index(name) :], name])
             return self.fault("E332", f"the block `{name}` uses itself: {circle}", (*path, "$use"))
@@ -206,8 +238,8 @@ class Directives:
         if not isinstance(step, dict) or not step:
             return self.fault("E331", "`$with` maps names to values", (*path, "$with"))
         values = {name: self.valued(value, (*path, "$with", name)) for name, value in step.items()}
-        for name, (ir, type, wire) in values.items():
-            local = self.bind(name, (*path, "$with", name), type, wire, key=True)
+        for name, (ir, kind, wire) in values.items():
+            local = self.bind(name, (*path, "$with", name), kind, wire, key=True)
             if local is not None:
                 bound.append([local.index, ir])
         body = self.use(data["$in"], path, want)
@@ -235,12 +267,20 @@ class Directives:
             return self.fault("E331", "`$join` is the text between the items", (*path, "$join"))
         needed = "string" if join is not None else "list"
         if want is not None and want.kind != needed:
-            return self.fault("E305", f"{want} is needed here, and this is {T('list') if join is None else STRING}", path)
+            return self.fault(
+                "E305", f"{want} is needed here, and this is {T('list') if join is None else STRING}", path
+            )
         found = self.bare(data["$in"], (*path, "$in"))
         source = Typed(["c", None], ANY, 0) if found is None else found
         if source.type.kind not in ("list", "any"):
-            help = "a map becomes a list of {key, value} by `| items`" if source.type.kind in ("map", "struct") else None
-            return self.fault("E305", f"`$for` goes over a list, and this is {source.type}", (*path, "$in"), help=help)
+            hint = (
+                "a map becomes a list of {key, value} by `| items`"
+                if source.type.kind in ("map", "struct")
+                else None
+            )
+            return self.fault(
+                "E305", f"`$for` goes over a list, and this is {source.type}", (*path, "$in"), help=hint
+            )
         before = self.checker.locals
         self.loops += 1
         loop = self.loop(data, path, want, source)
@@ -289,13 +329,21 @@ class Directives:
             return None
         value = data["$ensure_first"]
         at = (*path, "$ensure_first")
-        if not isinstance(value, dict) or set(value) != {"by", "is", "put"} or not isinstance(value["by"], str):
+        if (
+            not isinstance(value, dict)
+            or set(value) != {"by", "is", "put"}
+            or not isinstance(value["by"], str)
+        ):
             self.fault("E331", "write `{by: FIELD, is: VALUE, put: TEMPLATE}`", at)
             return None
         if not isinstance(value["is"], str | int | float | bool):
             self.fault("E331", "`is` is a text, a number, true or false", (*at, "is"))
             return None
-        return [value["by"], value["is"], self.build(value["put"], (*at, "put"), None if want is None else want.item)]
+        return [
+            value["by"],
+            value["is"],
+            self.build(value["put"], (*at, "put"), None if want is None else want.item),
+        ]
 
 
 def _only_as_map(number: int, parts: list[Any]) -> bool:
@@ -314,5 +362,3 @@ def _only_as_map(number: int, parts: list[Any]) -> bool:
             stack += node
     return reads
 
-
-__all__ = ["DIRECTIVES", "Directives", "Place", "fields_of"]

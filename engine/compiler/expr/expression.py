@@ -56,9 +56,9 @@ def wants(found: Typed, want: str, scope: Scope) -> Typed:
             return found
         if not scope.strict:
             return Typed(["b", found.ir], BOOL, found.begin)
-        help = {"string": 'compare it with a text: `== "..."`', "number": "compare it with a number: `> 20k`"}
+        hint = {"string": 'compare it with a text: `== "..."`', "number": "compare it with a number: `> 20k`"}
         raise Refused("E318", f"a condition is true or false, and this is {found.type}", found.begin, None,
-                      help.get(found.type.kind))  # fmt: skip
+                      hint.get(found.type.kind))  # fmt: skip
     kind = wanted(want).kind
     if kind not in ("any", found.type.kind) and found.type.kind != "any":
         raise Refused("E305", f"{wanted(want)} is needed here, and this is {found.type}", found.begin)

@@ -182,18 +182,17 @@ def _always(ir: Ir) -> bool | None:
     if tag in ("and", "or"):
         absorbing = tag == "or"
         known = [_always(part) for part in ir[1]]
-        if absorbing in known:
-            return absorbing
-        if all(value is (not absorbing) for value in known):
-            return not absorbing
+        if absorbing in known or all(value is not None for value in known):
+            return absorbing in known
         pairs = itertools.combinations(ir[1], 2)
-        return absorbing if any(_negation(a) == b or a == _negation(b) for a, b in pairs) else None
+        opposite = any(_negation(a) == b or a == _negation(b) for a, b in pairs)
+        return absorbing if opposite else None
     if tag == "cmp" and ir[2][0] == ir[3][0] == "c":
         return _fold(ir[1], ir[2][1], ir[3][1])
     if tag == "cmp" and ir[2] == ir[3] and ir[4] == "plain":
         return ir[1] in ("==", "<=", ">=")
     if tag == "in" and ir[1][0] == "c" and isinstance(ir[2][1], list):
-        return ir[1][1] in ir[2][1]
+        return bool(ir[1][1] in ir[2][1])
     return None
 
 
@@ -293,7 +292,9 @@ def _bounds(ir: Ir) -> tuple[str, Bounds] | None:
     positive = ir[0] != "not"
     inner = ir if positive else ir[1]
     if inner[0] == "cmp" and inner[3][0] == "c":
-        return repr(inner[2]), Bounds(inner[1], (inner[3][1],)) if positive else Bounds(_NEGATED[inner[1]], (inner[3][1],))
+        return repr(inner[2]), Bounds(inner[1], (inner[3][1],)) if positive else Bounds(
+            _NEGATED[inner[1]], (inner[3][1],)
+        )
     if inner[0] == "in" and inner[2][0] == "c" and isinstance(inner[2][1], list):
         return repr(inner[1]), Bounds("==" if positive else "!=", tuple(inner[2][1]))
     if inner[0] == "call" and inner[1] == "starts_with" and inner[2][1][0] == "c" and positive:

@@ -60,10 +60,10 @@ class Invoke:
         if name in COSTLY:
             raise Refused("E314", f"`{name}` is not part of the language", at, self.end(at))
         near = METHODS.get(name) or did_you_mean(name, known)
-        help = f"did you mean `{near}`?" if near in known else f"filters here: {', '.join(sorted(known))}"
+        hint = f"did you mean `{near}`?" if near in known else f"filters here: {', '.join(sorted(known))}"
         if name in FILTERS:
-            help = "it exists in dialect and provider files only"
-        raise Refused("E304", f"there is no filter `{name}`", at, self.end(at), help)
+            hint = "it exists in dialect and provider files only"
+        raise Refused("E304", f"there is no filter `{name}`", at, self.end(at), hint)
 
     def required(self, node: nodes.Filter, value: Typed) -> Typed:
         at = node.lineno
@@ -81,7 +81,9 @@ class Invoke:
             return self.member(value, args[0])
         if name in TESTS:
             if args:
-                raise Refused("E304", f"`is {name}` takes no argument", args[0].begin, self.end(args[0].begin))
+                raise Refused(
+                    "E304", f"`is {name}` takes no argument", args[0].begin, self.end(args[0].begin)
+                )
             if self.scope.strict and not value.type.absent:
                 message = f"this is always {value.type}"
                 raise Refused("E305", message, value.begin, self.end(value.begin), "leave the test out")
@@ -90,8 +92,8 @@ class Invoke:
         if call is None or call.result.kind != "bool":
             known = [*TESTS, "in", *(n for n, c in FILTERS.items() if c.result.kind == "bool")]
             near = METHODS.get(name) or did_you_mean(name, known)
-            help = f"did you mean `{near}`?" if near in known else f"tests: {', '.join(known)}"
-            raise Refused("E304", f"there is no test `{name}`", node.lineno, self.end(node.lineno), help)
+            hint = f"did you mean `{near}`?" if near in known else f"tests: {', '.join(known)}"
+            raise Refused("E304", f"there is no test `{name}`", node.lineno, self.end(node.lineno), hint)
         return self.apply(name, call, value, args, node.lineno)
 
     # --- functions and methods
@@ -107,8 +109,8 @@ class Invoke:
         if name == "between" and self.scope.strict:
             return self.between(node, at)
         if name in ELSEWHERE and self.scope.strict:
-            help = f"`{name}` is not built yet: it will exist {ELSEWHERE[name]}"
-            raise Refused("E319", f"`{name}` means nothing here", at, self.end(at), help)
+            hint = f"`{name}` is not built yet: it will exist {ELSEWHERE[name]}"
+            raise Refused("E319", f"`{name}` means nothing here", at, self.end(at), hint)
         if name in COSTLY:
             raise Refused("E314", f"`{name}()` is not part of the language", at, self.end(at))
         call = None if self.scope.strict else FUNCTIONS.get(name)
@@ -125,10 +127,12 @@ class Invoke:
             shown = f"x is {name}(...)" if FILTERS[name].result.kind == "bool" else f"x | {name}"
             return Refused("E312", f"`{name}` is not called like this", at, self.end(at), f"write `{shown}`")
         if name in ("has", "header") and self.scope.strict:
-            return Refused("E312", f"`{name}` asks a request", at, self.end(at), f"write `request.{name}(...)`")
+            return Refused(
+                "E312", f"`{name}` asks a request", at, self.end(at), f"write `request.{name}(...)`"
+            )
         near = did_you_mean(name, known)
-        help = f"did you mean `{near}`?" if near else f"functions here: {', '.join(known)}"
-        return Refused("E312", f"there is no function `{name}`", at, self.end(at), help)
+        hint = f"did you mean `{near}`?" if near else f"functions here: {', '.join(known)}"
+        return Refused("E312", f"there is no function `{name}`", at, self.end(at), hint)
 
     def method(self, node: nodes.Call, target: nodes.Getattr) -> Typed:
         name, at = target.attr, target.lineno + 1
@@ -140,9 +144,19 @@ class Invoke:
             return self.has(owner, text) if name == "has" else self.header(owner, text)
         here = METHODS.get(name, name)
         known = here in FILTERS and (FILTERS[here].route or not self.scope.strict)
-        shown = "x in y" if here == "in" else f"x is {here}(...)" if here in ("starts_with", "ends_with") else f"x | {here}"
-        help = f"write `{shown}`" if known or here == "in" else 'only `request.has("...")` and `request.header("...")` are'
-        raise Refused("E312", f"`.{name}()` cannot be called", at, self.end(at), help)
+        shown = (
+            "x in y"
+            if here == "in"
+            else f"x is {here}(...)"
+            if here in ("starts_with", "ends_with")
+            else f"x | {here}"
+        )
+        hint = (
+            f"write `{shown}`"
+            if known or here == "in"
+            else 'only `request.has("...")` and `request.header("...")` are'
+        )
+        raise Refused("E312", f"`.{name}()` cannot be called", at, self.end(at), hint)
 
     def literal(self, node: nodes.Call, name: str) -> Typed:
         args = self.arguments(node)
@@ -153,8 +167,8 @@ class Invoke:
     def has(self, owner: Typed, text: Typed) -> Typed:
         if text.ir[1] not in ABILITIES:
             near = did_you_mean(text.ir[1], ABILITIES)
-            help = f"did you mean \"{near}\"?" if near else f"it is one of: {', '.join(ABILITIES)}"
-            raise Refused("E322", f"a request has no \"{text.ir[1]}\"", text.begin, self.end(text.begin), help)
+            hint = f'did you mean "{near}"?' if near else f"it is one of: {', '.join(ABILITIES)}"
+            raise Refused("E322", f'a request has no "{text.ir[1]}"', text.begin, self.end(text.begin), hint)
         return Typed(["m", owner.ir, "has", [text.ir]], BOOL, owner.begin)
 
     def header(self, owner: Typed, text: Typed) -> Typed:
@@ -166,7 +180,9 @@ class Invoke:
     def between(self, node: nodes.Call, at: int) -> Typed:
         args = self.arguments(node)
         if len(args) != 2:
-            raise Refused("E316", "`between` takes two times", at, self.end(at), 'write `between("22:00", "06:00")`')
+            raise Refused(
+                "E316", "`between` takes two times", at, self.end(at), 'write `between("22:00", "06:00")`'
+            )
         minutes = []
         for arg in args:
             text = arg.ir[1] if arg.ir[0] == "c" else None
@@ -194,19 +210,25 @@ class Invoke:
         most = len(call.arguments)
         if len(args) < call.needed or (len(args) > most and not call.rest):
             count = str(most) if call.needed == most else f"{call.needed} to {most}"
-            help = "after the value that it stands on"
-            raise Refused("E304", f"`{name}` takes {count} arguments, not {len(args)}", at, self.end(at), help)
+            hint = "after the value that it stands on"
+            raise Refused(
+                "E304", f"`{name}` takes {count} arguments, not {len(args)}", at, self.end(at), hint
+            )
         self.typed(name, call.takes, value)
         for number, arg in enumerate(args):
             self.typed(name, call.arguments[min(number, most - 1)], arg)
             if call.constant and (arg.ir[0] != "c"):
-                raise Refused("E304", f"the argument of `{name}` is written out", arg.begin, self.end(arg.begin))
+                raise Refused(
+                    "E304", f"the argument of `{name}` is written out", arg.begin, self.end(arg.begin)
+                )
         if name == "length" and value.type.kind in ("number", "bool"):
             raise Refused("E305", f"{value.type} has no length", value.begin, self.end(value.begin))
         if call.pattern is not None:
             self.pattern(args[call.pattern])
         result = self.result(name, call, value, args)
-        path = value.path if name not in FUNCTIONS else None
+        path = value.path if name in ("default", "coalesce") else None
+        if name == "first" and value.path is not None:
+            path = [*value.path, 0]
         return Typed(["call", name, [value.ir, *(arg.ir for arg in args)]], result, value.begin, path)
 
     def typed(self, name: str, wanted: T, arg: Typed) -> None:
@@ -243,7 +265,7 @@ class Invoke:
             re2.compile(arg.ir[1], options)
         except re2.error as error:
             reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error.args[0])
-            help = None
+            hint = None
             if re.search(r"\(\?<?[=!]|\\[1-9]", arg.ir[1]):
-                help = "RE2 has no look-around and no back-references, so that no pattern can hang: use `and`/`not`"
-            raise Refused("E315", f"not a pattern: {reason}", arg.begin, self.end(arg.begin), help) from None
+                hint = "RE2 has no look-around and no back-references, so that no pattern can hang: use `and`/`not`"
+            raise Refused("E315", f"not a pattern: {reason}", arg.begin, self.end(arg.begin), hint) from None

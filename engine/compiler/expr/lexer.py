@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from jinja2 import Environment, TemplateSyntaxError
 from jinja2.lexer import Token, TokenStream, ignored_tokens, operators
@@ -53,7 +53,9 @@ _TRAPS: Final[dict[str, tuple[str, str, str]]] = {
 class Refused(Exception):
     """An expression that cannot be read on: one finding, with the offsets it is about."""
 
-    def __init__(self, code: str, message: str, begin: int, end: int | None = None, help: str | None = None) -> None:
+    def __init__(
+        self, code: str, message: str, begin: int, end: int | None = None, help: str | None = None
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -122,11 +124,15 @@ def _scan(text: str) -> tuple[str, dict[int, int | float]]:
         if kind == "template":
             _template(found[0], start, end)
         if kind == "foreign":
-            code, message, help = _TRAPS[found[0]]
-            raise Refused(code, message, start, end, help)
+            code, message, hint = _TRAPS[found[0]]
+            raise Refused(code, message, start, end, hint)
         if kind == "quotes":
             raise Refused(
-                "E300", f"`{found[0]}` does not begin a text", start, end, 'use straight quotes: "..." or \'...\''
+                "E300",
+                f"`{found[0]}` does not begin a text",
+                start,
+                end,
+                "use straight quotes: \"...\" or '...'",
             )
         numbers[start] = _number(found)
         pieces += [text[at:start], "0" * (end - start)]
@@ -136,10 +142,10 @@ def _scan(text: str) -> tuple[str, dict[int, int | float]]:
 
 def _template(text: str, start: int, end: int) -> None:
     if text == "{{":
-        help = "an expression stands alone: remove `{{` and `}}`"
+        hint = "an expression stands alone: remove `{{` and `}}`"
     else:
-        help = "there are no statements in expressions: use `$if`, `$for` or `$switch` in a dialect file"
-    raise Refused("E310", f"`{text}` belongs to text templates, not into an expression", start, end, help)
+        hint = "there are no statements in expressions: use `$if`, `$for` or `$switch` in a dialect file"
+    raise Refused("E310", f"`{text}` belongs to text templates, not into an expression", start, end, hint)
 
 
 def _number(found: re.Match[str]) -> int | float:
@@ -163,9 +169,12 @@ def _tokens(text: str) -> list[tuple[Token, int]]:
     plain, numbers = _scan(text)
     out: list[tuple[Token, int]] = []
     offset = -3  # of the `{{ ` put before the text
-    depth = unary = 0
+    opened: list[int] = []
+    unary = 0
     previous = ""
-    pieces: Iterator[tuple[int, str, str]] = ENVIRONMENT.lexer.tokeniter("{{ " + _one_line(plain) + " }}", None)
+    pieces: Iterator[tuple[int, str, str]] = ENVIRONMENT.lexer.tokeniter(
+        "{{ " + _one_line(plain) + " }}", None
+    )
     try:
         for _, kind, raw in pieces:
             begin, offset = offset, offset + len(raw)
@@ -178,18 +187,25 @@ def _tokens(text: str) -> list[tuple[Token, int]]:
             if token.type == "assign" and not _keyword(out):
                 message = "`=` does not compare"
                 raise Refused("E308", message, begin, offset, "write `==`")
-            depth += (token.type in ("lparen", "lbracket", "lbrace")) - (token.type in ("rparen", "rbracket", "rbrace"))
+            if token.type in ("lparen", "lbracket", "lbrace"):
+                opened.append(begin)
+            elif token.type in ("rparen", "rbracket", "rbrace") and opened:
+                opened.pop()
             chained = token.type in ("sub", "add", "pow") or token.value in ("not", "if", "else")
-            unary = unary + 1 if chained and (token.type == previous or token.value == "not") else int(chained)
-            if depth > MAX_NESTING or unary > MAX_UNARY:
-                raise Refused("E314", "the expression is nested too deeply", begin, offset, "split it into several")
+            unary = (
+                unary + 1 if chained and (token.type == previous or token.value == "not") else int(chained)
+            )
+            if len(opened) > MAX_NESTING or unary > MAX_UNARY:
+                raise Refused(
+                    "E314", "the expression is nested too deeply", begin, offset, "split it into several"
+                )
             previous = token.type
             out.append((token, offset))
             if len(out) > MAX_TOKENS:
                 message = f"the expression has more than {MAX_TOKENS} words and signs"
                 raise Refused("E314", message, begin, offset, "split it into several")
     except TemplateSyntaxError as error:
-        raise _lexical(text, offset, error) from None
+        raise _lexical(text, offset, error, opened) from None
     return out
 
 
@@ -212,15 +228,15 @@ def _token(begin: int, kind: str, raw: str, text: str, numbers: dict[int, int | 
     if kind == "string":
         return Token(begin, "string", _unescape(text[begin + 1 : begin + len(raw) - 1], begin))
     if kind in ("integer", "float"):
-        if begin in numbers:
-            return Token(begin, kind, numbers[begin])
+        if begin in numbers:  # Jinja2's own lexer puts numbers there too, whatever the annotation says
+            return Token(begin, kind, cast("str", numbers[begin]))
         if len(raw) > MAX_DIGITS + 3:
             raise Refused("E314", f"a number of {len(raw)} digits", begin, begin + len(raw))
         digits = raw.replace("_", "")
         number: int | float = int(digits, 0) if kind == "integer" else float(digits)
         if abs(number) >= 1e18:
             raise Refused("E314", f"`{raw}` is beyond any number that occurs here", begin, begin + len(raw))
-        return Token(begin, kind, number)
+        return Token(begin, kind, cast("str", number))
     if kind == "name" and not raw.isascii():
         raise Refused("E300", f"`{raw}` is no name", begin, begin + len(raw), "names are of a-z, 0-9 and _")
     return Token(begin, kind, raw)
@@ -237,7 +253,9 @@ def _unescape(text: str, begin: int) -> str:
         code = found[1] or found[2]
         if code:
             if 0xD800 <= int(code, 16) <= 0xDFFF:
-                raise Refused("E300", f"`\\u{code}` is half a character", begin, None, "write the character itself")
+                raise Refused(
+                    "E300", f"`\\u{code}` is half a character", begin, None, "write the character itself"
+                )
             return chr(int(code, 16))
         return _PLAIN_ESCAPES.get(found[3], found[0])
 
@@ -248,8 +266,8 @@ def _left_over(text: str, token: Token, ends: dict[int, int]) -> None:
     begin = token.lineno
     shown = text[begin : ends.get(begin, begin + 1)]
     if begin and text[begin - 1].isdigit() and token.type == "name":
-        help = "known units: k M, ms s m h d, B KiB MiB GiB, $, %"
-        raise Refused("E300", f"`{shown}` is no unit", begin, ends.get(begin), help)
+        hint = "known units: k M, ms s m h d, B KiB MiB GiB, $, %"
+        raise Refused("E300", f"`{shown}` is no unit", begin, ends.get(begin), hint)
     raise Refused("E300", f"`{shown}` is not expected here", begin, ends.get(begin), _help_for(token.type))
 
 
@@ -264,7 +282,7 @@ def _help_for(kind: str) -> str | None:
     }.get(kind)
 
 
-def _lexical(text: str, offset: int, error: TemplateSyntaxError) -> Refused:
+def _lexical(text: str, offset: int, error: TemplateSyntaxError, opened: list[int]) -> Refused:
     message = error.message or ""
     offset = max(0, min(offset, len(text)))
     if message.startswith("unexpected char"):
@@ -272,11 +290,18 @@ def _lexical(text: str, offset: int, error: TemplateSyntaxError) -> Refused:
         found = re.search(r"at (\d+)$", message)
         at = int(found[1]) - 3 if found else offset
         if 0 <= at < len(text) and text[at] in "\"'":
-            return Refused("E300", "the text that begins here has no end", at, at + 1, f"close it with {text[at]}")
+            return Refused(
+                "E300", "the text that begins here has no end", at, at + 1, f"close it with {text[at]}"
+            )
         shown = text[at] if 0 <= at < len(text) else "?"
         return Refused("E300", f"`{shown}` means nothing in an expression", max(at, 0))
+    if opened and offset >= len(text.rstrip()):
+        at = opened[-1]
+        return Refused("E300", f"the expression ends too early: `{text[at]}` is still open", at, at + 1)
     if message.startswith("unexpected '"):
-        return Refused("E300", message.replace("unexpected '", "`").replace("'", "`", 1) + " closes nothing", offset)
+        return Refused(
+            "E300", message.replace("unexpected '", "`").replace("'", "`", 1) + " closes nothing", offset
+        )
     return Refused("E300", message, offset)
 
 

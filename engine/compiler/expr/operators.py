@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Final
 
 from jinja2 import nodes
@@ -67,8 +68,8 @@ class Operators:
             raise Refused("E305", f"`{sign}` cannot order `none`", side.begin, self.end(side.begin))
         if not side.type.absent:
             message = f"this is always {side.type}, never `none`"
-            help = 'an absent text is "" here' if side.type.kind == "string" else None
-            raise Refused("E305", message, side.begin, self.end(side.begin), help)
+            hint = 'an absent text is "" here' if side.type.kind == "string" else None
+            raise Refused("E305", message, side.begin, self.end(side.begin), hint)
         return Typed(["is", "none" if sign == "==" else "defined", side.ir], BOOL, left.begin)
 
     def retype(self, left: Typed, right: Typed) -> str | None:
@@ -93,8 +94,8 @@ class Operators:
             return
         near = did_you_mean(side.ir[1], values)
         known = f"it is one of: {', '.join(v for v in values if v)}"
-        help = f"did you mean \"{near}\"? {known[0].upper()}{known[1:]}" if near else known
-        raise Refused("E322", f"it is never \"{side.ir[1]}\"", side.begin, self.end(side.begin), help)
+        hint = f'did you mean "{near}"? {known[0].upper()}{known[1:]}' if near else known
+        raise Refused("E322", f'it is never "{side.ir[1]}"', side.begin, self.end(side.begin), hint)
 
     def member(self, left: Typed, right: Typed) -> Typed:
         kind = right.type.kind
@@ -107,18 +108,21 @@ class Operators:
                 raise Refused("E305", message, left.begin, self.end(left.begin))
         elif kind == "string":
             if left.type.kind not in ("string", "any"):
-                raise Refused("E305", f"`in` a text looks for a text, not {left.type}", left.begin, self.end(left.begin))
+                raise Refused(
+                    "E305", f"`in` a text looks for a text, not {left.type}", left.begin, self.end(left.begin)
+                )
         elif kind not in ("map", "any", "struct"):
-            help = "write a list: `in (\"a\", \"b\")`"
-            raise Refused("E305", f"`in` looks into a list or a text, not {right.type}", right.begin, None, help)
+            hint = 'write a list: `in ("a", "b")`'
+            raise Refused(
+                "E305", f"`in` looks into a list or a text, not {right.type}", right.begin, None, hint
+            )
         return Typed(["in", left.ir, right.ir], BOOL, left.begin)
 
     def member_of_literals(self, left: Typed, right: Typed) -> Typed:
         values = [item[1] for item in right.ir[1]]
         kind = left.type.kind
         for value in values:
-            fits = {"string": str, "bool": bool, "number": (int, float)}.get(kind)
-            if fits is not None and not (isinstance(value, fits) and isinstance(value, bool) == (kind == "bool")):
+            if kind in ("string", "bool", "number") and kind != _kind_of(value):
                 raise Refused("E305", f"{left.type} is never `{value}`", right.begin)
             if isinstance(value, str):
                 self.possible(Typed(["c", value], STRING, right.begin), left)
@@ -132,8 +136,16 @@ class Operators:
             return side
         if not self.scope.strict:
             return Typed(["b", side.ir], BOOL, side.begin, side.path)
-        help = {"string": f'compare it: `{self.source(side)} != ""`', "number": "compare it: `> 0`"}.get(side.type.kind)
-        raise Refused("E305", f"`{word}` needs a condition, and this is {side.type}", side.begin, self.end(side.begin), help)
+        hint = {"string": f'compare it: `{self.source(side)} != ""`', "number": "compare it: `> 0`"}.get(
+            side.type.kind
+        )
+        raise Refused(
+            "E305",
+            f"`{word}` needs a condition, and this is {side.type}",
+            side.begin,
+            self.end(side.begin),
+            hint,
+        )
 
     def logic(self, node: nodes.And) -> Typed:
         parts = _flat(node, nodes.And)
@@ -147,7 +159,7 @@ class Operators:
 
     def trap(self, parts: list[Any], word: str) -> None:
         """`x == "a" or "b"`: the second text is a value of its own, always true."""
-        for before, part in zip(parts, parts[1:], strict=False):
+        for before, part in pairwise(parts):
             literal = isinstance(part, nodes.Const) and not isinstance(part.value, bool)
             compared = isinstance(before, nodes.Compare) and before.ops[0].op in ("eq", "ne", "in")
             if literal and compared:
@@ -155,8 +167,14 @@ class Operators:
                 name = self.parsed.text[begin_of(before) : begin_of(before.ops[0].expr)].rstrip("=!in( \t")
                 old = self.parsed.text[begin_of(before.ops[0].expr) : self.end(begin_of(before.ops[0].expr))]
                 new = self.parsed.text[at : self.end(at)]
-                help = f"write `{name} in ({old}, {new})`"
-                raise Refused("E307", f"`{word} {new}` stands alone: it is compared with nothing", at, self.end(at), help)
+                hint = f"write `{name} in ({old}, {new})`"
+                raise Refused(
+                    "E307",
+                    f"`{word} {new}` stands alone: it is compared with nothing",
+                    at,
+                    self.end(at),
+                    hint,
+                )
 
     def either(self, node: nodes.Or) -> Typed:
         parts = _flat(node, nodes.Or)
@@ -175,11 +193,13 @@ class Operators:
     def mixes(self, first: Typed, side: Typed) -> None:
         if not same_kind(first.type, side.type):
             message = f"`or` between {first.type} and {side.type}"
-            help = "both sides are conditions, or both are texts (the first that is not empty counts)"
-            raise Refused("E311", message, side.begin, self.end(side.begin), help)
+            hint = "both sides are conditions, or both are texts (the first that is not empty counts)"
+            raise Refused("E311", message, side.begin, self.end(side.begin), hint)
         if first.type.kind == "number" and side.type.kind == "number":
-            help = "write `a | default(b)`" if not self.scope.strict else "compare each: `a > 0 or b > 0`"
-            raise Refused("E311", "`or` between numbers would pass over 0", side.begin, self.end(side.begin), help)
+            hint = "write `a | default(b)`" if not self.scope.strict else "compare each: `a > 0 or b > 0`"
+            raise Refused(
+                "E311", "`or` between numbers would pass over 0", side.begin, self.end(side.begin), hint
+            )
 
     # --- arithmetic
 
@@ -195,9 +215,13 @@ class Operators:
         if texts:
             side = texts[0]
             code = "E314" if op == "*" else "E305"
-            help = "put texts together with `~`" if op == "+" and side.type.kind == "string" else None
-            raise Refused(code, f"`{op}` needs numbers, and this is {side.type}", side.begin, self.end(side.begin), help)
-        known = left.type.kind == right.type.kind == "number" and not left.type.absent and not right.type.absent
+            hint = "put texts together with `~`" if op == "+" and side.type.kind == "string" else None
+            raise Refused(
+                code, f"`{op}` needs numbers, and this is {side.type}", side.begin, self.end(side.begin), hint
+            )
+        known = (
+            left.type.kind == right.type.kind == "number" and not left.type.absent and not right.type.absent
+        )
         plain = known and op in "+-*"
         result = T("number", whole=left.type.whole and right.type.whole and op != "/", absent=not plain)
         return Typed(["op", op, left.ir, right.ir, "plain" if plain else "any"], result, left.begin)
@@ -215,12 +239,16 @@ class Operators:
 
     def power(self, node: nodes.Pow) -> Typed:
         at = begin_of(node.right)
-        raise Refused("E314", "`**` (power) is not part of the language", at, self.end(at), "write the number itself")
+        raise Refused(
+            "E314", "`**` (power) is not part of the language", at, self.end(at), "write the number itself"
+        )
 
     def sign(self, node: nodes.Neg | nodes.Pos) -> Typed:
         side = self.expr(node.node)
         if side.type.kind not in ("number", "any"):
-            raise Refused("E305", f"a sign stands before a number, not {side.type}", side.begin, self.end(side.begin))
+            raise Refused(
+                "E305", f"a sign stands before a number, not {side.type}", side.begin, self.end(side.begin)
+            )
         if isinstance(node, nodes.Pos):
             return Typed(side.ir, side.type, int(node.lineno))
         if side.ir[0] == "c" and side.ir[1] is not None:
@@ -236,6 +264,11 @@ class Operators:
                 raise Refused("E305", f"`~` joins texts, not {side.type}", side.begin, self.end(side.begin))
         kind = STRING.maybe() if any(side.type.absent for side in sides) else STRING
         return Typed(["cat", [side.ir for side in sides]], kind, sides[0].begin)
+
+
+def _kind_of(value: Any) -> str:
+    """The kind of a literal."""
+    return "bool" if isinstance(value, bool) else "string" if isinstance(value, str) else "number"
 
 
 def _flat(node: Any, kind: type) -> list[Any]:

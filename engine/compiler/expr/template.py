@@ -14,23 +14,21 @@ from engine.compiler.document import Document, Path
 from engine.compiler.expr.check import Checker
 from engine.compiler.expr.context import Scope
 from engine.compiler.expr.context import scope as scope_named
-from engine.compiler.expr.directives import DIRECTIVES, Directives
+from engine.compiler.expr.directives import DIRECTIVES, MAX_DEPTH, Directives
 from engine.compiler.expr.expression import report
 from engine.compiler.expr.lexer import Refused, parse
 from engine.compiler.expr.place import Place
 from engine.compiler.expr.scalars import Piece, Unclosed, only, pieces
 from engine.compiler.expr.typed import Local, Typed
-from engine.compiler.expr.types import ANY, STRING, T, fields_of, same_kind, wanted
+from engine.compiler.expr.types import ANY, T, fields_of, same_kind, wanted
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
 from engine.plan.types import Template
 
 Escape = Literal["text", "path", "header"]
 
-#: Pieces of one template, blocks put in; and how deeply they may stand in one another.
+#: Parts of one template, blocks put in.
 MAX_NODES: Final = 4_000
-MAX_DEPTH: Final = 24
-MAX_LOOPS: Final = 8
 
 NOTHING: Final[list[Any]] = ["K", None]
 
@@ -54,10 +52,6 @@ def compile_template(
     return None if builder.failed else Template(where.name, ir)
 
 
-class TooLarge(Exception):
-    """The template is beyond a limit; the diagnostic is recorded."""
-
-
 class Builder(Directives):
     """Builds the IR of one template."""
 
@@ -79,7 +73,9 @@ class Builder(Directives):
         self.variables = 0
         self.using: list[str] = []
 
-    def fault(self, code: str, message: str, path: Path, *, help: str | None = None, key: bool = False) -> list[Any]:
+    def fault(
+        self, code: str, message: str, path: Path, *, help: str | None = None, key: bool = False
+    ) -> list[Any]:
         """Record a finding about the value (or `key`) at `path`; what is given stands in for the value."""
         span = self.document.key_span(path) if key else self.document.span(path)
         self.out.add(code, message, span, help=help)
@@ -91,8 +87,8 @@ class Builder(Directives):
         self.nodes += 1
         if self.nodes > MAX_NODES:
             if self.nodes == MAX_NODES + 1:
-                help = "blocks count each time they are used"
-                self.fault("E333", f"the template has more than {MAX_NODES:,} parts", path, help=help)
+                hint = "blocks count each time they are used"
+                self.fault("E333", f"the template has more than {MAX_NODES:,} parts", path, help=hint)
             return NOTHING
         if self.depth >= MAX_DEPTH:
             return self.fault("E333", f"the template is nested deeper than {MAX_DEPTH} levels", path)
@@ -103,9 +99,9 @@ class Builder(Directives):
             if isinstance(data, str):
                 return self.text(data, path, want)
             if isinstance(data, dict):
-                return self.map(data, path, want)
+                return self.mapping(data, path, want)
             if isinstance(data, list):
-                return self.list(data, path, want)
+                return self.listing(data, path, want)
             return self.constant(data, path, want)
         finally:
             self.depth -= 1
@@ -159,9 +155,9 @@ class Builder(Directives):
                 found = self.expression(part, path)
                 if found is not None and found.type.kind in ("list", "map", "struct"):
                     message = f"{found.type} cannot stand in a text"
-                    help = "write `| tojson`, or make it the whole value"
+                    hint = "write `| tojson`, or make it the whole value"
                     Place(self.document, path, part.start).add(
-                        self.out, "E305", message, found.begin, len(part.text), help=help
+                        self.out, "E305", message, found.begin, len(part.text), help=hint
                     )
                     self.failed = True
                 written.append(["c", ""] if found is None else found.ir)
@@ -174,7 +170,13 @@ class Builder(Directives):
     def constant(self, value: Any, path: Path, want: T | None) -> list[Any]:
         if self.escape != "text" and value is not None and not isinstance(value, str):
             value = "true" if value is True else "false" if value is False else str(value)
-        kinds: dict[type, str] = {bool: "bool", int: "number", float: "number", str: "string", type(None): "null"}
+        kinds: dict[type, str] = {
+            bool: "bool",
+            int: "number",
+            float: "number",
+            str: "string",
+            type(None): "null",
+        }
         kind = kinds[type(value)]
         if want is None or kind == "null":
             return ["K", value]
@@ -182,8 +184,8 @@ class Builder(Directives):
             return self.fault("E305", f"{want} is needed here, and this is {T(kind)}", path)  # type: ignore[arg-type]  # a Kind
         if want.values is not None and value not in want.values:
             near = did_you_mean(value, want.values)
-            help = f"did you mean `{near}`?" if near else f"it is one of: {', '.join(want.values)}"
-            return self.fault("E322", f"it is never `{value}`", path, help=help)
+            hint = f"did you mean `{near}`?" if near else f"it is one of: {', '.join(want.values)}"
+            return self.fault("E322", f"it is never `{value}`", path, help=hint)
         if want.whole and not isinstance(value, int):
             return self.fault("E305", "a whole number is needed here", path)
         return ["K", value]
@@ -195,7 +197,9 @@ class Builder(Directives):
             return plain
         if not same_kind(found.type, want):
             message = f"{want} is needed here, and this is {found.type}"
-            Place(self.document, path, piece.start).add(self.out, "E305", message, found.begin, len(piece.text.rstrip()))
+            Place(self.document, path, piece.start).add(
+                self.out, "E305", message, found.begin, len(piece.text.rstrip())
+            )
             self.failed = True
             return NOTHING
         check = _check(found.type, want)
@@ -205,12 +209,16 @@ class Builder(Directives):
 
     # --- structure
 
-    def map(self, data: dict[str, Any], path: Path, want: T | None) -> list[Any]:
-        unknown = [key for key in data if key[:1] == "$" and key[:2] != "$$" and key[:3] != "${{" and key not in DIRECTIVES]
+    def mapping(self, data: dict[str, Any], path: Path, want: T | None) -> list[Any]:
+        unknown = [
+            key
+            for key in data
+            if key[:1] == "$" and key[:2] != "$$" and key[:3] != "${{" and key not in DIRECTIVES
+        ]
         for key in unknown:
             near = did_you_mean(key, DIRECTIVES)
-            help = f"did you mean `{near}`?" if near else f"a key of that name is written `${key}`"
-            self.fault("E330", f"there is no directive `{key}`", (*path, key), help=help, key=True)
+            hint = f"did you mean `{near}`?" if near else f"a key of that name is written `${key}`"
+            self.fault("E330", f"there is no directive `{key}`", (*path, key), help=hint, key=True)
         if unknown:
             return NOTHING
         directive = self.directive(data, path, want)
@@ -241,8 +249,8 @@ class Builder(Directives):
             if name not in fields:
                 near = did_you_mean(name, fields)
                 known = f"the fields of {want.name}: {', '.join(fields)}"
-                help = f"did you mean `{near}`?" if near else known
-                self.fault("E336", f"{want.name} has no field `{name}`", path, help=help, key=True)
+                hint = f"did you mean `{near}`?" if near else known
+                self.fault("E336", f"{want.name} has no field `{name}`", path, help=hint, key=True)
             inner = fields.get(name)
         elif want is not None:
             inner = want.item
@@ -254,7 +262,12 @@ class Builder(Directives):
         except Unclosed:
             piece = None
         if piece is None or (want is not None and want.kind == "struct"):
-            self.fault("E331", "a computed key is exactly one `${{ expr }}`, and not among declared fields", path, key=True)
+            self.fault(
+                "E331",
+                "a computed key is exactly one `${{ expr }}`, and not among declared fields",
+                path,
+                key=True,
+            )
             return ["=", "", NOTHING]
         try:
             found = self.checker.check(parse(piece.text))
@@ -266,7 +279,7 @@ class Builder(Directives):
             return ["=", "", NOTHING]
         return ["D", found.ir, self.build(value, path, None if want is None else want.item)]
 
-    def list(self, data: list[Any], path: Path, want: T | None) -> list[Any]:
+    def listing(self, data: list[Any], path: Path, want: T | None) -> list[Any]:
         if want is not None and want.kind != "list":
             return self.fault("E305", f"{want} is needed here, and this is a list", path)
         item = None if want is None else want.item
@@ -298,7 +311,9 @@ def _check(found: T, want: T) -> str | None:
     """The run-time check that a value of type `found` needs to be a `want`; None where it is one."""
     if want.kind == "string":
         if want.values is not None:
-            known = found.kind == "string" and found.values is not None and set(found.values) <= set(want.values)
+            known = (
+                found.kind == "string" and found.values is not None and set(found.values) <= set(want.values)
+            )
             return None if known else f"lit:{'|'.join(want.values)}"
         return None if found.kind == "string" else "string"
     if want.kind == "number":
@@ -319,7 +334,7 @@ def _check(found: T, want: T) -> str | None:
 
 def _same_items(found: T, want: T) -> bool:
     inner, needed = found.item or ANY, want.item or ANY
-    return needed.kind == "any" or (inner.kind == needed.kind and (needed.kind != "string" or needed.values is None))
+    return needed.kind == "any" or (
+        inner.kind == needed.kind and (needed.kind != "string" or needed.values is None)
+    )
 
-
-__all__ = ["ANY", "STRING", "Builder", "compile_template"]

@@ -114,7 +114,14 @@ def from_hint(hint: Any) -> T:
 
 def wanted(name: str) -> T:
     """The type a caller asks for by name: `bool`, `string`, `Request`, `list[Event]`."""
-    known = {"bool": BOOL, "string": STRING, "number": NUMBER, "any": ANY, "map": map_of(ANY), "list": list_of(ANY)}
+    known = {
+        "bool": BOOL,
+        "string": STRING,
+        "number": NUMBER,
+        "any": ANY,
+        "map": map_of(ANY),
+        "list": list_of(ANY),
+    }
     if name in known:
         return known[name]
     if name.startswith("list[") and name.endswith("]"):
