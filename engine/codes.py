@@ -323,6 +323,9 @@ _table(
 
 # --- merging files: names, policies, overlays, `extends` (compiler/merge, overlay, extends) ---------------
 
+#: The smallest `routes/` file: what most examples begin with.
+_MAIN = "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n  chat: here\n"
+
 _table(
     Code(
         "E201",
@@ -355,8 +358,7 @@ _table(
         " smollm2-135m-instruct}\nroutes:\n  chat: here\n",
         good={
             "policies/eu.yaml": "require:\n  eu: {residency: [on_host]}\n",
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
         },
     ),
     Code(
@@ -367,13 +369,11 @@ _table(
         " become a second definition that nobody uses.",
         fix="Correct the name, or write `$add: true` beside the new definition.",
         bad={
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
             "envs/prod/a.yaml": "deployments:\n  hear: {concurrent: 4}\n",
         },
         good={
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
             "envs/prod/a.yaml": "deployments:\n  here: {concurrent: 4}\n",
         },
     ),
@@ -385,13 +385,11 @@ _table(
         fix="Change it in the policy file, or give the overlay a definition of its own.",
         bad={
             "policies/floor.yaml": "require:\n  all: {limits: [slow]}\nlimits:\n  slow: {requests: 10/min}\n",
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
             "envs/prod/a.yaml": "limits:\n  slow: {requests: 100/min}\n",
         },
         good={
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
             "envs/prod/a.yaml": "routes:\n  chat: {timeout: {total: 30s}}\n",
         },
     ),
@@ -402,14 +400,12 @@ _table(
         why="Two overlay files of one environment set the same value, and the order of files means nothing.",
         fix="Keep one of them.",
         bad={
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
             "envs/prod/a.yaml": "deployments:\n  here: {concurrent: 4}\n",
             "envs/prod/b.yaml": "deployments:\n  here: {concurrent: 8}\n",
         },
         good={
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
             "envs/prod/a.yaml": "deployments:\n  here: {concurrent: 4}\n",
             "envs/prod/b.yaml": "routes:\n  chat: {timeout: {total: 30s}}\n",
         },
@@ -445,8 +441,7 @@ _table(
         why="`null` in an overlay or an extending file removes a value, and there is none here.",
         fix="Remove the line.",
         bad={
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
             "envs/prod/a.yaml": "deployments:\n  here: {concurrent: null}\n",
         },
         good={
@@ -463,13 +458,11 @@ _table(
         why="`$add: true` allows an overlay new names, and every name beside it exists.",
         fix="Remove it: while it stands there, a typo would pass.",
         bad={
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
             "envs/prod/a.yaml": "deployments:\n  $add: true\n  here: {concurrent: 4}\n",
         },
         good={
-            "routes/a.yaml": "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-            "  chat: here\n",
+            "routes/a.yaml": _MAIN,
             "envs/prod/a.yaml": "deployments:\n  there: {$add: true, provider: onnx, model:"
             " smollm2-135m-instruct}\nroutes:\n  spare: {$add: true, start: there}\n",
         },
@@ -936,5 +929,479 @@ _table(
         "error",
         why="The plan compiles, but this process cannot run it: an upstream or a local model cannot be set up.",
         fix="The message says what is missing here.",
+    ),
+)
+# --- names, deployments (compiler/resolve, lower_deployment), checks (compiler/checks) ------------------
+
+_HERE = "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\n"
+_TWO = _HERE + "  there: {provider: onnx, model: smollm2-135m-instruct, threads: 2}\n"
+#: A vendor with two regions, as a workspace's own file; the examples below use it.
+_ACME = (
+    "dialect: openai_chat\nauth: {bearer: env:ACME_API_KEY}\nregions:\n"
+    "  us: {base_url: 'https://api.acme.ai/v1', residency: us}\n"
+    "  eu: {base_url: 'https://eu.acme.ai/v1', residency: eu}\ndefault_region: us\ndrop: [logit_bias]\n"
+    "models:\n  large: {context: 128k, output: 8k, can: [tools]}\n"
+    "  small: {context: 8k, output: 1k, can: []}\n"
+)
+
+
+def _with_acme(routes: str, **files: str) -> dict[str, str]:
+    named = {path.replace("__", "/") + ".yaml": text for path, text in files.items()}
+    return {"providers.d/acme.yaml": _ACME, "routes/main.yaml": routes, **named}
+
+
+_table(
+    Code(
+        "E210",
+        "unknown-name",
+        "error",
+        why="A name is used that nothing is called by. It is mostly a typo, or the definition was removed.",
+        fix="Correct the name, or define it. Routes cannot be used as nodes: name what their `start` names.",
+        bad=_HERE + "routes:\n  chat: hear\n",
+        good=_HERE + "routes:\n  chat: here\n",
+    ),
+    Code(
+        "E211",
+        "name-of-two",
+        "error",
+        why="A deployment and a node have the same name. `use` names either, so it would mean two things.",
+        fix="Rename one of them.",
+        bad=_HERE + "nodes:\n  here: {respond: Closed.}\nroutes:\n  chat: here\n",
+        good=_HERE
+        + "nodes:\n  closed: {respond: Closed.}\nroutes:\n  chat: {start: {fallback: [here, closed]}}\n",
+    ),
+    Code(
+        "E212",
+        "cycle",
+        "error",
+        why="A node leads back to itself, so a request could walk forever. A route graph has no loops.",
+        fix="Remove one of the uses, or use a deployment instead.",
+        bad=_HERE + "nodes:\n  a: {fallback: [here, b]}\n  b: {use: a}\nroutes:\n  chat: a\n",
+        good=_TWO + "nodes:\n  a: {fallback: [here, b]}\n  b: {use: there}\nroutes:\n  chat: a\n",
+    ),
+    Code(
+        "E213",
+        "unknown-provider",
+        "error",
+        why="A deployment, a credential or a policy's `residency` names a provider that is no file in "
+        "providers.d/.",
+        fix="Correct the name (`engine providers list` shows the shipped ones), or add "
+        "providers.d/NAME.yaml.",
+        bad="deployments:\n  here: {provider: onyx, model: smollm2-135m-instruct}\nroutes:\n  chat: here\n",
+        good=_HERE + "routes:\n  chat: here\n",
+    ),
+    Code(
+        "E214",
+        "foreign-credential",
+        "error",
+        why="A deployment would show one vendor's credential to another.",
+        fix="Name a credential of the deployment's own provider.",
+        bad=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: other}\n"
+            "credentials:\n  other: {provider: onnx, secret: env:OTHER_KEY}\nroutes:\n  chat: big\n"
+        ),
+        good=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\n"
+            "credentials:\n  mine: {provider: acme, secret: env:MY_KEY}\nroutes:\n  chat: big\n"
+        ),
+    ),
+    Code(
+        "E215",
+        "unknown-model",
+        "error",
+        why="A group or a policy allows a model that no route takes, so it allows nothing.",
+        fix="Write a name that clients ask for: a route's name, or one of its `match.models`.",
+        bad=_HERE + "routes:\n  chat: here\ngroups:\n  ci: {models: [chatt]}\n",
+        good=_HERE + "routes:\n  chat: here\ngroups:\n  ci: {models: [chat]}\n",
+    ),
+    Code(
+        "E216",
+        "undeclared-key",
+        "error",
+        why="A client key carries an organisation or a tag that is not declared, or lacks one that it must "
+        "carry.",
+        fix="Declare it under `keys`, or correct the client key.",
+        bad=_HERE + "routes:\n  chat: here\nkeys:\n  orgs: [acme]\n  clients:\n"
+        '    bot: {hash: "hmac-sha256:5f1c", org: acne}\n',
+        good=_HERE + "routes:\n  chat: here\nkeys:\n  orgs: [acme]\n  clients:\n"
+        '    bot: {hash: "hmac-sha256:5f1c", org: acme}\n',
+    ),
+    Code(
+        "E217",
+        "unknown-region",
+        "error",
+        why="The provider has no such region, or it has several and the deployment names none.",
+        fix="Name one of the provider's regions.",
+        bad=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: ue}\nroutes:\n  chat: big\n"
+        ),
+        good=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n  chat: big\n"
+        ),
+    ),
+    Code(
+        "E218",
+        "model-not-listed",
+        "error",
+        why="The provider file lists its models and this is none of them, so nothing is known of its context,"
+        " its price and what it can do.",
+        fix="Correct the name, or add the model in providers.d/ with `extends`.",
+        bad=_with_acme(
+            "deployments:\n  big: {provider: acme, model: lage, region: eu}\nroutes:\n  chat: big\n"
+        ),
+        good=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n  chat: big\n"
+        ),
+    ),
+    Code(
+        "E219",
+        "no-credential",
+        "error",
+        why="The provider asks for a credential, its file names none by default, and the deployment has "
+        "none.",
+        fix="Define a credential and name it in the deployment's `credentials`.",
+        bad={
+            "providers.d/acme.yaml": "dialect: openai_chat\nbase_url: https://api.acme.ai/v1\n"
+            "auth: {header: {name: x-api-key}}\n",
+            "routes/main.yaml": "deployments:\n  big: {provider: acme, model: large}\nroutes:\n  chat: big\n",
+        },
+        good={
+            "providers.d/acme.yaml": "dialect: openai_chat\nbase_url: https://api.acme.ai/v1\n"
+            "auth: {header: {name: x-api-key}}\n",
+            "routes/main.yaml": "deployments:\n  big: {provider: acme, model: large, credentials: mine}\n"
+            "credentials:\n  mine: {provider: acme, secret: env:ACME_KEY}\nroutes:\n  chat: big\n",
+        },
+    ),
+    Code(
+        "E220",
+        "ambiguous-match",
+        "error",
+        why="Two routes take the same model by the same pattern, and a request can meet the conditions of "
+        "both. Which"
+        " one serves would depend on the order of files.",
+        fix="Give them other names in `match.models`, or a `match.when` each that excludes the other.",
+        bad=_HERE
+        + "routes:\n  a: {match: {models: [chat]}, start: here}\n"
+        "  b: {match: {models: [chat]}, start: here}\n",
+        good=_HERE
+        + "routes:\n  a: {match: {models: [chat], when: request.stream}, start: here}\n"
+        + "  b: {match: {models: [chat], when: not request.stream}, start: here}\n",
+    ),
+    Code(
+        "W221",
+        "listed-twice",
+        "warning",
+        why="A list of models names one twice; the second changes nothing.",
+        fix="Remove one.",
+        bad=_HERE + "routes:\n  a: {match: {models: [chat, chat]}, start: here}\n",
+        good=_HERE + "routes:\n  a: {match: {models: [chat, talk]}, start: here}\n",
+    ),
+    Code(
+        "W222",
+        "unused",
+        "warning",
+        why="No route leads to a deployment or node, or no deployment uses a credential. It is mostly a typo"
+        " somewhere else, or the rest of an old route.",
+        fix="Use it, or remove it. It is not part of the plan.",
+        bad=_TWO + "routes:\n  chat: here\n",
+        good=_TWO + "routes:\n  chat: {start: {fallback: [here, there]}}\n",
+    ),
+    Code(
+        "W223",
+        "unreachable-branch",
+        "warning",
+        why="No request can come to a branch: its condition never holds, or an earlier branch takes all "
+        "that meet it,"
+        " or what stands before it always answers.",
+        fix="Remove it, or put it before the branch that takes its requests.",
+        bad=_TWO
+        + "routes:\n  chat:\n    start:\n      switch:\n"
+        "        - {when: request.input_tokens > 1k, use: here}\n"
+        + "        - {when: request.input_tokens > 4k, use: there}\n      else: there\n",
+        good=_TWO
+        + "routes:\n  chat:\n    start:\n      switch:\n"
+        "        - {when: request.input_tokens > 4k, use: there}\n"
+        + "        - {when: request.input_tokens > 1k, use: here}\n      else: there\n",
+    ),
+    Code(
+        "E224",
+        "residency",
+        "error",
+        why="A route has a residency, and one of its targets may process data elsewhere, or nobody knows "
+        "where."
+        " Under a policy, only the policies' own `residency:` counts for providers of the workspace.",
+        fix="Take a region that is allowed, another target, or allow the place.",
+        bad=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: us}\nroutes:\n"
+            "  chat: {residency: [eu], start: big}\n"
+        ),
+        good=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat: {residency: [eu], start: big}\n"
+        ),
+    ),
+    Code(
+        "E225",
+        "region-not-named",
+        "error",
+        why="A residency applies to a deployment that takes its provider's default region. The default is "
+        "allowed"
+        " now, and a new version of the provider file may change it.",
+        fix="Write the region on the deployment.",
+        bad=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large}\nroutes:\n"
+            "  chat: {residency: [us], start: big}\n"
+        ),
+        good=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: us}\nroutes:\n"
+            "  chat: {residency: [us], start: big}\n"
+        ),
+    ),
+    Code(
+        "N226",
+        "default-region",
+        "note",
+        why="A deployment runs in its provider's default region, because it names none.",
+        fix="Nothing, if that is meant; name the region to keep it.",
+        bad=_with_acme("deployments:\n  big: {provider: acme, model: large}\nroutes:\n  chat: big\n"),
+        good=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: us}\nroutes:\n  chat: big\n"
+        ),
+    ),
+    Code(
+        "E227",
+        "looser-than-policy",
+        "error",
+        why="A route allows more than a policy does. Routes have the floor without writing it; what they "
+        "write may"
+        " only be stricter.",
+        fix="Allow at most what the policy does, or leave it out.",
+        bad={
+            "policies/floor.yaml": "require:\n  home: {residency: [on_host]}\n",
+            "routes/main.yaml": _HERE + "routes:\n  chat: {residency: [on_host, us], start: here}\n",
+        },
+        good={
+            "policies/floor.yaml": "require:\n  home: {residency: [on_host]}\n",
+            "routes/main.yaml": _HERE + "routes:\n  chat: {residency: [on_host], start: here}\n",
+        },
+    ),
+    Code(
+        "E228",
+        "capability-gap",
+        "error",
+        why="`admit` lets requests in that no target of a branch can serve, so they would all fail there.",
+        fix="Add a target that can, lead such requests elsewhere with a `switch`, or lower `admit`.",
+        bad=_with_acme(
+            "deployments:\n  low: {provider: acme, model: small, region: eu}\nroutes:\n"
+            "  chat: {admit: {tools: true}, start: low}\n"
+        ),
+        good=_with_acme(
+            "deployments:\n  low: {provider: acme, model: small, region: eu}\n"
+            "  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat:\n    admit: {tools: true}\n    start:\n      switch:\n"
+            "        - {when: 'request.has(\"tools\")', use: big}\n      else: low\n"
+        ),
+    ),
+    Code(
+        "W229",
+        "calls-below-chain",
+        "warning",
+        why="`per_request.calls` is smaller than the longest chain of targets: when the others fail, the "
+        "last is"
+        " never asked.",
+        fix="Allow as many calls as the chain has targets, or drop a target.",
+        bad=_TWO + "routes:\n  chat: {per_request: {calls: 1}, start: {fallback: [here, there]}}\n",
+        good=_TWO + "routes:\n  chat: {per_request: {calls: 2}, start: {fallback: [here, there]}}\n",
+    ),
+    Code(
+        "N230",
+        "state-in-memory",
+        "note",
+        why="Budgets, limits and health are kept in memory, so a restart begins from zero, and hosts do not "
+        "share"
+        " them. Durable stores are not built yet.",
+        fix="Nothing to do now.",
+    ),
+    Code(
+        "E231",
+        "open-to-all",
+        "error",
+        why="The sidecar would listen where others can reach it, with no client key to ask for.",
+        fix="Listen on 127.0.0.1 (behind a proxy that asks who it is), or define client keys.",
+        bad={"engine.yaml": "listen: 0.0.0.0:8080\n", "routes/main.yaml": _HERE + "routes:\n  chat: here\n"},
+        good={
+            "engine.yaml": "listen: 127.0.0.1:8080\n",
+            "routes/main.yaml": _HERE + "routes:\n  chat: here\n",
+        },
+    ),
+    Code(
+        "E232",
+        "admin-open-to-all",
+        "error",
+        why="/admin would be served where others can reach it, with no key.",
+        fix="Add `admin_key`, or listen on 127.0.0.1.",
+        bad={"engine.yaml": "admin: 0.0.0.0:8081\n", "routes/main.yaml": _HERE + "routes:\n  chat: here\n"},
+        good={
+            "engine.yaml": "admin: 0.0.0.0:8081\nadmin_key: env:ENGINE_ADMIN_KEY\n",
+            "routes/main.yaml": _HERE + "routes:\n  chat: here\n",
+        },
+    ),
+    Code(
+        "E233",
+        "no-timezone",
+        "error",
+        why="An expression reads the clock, and without a time zone `08:00` would be another hour on each "
+        "machine.",
+        fix="Write `timezone:` in engine.yaml, like `timezone: Europe/Berlin`.",
+        bad=_TWO + "routes:\n  chat:\n    start:\n      switch:\n"
+        ' - {when: \'between("07:00", "20:00")\', use: here}\n      else: there\n',
+        good={
+            "engine.yaml": "timezone: Europe/Berlin\n",
+            "routes/main.yaml": _TWO + "routes:\n  chat:\n    start:\n      switch:\n"
+            '        - {when: \'between("07:00", "20:00")\', use: here}\n      else: there\n',
+        },
+    ),
+    Code(
+        "W234",
+        "one-member",
+        "warning",
+        why="A fallback or balance of one member is that member.",
+        fix="Name another member, or use this one directly.",
+        bad=_HERE + "routes:\n  chat: {start: {balance: [here]}}\n",
+        good=_TWO + "routes:\n  chat: {start: {balance: [here, there]}}\n",
+    ),
+    Code(
+        "W235",
+        "same-member-twice",
+        "warning",
+        why="A chain or balance names the same target twice with the same options.",
+        fix="Remove one; more calls to one target are `retry`, a larger share is `weight`.",
+        bad=_HERE + "routes:\n  chat: {start: {fallback: [here, here]}}\n",
+        good=_TWO + "routes:\n  chat: {start: {fallback: [here, there]}}\n",
+    ),
+    Code(
+        "W236",
+        "never-retried",
+        "warning",
+        why="`retry.failures` names a class after which the same target is never asked again: it would fail "
+        "the same"
+        " way. Retried in place are `connect`, `server`, `cut`, `rate_limited`, and `timeout` and "
+        "`overloaded` where"
+        " they are named.",
+        fix="Remove it; `failures` says what moves on to the next target.",
+        bad=_HERE + "routes:\n  chat: {start: {use: here, retry: {extra: 1, failures: [auth]}}}\n",
+        good=_HERE + "routes:\n  chat: {start: {use: here, retry: {extra: 1, failures: [connect]}}}\n",
+    ),
+    Code(
+        "W237",
+        "timeout-never-binds",
+        "warning",
+        why="A timeout can never end a call, because a shorter one that runs at the same time always does "
+        "before.",
+        fix="Make it shorter than the other, or remove it.",
+        bad=_HERE + "routes:\n  chat: {timeout: {first_token: 60s, total: 30s}, start: here}\n",
+        good=_HERE + "routes:\n  chat: {timeout: {first_token: 10s, total: 30s}, start: here}\n",
+    ),
+    Code(
+        "W238",
+        "param-dropped",
+        "warning",
+        why="A target sets a parameter that its provider does not take: it is left out of every call.",
+        fix="Remove it, or use another target.",
+        bad=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat: {start: {use: big, params: {logit_bias: {}}}}\n"
+        ),
+        good=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat: {start: {use: big, params: {temperature: 0}}}\n"
+        ),
+    ),
+    Code(
+        "E239",
+        "policy-reaches-out",
+        "error",
+        why="What a policy names or leads to is defined outside of policies/, where anybody may change it.",
+        fix="Define it in policies/, too.",
+        bad={
+            "policies/floor.yaml": "routes:\n  safe: here\n",
+            "routes/main.yaml": _HERE + "routes:\n  chat: here\n",
+        },
+        good={
+            "policies/floor.yaml": _HERE + "routes:\n  safe: here\n",
+            "routes/main.yaml": "routes:\n  chat: here\n",
+        },
+    ),
+    Code(
+        "E240",
+        "policy-secret",
+        "error",
+        why="A credential outside of policies/ names a secret that a policies' credential holds, and so "
+        "would show it"
+        " without that credential's conditions.",
+        fix="Use the policies' credential, or another secret.",
+        bad=_with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:ACME_KEY}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\nroutes:\n"
+            "  chat: big\n",
+            policies__keys="credentials:\n  safe: {provider: acme, secret: env:ACME_KEY}\n",
+        ),
+        good=_with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: safe}\nroutes:\n"
+            "  chat: big\n",
+            policies__keys="credentials:\n  safe: {provider: acme, secret: env:ACME_KEY}\n",
+        ),
+    ),
+    Code(
+        "W241",
+        "no-route",
+        "warning",
+        why="The workspace has no route, so every request will be answered with 404.",
+        fix="Add one: `routes: {assistant: NAME_OF_A_DEPLOYMENT}`.",
+        bad=_HERE,
+        good=_HERE + "routes:\n  chat: here\n",
+    ),
+    Code(
+        "E242",
+        "only-reads-request",
+        "error",
+        why="`only` on a credential decides by whose request it is, and reads `key.*` only.",
+        fix="Put what the request holds into a `switch`.",
+        bad=_with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:K, only: request.stream}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\nroutes:\n"
+            "  chat: big\n"
+        ),
+        good=_with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:K, only: 'key.org == \"acme\"'}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\n"
+            "keys:\n  orgs: [acme]\nroutes:\n  chat: big\n"
+        ),
+    ),
+    Code(
+        "E243",
+        "tag-not-required",
+        "error",
+        why="`only` reads a tag that a client key may lack. A key without it would meet the condition, or "
+        "fail it, by"
+        " accident.",
+        fix="Declare the tag with `required: true`.",
+        bad=_with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:K, only: 'key.tags.team == \"a\"'}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\n"
+            "keys:\n  tags:\n    team: [a, b]\nroutes:\n  chat: big\n"
+        ),
+        good=_with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:K, only: 'key.tags.team == \"a\"'}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\n"
+            "keys:\n  tags:\n    team: {values: [a, b], required: true}\nroutes:\n  chat: big\n"
+        ),
+    ),
+    Code(
+        "E244",
+        "secret-missing",
+        "error",
+        why="`--secrets` was asked for, and a secret that the plan needs cannot be read on this machine.",
+        fix="Set the environment variable, or put the file where the credential says.",
     ),
 )

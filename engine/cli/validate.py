@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     compiled = compile_folder(Path(args.workspace), args.env)
     found = compiled.diagnostics
     if args.secrets and compiled.plan is not None:
-        from engine.control.secrets import missing_secrets
+        from engine.control.secret_check import missing_secrets
 
-        found = (*found, *missing_secrets(compiled.plan, os.environ, Path(args.workspace)))
+        found = (*found, *missing_secrets(compiled.plan, os.environ))
     _print(found, compiled, args.format)
     return exit_code(found, strict=args.strict)
 

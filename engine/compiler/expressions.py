@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import Place, Scope, compile_expression, route_scope
+from engine.compiler.load import Source
 from engine.compiler.mentions import ExpressionText, mentions
 from engine.diagnostics import Diagnostics
 from engine.plan.types import Expr
@@ -37,4 +39,14 @@ def compile_expressions(
             expr = compile_expression(mention.text, place=place, scope=scope, want=want, out=out)
             if expr is not None:
                 found[mention.path] = expr
+    return found
+
+
+@cache
+def own_condition(text: str) -> Expr:
+    """A condition that the compiler itself asks about; `text` is ours, so a fault in it is a bug."""
+    out = Diagnostics()
+    place = Place(Document(Source("", "routes", text, ""), text, {}, {}), ())
+    found = compile_expression(text, place=place, scope="route", out=out)
+    assert found is not None, [str(d) for d in out]
     return found

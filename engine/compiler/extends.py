@@ -65,6 +65,10 @@ class Files:
         """Every name that can be used, sorted."""
         return sorted({*self.own, *self._shipped_names()})
 
+    def shipped_documents(self) -> list[Document]:
+        """The files of the engine that were read so far."""
+        return [document for document in self._shipped.values() if document is not None]
+
     def canonical(self, name: str) -> str | None:
         """The file's name for a name or an alias; None if nothing is called so."""
         if name in self.own or name in self._shipped_names():

@@ -58,13 +58,13 @@ def _reference(
     if "routes" in elsewhere and "deployments" in found.sections:
         advice = f"`{found.name}` is a route, and a route is no node: name what its `start` names"
     elif elsewhere:
-        advice = f"`{found.name}` is a {NOUNS[elsewhere[0]]}; " + _there_is(found.name, known)
+        advice = f"`{found.name}` is a {NOUNS[elsewhere[0]]}; " + there_is(found.name, known)
     else:
-        advice = _there_is(found.name, known)
+        advice = there_is(found.name, known)
     out.add("E210", f"there is no {what} `{found.name}`", document.span(found.path), help=advice)
 
 
-def _there_is(name: str, known: Iterable[str]) -> str:
+def there_is(name: str, known: Iterable[str]) -> str:
     """`did you mean ...? there is: ...`."""
     listed = sorted(set(known))
     if not listed:
@@ -157,7 +157,7 @@ def _providers(spec: Workspace, document: Document, providers: Files, out: Diagn
                 "E213",
                 f"there is no provider `{provider}`",
                 document.span(path),
-                help=_there_is(provider, known) + "; your own go to providers.d/NAME.yaml",
+                help=there_is(provider, known) + "; your own go to providers.d/NAME.yaml",
             )
     for name, deployment in sorted(spec.deployments.items()):
         for index, credential in enumerate(deployment.credentials or ()):
@@ -186,7 +186,7 @@ def _models_of_groups(spec: Workspace, document: Document, out: Diagnostics) -> 
                         "E215",
                         f"no route takes a model `{model}`",
                         document.span((section, name, "models", index)),
-                        help=_there_is(model, taken),
+                        help=there_is(model, taken),
                     )
 
 
@@ -214,7 +214,7 @@ def _clients(keys: Keys, document: Document, out: Diagnostics) -> None:
     for name, client in sorted((keys.clients or {}).items()):
         path: Path = ("keys", "clients", name)
         if client.org is not None and keys.orgs is not None and client.org not in keys.orgs:
-            advice = _there_is(client.org, keys.orgs)
+            advice = there_is(client.org, keys.orgs)
             out.add(
                 "E216",
                 f"`{client.org}` is no declared organisation",
@@ -224,7 +224,7 @@ def _clients(keys: Keys, document: Document, out: Diagnostics) -> None:
         for tag, value in sorted((client.tags or {}).items()):
             values = tags[tag].values if tag in tags else None
             if tag not in tags:
-                advice = _there_is(tag, tags)
+                advice = there_is(tag, tags)
                 out.add(
                     "E216",
                     f"`{tag}` is no declared tag",
@@ -234,7 +234,7 @@ def _clients(keys: Keys, document: Document, out: Diagnostics) -> None:
             elif values is not None and value not in values:
                 place = document.span((*path, "tags", tag))
                 out.add(
-                    "E216", f"`{value}` is no value of the tag `{tag}`", place, help=_there_is(value, values)
+                    "E216", f"`{value}` is no value of the tag `{tag}`", place, help=there_is(value, values)
                 )
         for tag in sorted(
             tag for tag, spec in tags.items() if spec.required and tag not in (client.tags or {})

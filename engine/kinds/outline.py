@@ -74,13 +74,13 @@ def reached(node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.deployment for item in walk_tree(node) if isinstance(item, Use)))
 
 
-def worst(node: Node) -> Worst:
-    """The most calls and time that one walk of the node can take."""
+def worst(node: Node, *, retries: bool = True) -> Worst:
+    """The most calls and time that one walk of the node can take; without `retries`, each target asked once."""
     match node:
         case Use():
-            return _target(node)
+            return _target(node, retries)
         case Balance():
-            found = [worst(child) for child in node.children]
+            found = [worst(child, retries=retries) for child in node.children]
             tries = len(found) if node.tries is None else min(node.tries, len(found))
             calls = sum(sorted((w.calls for w in found), reverse=True)[:tries])
             times = [w.time_ms for w in found]
@@ -89,19 +89,19 @@ def worst(node: Node) -> Worst:
         case Switch():
             total = Worst()
             for edge in edges(node):
-                total = total.either(worst(edge.node))
+                total = total.either(worst(edge.node, retries=retries))
             return total
         case _:
             total = Worst()
             for edge in edges(node):
-                total = total.then(worst(edge.node))
+                total = total.then(worst(edge.node, retries=retries))
             return total
 
 
-def _target(node: Use) -> Worst:
+def _target(node: Use, retries: bool) -> Worst:
     """A call and its retries, each as long as `timeout.total`, with the longest backoff between them."""
     call = node.call
-    extra = (call.retry_extra or 0) if call.retry_failures != () else 0
+    extra = (call.retry_extra or 0) if retries and call.retry_failures != () else 0
     base = DEFAULT_BACKOFF_MS if call.retry_backoff_ms is None else call.retry_backoff_ms
     waits = sum(min(base << min(n, 20), CAP_MS) for n in range(extra))
     return Worst(1 + extra, None if call.total_ms is None else call.total_ms * (1 + extra) + waits)

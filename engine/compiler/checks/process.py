@@ -1,0 +1,55 @@
+"""Settings of the process that would open it to others, or that something else in the workspace needs."""
+
+from __future__ import annotations
+
+from engine.compiler.checks.subject import Subject
+from engine.compiler.expr import uses_clock
+
+_LOOPBACK = ("127.", "localhost", "[::1]", "::1")
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach `HOST:PORT`."""
+    return address.rpartition(":")[0].startswith(_LOOPBACK)
+
+
+def check(subject: Subject) -> None:
+    settings = subject.settings
+    clients = subject.spec.keys.clients if subject.spec.keys is not None else None
+    if not is_loopback(settings.listen) and not clients:
+        subject.out.add(
+            "E231",
+            f"`listen: {settings.listen}` lets others in, and no client key is defined",
+            subject.setting_place("listen"),
+            help="listen on 127.0.0.1 behind a proxy that asks who it is, or define `keys: {clients: ...}`",
+        )
+    if settings.admin is not None and not is_loopback(settings.admin) and settings.admin_key is None:
+        subject.out.add(
+            "E232",
+            f"`admin: {settings.admin}` lets others in, and there is no `admin_key`",
+            subject.setting_place("admin"),
+            help="add `admin_key: env:NAME`, or listen on 127.0.0.1",
+        )
+    if settings.state == "memory":
+        subject.out.add(
+            "N230",
+            "`state: memory`: budgets, limits and health last as long as the process",
+            subject.setting_place("state") if subject.settings_document is not None else None,
+            help="durable stores are not built yet; a restart begins from zero",
+        )
+    if settings.timezone is None:
+        _needs_timezone(subject)
+
+
+def _needs_timezone(subject: Subject) -> None:
+    for path, expr in sorted(
+        subject.expressions.items(), key=lambda item: str(subject.document.span(item[0]))
+    ):
+        if uses_clock(expr):
+            subject.out.add(
+                "E233",
+                "this reads the clock, and the workspace has no time zone",
+                subject.document.span(path),
+                help="add `timezone: Europe/Berlin` (or yours) to engine.yaml: on every machine it is the "
+                "same hour then",
+            )

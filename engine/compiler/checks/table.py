@@ -1,0 +1,42 @@
+"""The table of checks, in the order they run. A check stands here once, and nothing scans for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from engine.compiler.checks import (
+    ambiguous_match,
+    calls_ceiling,
+    capability,
+    credentials,
+    dropped_params,
+    floors,
+    members,
+    no_route,
+    policies,
+    process,
+    residency,
+    retry_classes,
+    timeouts,
+    unreachable,
+    unused,
+)
+from engine.compiler.checks.subject import Subject
+
+CHECKS: tuple[Callable[[Subject], None], ...] = (
+    no_route.check,
+    ambiguous_match.check,
+    unused.check,
+    unreachable.check,
+    members.check,
+    credentials.check,
+    floors.check,
+    residency.check,
+    capability.check,
+    calls_ceiling.check,
+    timeouts.check,
+    retry_classes.check,
+    dropped_params.check,
+    policies.check,
+    process.check,
+)

@@ -1,0 +1,170 @@
+"""Deployments: a provider's region, model and credentials put together into one place that serves.
+
+The facts of a model are those its provider file states, with the region's surcharge in the prices; the plan
+never looks at this machine, so one revision means one thing on all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+from engine.compiler.document import Document, Path
+from engine.compiler.resolve import there_is
+from engine.compiler.vendors import Vendor, Vendors
+from engine.diagnostics import Diagnostics
+from engine.plan.types import (
+    Call,
+    Credential,
+    Deployment,
+    Expr,
+    Facts,
+    Json,
+    PriceRow,
+    Provider,
+    Region,
+    Secret,
+)
+from engine.spec import credential as written
+from engine.spec.deployment import LOCAL_KEYS
+from engine.spec.deployment import Deployment as Spec
+from engine.spec.workspace import Workspace
+
+#: Where the one secret of a simple scheme stands in a credential.
+SLOT = "secret"
+#: A deployment's model that passes on whatever name the client asked for.
+ANY_MODEL = "*"
+
+
+class Deployments:
+    """Lowers the deployments of one workspace."""
+
+    def __init__(
+        self,
+        spec: Workspace,
+        document: Document,
+        vendors: Vendors,
+        expressions: Mapping[Path, Expr],
+        out: Diagnostics,
+    ) -> None:
+        self.spec = spec
+        self.document = document
+        self.vendors = vendors
+        self.expressions = expressions
+        self.out = out
+
+    def lower(self, name: str) -> Deployment | None:
+        """The deployment; None where its provider, region or model has a fault, which is told."""
+        spec = self.spec.deployments[name]
+        vendor = self.vendors.vendor(spec.provider)
+        if vendor is None:
+            return None
+        provider = vendor.provider
+        region = self._region(name, spec, provider)
+        facts = self._facts(name, spec, provider)
+        if region is None or facts is None:
+            return None
+        return Deployment(
+            name=name,
+            provider=provider.name,
+            model=spec.model,
+            wire_model=spec.wire_model or provider.wire_models.get(spec.model, spec.model),
+            region=region.name,
+            base_url=spec.endpoint.rstrip("/") if spec.endpoint is not None else region.base_url,
+            residency=self._residency(spec, provider, region),
+            credentials=self._credentials(spec, vendor),
+            facts=_surcharged(facts, region.price),
+            call=Call(),
+            concurrent=spec.concurrent,
+            options=_options(spec),
+        )
+
+    def _region(self, name: str, spec: Spec, provider: Provider) -> Region | None:
+        wanted = spec.region or provider.default_region
+        found = provider.regions.get(wanted)
+        if found is None:
+            path = ("deployments", name, "region") if spec.region else ("deployments", name)
+            message = (
+                f"{provider.name} has no region `{wanted}`"
+                if spec.region
+                else f"{provider.name} has several regions, and `{name}` names none"
+            )
+            advice = (
+                there_is(wanted, provider.regions)
+                if spec.region
+                else ("add `region:`; " + there_is("", provider.regions))
+            )
+            place = self.document.span(path) if spec.region else self.document.key_span(path)
+            self.out.add("E217", message, place, help=advice)
+        return found
+
+    def _facts(self, name: str, spec: Spec, provider: Provider) -> Facts | None:
+        found = provider.models.get(spec.model)
+        if found is not None:
+            return found
+        if spec.model == ANY_MODEL or provider.unknown_models:
+            return Facts()
+        self.out.add(
+            "E218",
+            f"{provider.name} has no model `{spec.model}`",
+            self.document.span(("deployments", name, "model")),
+            help=there_is(spec.model, provider.models)
+            + f"; a new one goes to providers.d/{provider.name}.yaml (`extends: {provider.name}`)",
+        )
+        return None
+
+    def _residency(self, spec: Spec, provider: Provider, region: Region) -> str:
+        """Where data may be processed: a policy's word first; another endpoint is nobody's known host."""
+        said = self.spec.residency or {}
+        stated = said.get(f"{provider.name}.{region.name}", said.get(provider.name))
+        if stated is not None:
+            return stated
+        return "unknown" if spec.endpoint is not None else region.residency
+
+    def _credentials(self, spec: Spec, vendor: Vendor) -> tuple[Credential, ...]:
+        if spec.credentials is None:
+            return () if vendor.credential is None else (vendor.credential,)
+        return tuple(self._credential(name) for name in spec.credentials)
+
+    def _credential(self, name: str) -> Credential:
+        spec = self.spec.credentials[name]
+        return Credential(
+            name=name,
+            provider=self.vendors.providers.canonical(spec.provider) or spec.provider,
+            secrets=_secrets(spec),
+            settings={
+                key: value
+                for key, value in (("profile", spec.profile), ("role", spec.role))
+                if value is not None
+            },
+            only=self.expressions.get(("credentials", name, "only")),
+        )
+
+
+def _secrets(spec: written.Credential) -> dict[str, Secret]:
+    return {} if spec.secret is None else {SLOT: spec.secret}
+
+
+def _surcharged(facts: Facts, factor: float) -> Facts:
+    """The facts with the region's prices, rounded to whole nano-dollars per million tokens."""
+    price = facts.price
+    if price is None or factor == 1.0:
+        return facts
+
+    def scaled(amount: int | None) -> int | None:
+        return None if amount is None else round(amount * factor)
+
+    row = PriceRow(
+        scaled(price.input),
+        scaled(price.output),
+        scaled(price.cached),
+        scaled(price.cache_write),
+        round(price.request * factor),
+    )
+    return dataclasses.replace(facts, price=row)
+
+
+def _options(spec: Spec) -> dict[str, Json] | None:
+    """What only the local provider reads."""
+    found = {key: value for key in LOCAL_KEYS if (value := getattr(spec, key)) is not None}
+    return found or None

@@ -1,0 +1,248 @@
+"""The compiler: a tuple of named stages from files to a sealed plan.
+
+A stage runs only if the ones before it left no error, so nobody reads ten messages about one typo. Each is
+timed under its name. `compile_workspace` is the public way in; the commands use `compile_folder`, which
+also tells what was read and merged.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+
+from engine.compiler.built import check_built
+from engine.compiler.checks.subject import Subject
+from engine.compiler.checks.table import CHECKS
+from engine.compiler.document import Document, Path
+from engine.compiler.expr import Scope
+from engine.compiler.expressions import compile_expressions, scope_of
+from engine.compiler.load import Sources, load
+from engine.compiler.lower import Lowerer
+from engine.compiler.lower_deployment import Deployments
+from engine.compiler.merge import Workspace as MergedWorkspace
+from engine.compiler.merge import merge
+from engine.compiler.merged import Merged
+from engine.compiler.parse import parse
+from engine.compiler.resolve import resolve
+from engine.compiler.seal import Lowered, seal
+from engine.compiler.shape import shape
+from engine.compiler.vendors import Vendors
+from engine.diagnostics import Diagnostic, Diagnostics
+from engine.plan.plan import Plan
+from engine.plan.types import Expr
+from engine.plan.types import Settings as PlanSettings
+from engine.spec.case import CaseFile
+from engine.spec.settings import Settings
+from engine.spec.workspace import Workspace
+
+
+@dataclass(slots=True)
+class Work:
+    """What the stages hand on. Each fills what stands under its name."""
+
+    sources: Sources
+    out: Diagnostics
+    # parse
+    documents: tuple[Document, ...] = ()
+    vendors: Vendors | None = None
+    # merge
+    merged: MergedWorkspace | None = None
+    # shape
+    spec: Workspace | None = None
+    settings: Settings = field(default_factory=Settings)
+    settings_document: Document | None = None
+    # expressions
+    scope: Scope | None = None
+    expressions: dict[Path, Expr] = field(default_factory=dict)
+    # lower
+    lowered: Lowered = field(default_factory=Lowered)
+    places: dict[str, Path] = field(default_factory=dict)
+    # seal
+    plan: Plan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What came of a workspace. `plan` is None if there is an error among the diagnostics.
+
+    `effective` is the merged workspace (None if it could not be read); `seconds` the time each stage took.
+    """
+
+    plan: Plan | None
+    diagnostics: tuple[Diagnostic, ...]
+    effective: Merged | None
+    sources: Sources
+    settings: Settings
+    seconds: dict[str, float]
+    documents: tuple[Document, ...] = ()
+
+    def texts(self) -> dict[str, str]:
+        """File -> text, of every file that a diagnostic may speak of: what renderers quote from."""
+        return {**self.sources.texts(), **{d.source.path: d.source.text for d in self.documents}}
+
+
+def compile_workspace(
+    root: str | os.PathLike[str], env: str | None = None
+) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
+    """Compile the workspace at `root`, with the overlay `env`. No I/O but reading its files.
+
+    Returns:
+        The plan, or None if there is an error; and everything found, by place.
+    """
+    done = compile_folder(FilePath(root), env)
+    return done.plan, done.diagnostics
+
+
+def compile_folder(root: FilePath, env: str | None = None) -> Compiled:
+    """`compile_workspace`, with all that was learnt on the way."""
+    out = Diagnostics()
+    begun = time.perf_counter()
+    sources = load(root, env, out)
+    return _run(sources, out, {"load": time.perf_counter() - begun})
+
+
+def compile_sources(sources: Sources) -> Compiled:
+    """Compile files that were read before."""
+    return _run(sources, Diagnostics(), {})
+
+
+def _run(sources: Sources, out: Diagnostics, seconds: dict[str, float]) -> Compiled:
+    work = Work(sources, out)
+    for name, stage in STAGES:
+        if out.failed:
+            break
+        begun = time.perf_counter()
+        stage(work)
+        seconds[name] = time.perf_counter() - begun
+    vendors = work.vendors
+    read = vendors.documents() if vendors is not None else ()
+    return Compiled(
+        plan=None if out.failed else work.plan,
+        diagnostics=out.sorted(),
+        effective=work.merged.document if work.merged is not None else None,
+        sources=sources,
+        settings=work.settings,
+        seconds=seconds,
+        documents=(*work.documents, *read),
+    )
+
+
+# --- the stages ---------------------------------------------------------------------------------------
+
+
+def _parse(work: Work) -> None:
+    parsed = (parse(source, work.out) for source in work.sources.files)
+    work.documents = tuple(document for document in parsed if document is not None)
+    work.vendors = Vendors(work.sources, work.documents, work.out)
+
+
+def _merge(work: Work) -> None:
+    work.merged = merge(work.documents, work.out)
+
+
+def _shape(work: Work) -> None:
+    assert work.merged is not None
+    work.spec = shape(Workspace, work.merged.document, work.out)
+    for document in work.documents:
+        if document.source.kind == "settings":
+            work.settings_document = document
+            work.settings = shape(Settings, document, work.out) or work.settings
+
+
+def _resolve(work: Work) -> None:
+    assert work.merged is not None
+    assert work.spec is not None
+    assert work.vendors is not None
+    resolve(work.spec, work.merged.document, work.vendors.providers, work.out)
+
+
+def _built(work: Work) -> None:
+    assert work.merged is not None
+    assert work.spec is not None
+    check_built(work.spec, work.merged.document, work.out)
+    if work.settings_document is not None:
+        check_built(work.settings, work.settings_document, work.out)
+    for document in work.documents:
+        if document.source.kind == "case":
+            cases = shape(CaseFile, document, work.out)
+            if cases is not None:
+                check_built(cases, document, work.out)
+
+
+def _expressions(work: Work) -> None:
+    assert work.merged is not None
+    assert work.spec is not None
+    work.scope = scope_of(work.spec)
+    work.expressions = compile_expressions(work.spec, work.merged.document, work.scope, work.out)
+
+
+def _lower(work: Work) -> None:
+    assert work.merged is not None
+    assert work.spec is not None
+    assert work.scope is not None
+    assert work.vendors is not None
+    spec, document, lowered = work.spec, work.merged.document, work.lowered
+    lowered.settings = PlanSettings(work.settings.timezone, work.settings.decision_log)
+    low = Lowerer(spec, document, work.expressions, work.scope, work.out)
+    lowered.routes = {name: low.route(name) for name in sorted(spec.routes)}
+    lowered.nodes = {name: low.named_node(name) for name in sorted(spec.nodes)}
+    work.places = low.places
+    deployments = Deployments(spec, document, work.vendors, work.expressions, work.out)
+    for name in sorted(spec.deployments):
+        found = deployments.lower(name)
+        if found is not None:
+            lowered.deployments[name] = found
+    _lower_vendors(lowered, work.vendors)
+
+
+def _lower_vendors(lowered: Lowered, vendors: Vendors) -> None:
+    """What the deployments use, every dialect that clients may speak, and the workspace's own files."""
+    for name in sorted({deployment.provider for deployment in lowered.deployments.values()}):
+        vendor = vendors.vendor(name)
+        if vendor is not None:
+            lowered.providers[name] = vendor.provider
+    vendors.check_own()
+    for name in vendors.dialects.names():
+        dialect = vendors.dialect(name)
+        if dialect is not None:
+            lowered.dialects[name] = dialect
+
+
+def _check(work: Work) -> None:
+    assert work.merged is not None
+    assert work.spec is not None
+    assert work.vendors is not None
+    subject = Subject(
+        spec=work.spec,
+        merged=work.merged,
+        settings=work.settings,
+        settings_document=work.settings_document,
+        expressions=work.expressions,
+        lowered=work.lowered,
+        vendors=work.vendors,
+        places=work.places,
+        out=work.out,
+    )
+    for check in CHECKS:
+        check(subject)
+
+
+def _seal(work: Work) -> None:
+    work.plan = seal(work.lowered)
+
+
+#: In this order; adding a stage is a line here. `load` comes before them, because it makes the `Sources`.
+STAGES: tuple[tuple[str, Callable[[Work], None]], ...] = (
+    ("parse", _parse),
+    ("merge", _merge),
+    ("shape", _shape),
+    ("resolve", _resolve),
+    ("built", _built),
+    ("expressions", _expressions),
+    ("lower", _lower),
+    ("check", _check),
+    ("seal", _seal),
+)

@@ -1,0 +1,87 @@
+"""Provider and dialect files as the plan's types, each read and lowered when it is first asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from engine.compiler.document import Document
+from engine.compiler.extends import Files
+from engine.compiler.load import Sources
+from engine.compiler.lower_dialect import lower_dialect
+from engine.compiler.lower_provider import default_credential, lower_provider
+from engine.compiler.shape import shape
+from engine.diagnostics import Diagnostics
+from engine.plan.types import Credential, Dialect, Provider
+from engine.spec.dialect import DialectSpec
+from engine.spec.provider import ProviderSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A provider: as it runs, the credential its file names by default, and who vouches for it.
+
+    `own`: the file, or a patch of it, lies in the workspace, so its word on residency is not the engine's.
+    `default_region` of the plan's provider is empty where a deployment must name one.
+    """
+
+    provider: Provider
+    credential: Credential | None
+    document: Document
+    own: bool
+
+
+class Vendors:
+    """All providers and dialects that a workspace can name."""
+
+    def __init__(self, sources: Sources, documents: Iterable[Document], out: Diagnostics) -> None:
+        found = list(documents)
+        self.out = out
+        self.providers = Files("provider", sources, found, out)
+        self.dialects = Files("dialect", sources, found, out)
+        self._vendors: dict[str, Vendor | None] = {}
+        self._lowered: dict[str, Dialect | None] = {}
+
+    def vendor(self, name: str) -> Vendor | None:
+        """The provider of that name or alias; None if there is none, or its file has a fault (told once)."""
+        file = self.providers.canonical(name)
+        if file is None:
+            return None
+        if file not in self._vendors:
+            self._vendors[file] = self._vendor(file)
+        return self._vendors[file]
+
+    def dialect(self, name: str) -> Dialect | None:
+        """The dialect of that name; None if there is none, or its file has a fault (told once)."""
+        if name not in self._lowered:
+            document = self.dialects.get(name)
+            spec = shape(DialectSpec, document, self.out) if document is not None else None
+            found = lower_dialect(spec, name, document, self.out) if spec and document else None
+            self._lowered[name] = found
+        return self._lowered[name]
+
+    def documents(self) -> tuple[Document, ...]:
+        """The shipped files that were read: what messages about them quote."""
+        return (*self.providers.shipped_documents(), *self.dialects.shipped_documents())
+
+    def check_own(self) -> None:
+        """Read the files that lie in the workspace, used or not: their faults are the user's to know."""
+        for name in sorted(self.dialects.own):
+            self.dialect(name)
+        for name in sorted(self.providers.own):
+            self.vendor(name)
+
+    def _vendor(self, name: str) -> Vendor | None:
+        document = self.providers.get(name)
+        spec = shape(ProviderSpec, document, self.out) if document is not None else None
+        if document is None or spec is None:
+            return None
+        provider = lower_provider(spec, name, document, self.dialects.names(), self.out)
+        if provider is None:
+            return None
+        if spec.default_region is None and len(provider.regions) > 1 and "global" not in provider.regions:
+            # The first one written would depend on the order of keys.
+            provider = dataclasses.replace(provider, default_region="")
+        own = name in self.providers.own and self.providers.sources.shipped is not None
+        return Vendor(provider, default_credential(spec, name), document, own)
