@@ -117,6 +117,8 @@ class WorkerProcess(asyncio.SubprocessProtocol):
             self.on_report(report)
 
     def connection_lost(self, error: Exception | None) -> None:
+        if self._transport is not None:
+            self._transport.close()  # it has ended, but asyncio wants it said
         if not self._gone.done():
             self._gone.set_result(None)
         self.on_exit()

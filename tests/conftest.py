@@ -1,0 +1,39 @@
+"""Fixtures for every test folder: tiny local models built once a session, and the real one if it is here."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# tests are not packages: this makes `tinymodel` and `asking` importable from every folder
+sys.path.append(str(Path(__file__).parent / "local"))
+
+
+@pytest.fixture(scope="session")
+def canned_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GenAI folder that answers "Hello from the tiny test model." to everything."""
+    from tinymodel import build_canned  # here: needs onnx, and most tests need no model
+
+    return build_canned(tmp_path_factory.mktemp("models") / "canned")
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A GenAI folder with random weights: it babbles, and obeys grammars."""
+    from tinymodel import build_random
+
+    return build_random(tmp_path_factory.mktemp("models") / "random")
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The real SmolLM2 in the user's cache; never fetched by a test."""
+    from engine.local.errors import ModelError
+    from engine.local.store import ModelStore
+
+    try:
+        return ModelStore().find("smollm2-135m-instruct").path
+    except ModelError as error:
+        pytest.skip(f"SmolLM2 not here: {error.message} ({error.help})")
