@@ -19,10 +19,11 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from engine.errors import EngineError, PlanError, RequestError, UpstreamError
+from engine.errors import EngineError, PlanError, UpstreamError
 from engine.plan.plan import Plan
 from engine.runtime.clock import Clock, SystemClock
 from engine.runtime.execute import Answer, Executor, Inbound
+from engine.runtime.reading import read_chat
 from engine.runtime.record import DecisionRecord
 from engine.runtime.sinks import JsonLines, Sink
 from engine.runtime.snapshot import Snapshot
@@ -35,23 +36,7 @@ from engine.wire.canonical import Event, Message, Part, Reply, Request, Usage
 if TYPE_CHECKING:
     import httpx
 
-#: Messages and fields as OpenAI writes them are read by this dialect of the plan.
-OPENAI = "openai_chat"
-
-#: What a message in canonical form may hold; anything else is read as OpenAI's.
-_CANONICAL_MESSAGE = frozenset({"role", "content", "name", "provider_data"})
-_CANONICAL_PARTS = frozenset(
-    {
-        "text",
-        "image",
-        "audio",
-        "file",
-        "reasoning",
-        "refusal",
-        "tool_call",
-        "tool_result",
-    }
-)
+    from engine.server.app import App
 
 _NANOS_PER_DOLLAR = 1e9
 
@@ -161,9 +146,11 @@ class Engine:
         clock: Clock | None,
         state: State | None,
         sinks: Sequence[Sink],
+        plan: Plan | None,
     ) -> None:
         self.workspace = Path(workspace)
         self._env = env
+        self._plan = plan
         self._transport = transport
         self._log: JsonLines | None = None
         self.state: State = state or MemoryState()
@@ -180,6 +167,7 @@ class Engine:
         clock: Clock | None = None,
         state: State | None = None,
         sinks: Sequence[Sink] = (),
+        plan: Plan | None = None,
     ) -> Engine:
         """An engine to enter with `async with`, which compiles the workspace and provisions its plan.
 
@@ -191,20 +179,18 @@ class Engine:
             clock: where time comes from; a `VirtualClock` makes retries and timeouts instant.
             state: what outlives a request; one of your own may be shared between engines.
             sinks: called with every decision record when its request has ended; must return at once.
+            plan: the workspace's plan, where it is compiled already.
 
         Raises:
             PlanError: on entering: the workspace does not compile; `diagnostics` says what, where and why.
         """
-        return cls(workspace, env, transport, clock, state, sinks)
+        return cls(workspace, env, transport, clock, state, sinks, plan)
 
     async def __aenter__(self) -> Self:
-        # Deferred: who only wants a type does not pay for the compiler.
-        from engine.compiler.pipeline import compile_workspace
+        # Deferred: who only wants a type does not pay for what runs a plan.
         from engine.control.provision import provision
 
-        plan, diagnostics = await asyncio.to_thread(compile_workspace, self.workspace, self._env)
-        if plan is None:
-            raise PlanError(diagnostics)
+        plan = self._plan or await asyncio.to_thread(_compile, self.workspace, self._env)
         log = plan.manifest.settings.decision_log
         if log is not None:
             self._log = JsonLines(self.workspace / log)
@@ -278,12 +264,13 @@ class Engine:
 
         return asyncio.run(ask())
 
-    def asgi(self) -> Any:
+    def asgi(self) -> App:
         """The sidecar as an ASGI app over this engine, to mount in an app of your own."""
         # Deferred: only this needs the server.
-        from engine.server.app import embedded_app
+        from engine.server.app import App
+        from engine.server.service import Service
 
-        return embedded_app(self)
+        return App(Service(current=lambda: self.snapshot, executor=self.executor))
 
     async def _execute(self, request: Request, key: Key) -> Answer:
         request_id = secrets.token_hex(12)
@@ -293,23 +280,17 @@ class Engine:
         self, model: str, messages: Sequence[Any], fields: dict[str, Any], *, stream: bool
     ) -> Request:
         body = {**fields, "model": model, "messages": list(messages), "stream": stream}
-        if all(_is_canonical(message) for message in messages):
-            return cast(Request, {"operation": "chat", **body})
-        if OPENAI not in self.plan.manifest.dialects:
-            raise RequestError(
-                f"this plan has no dialect {OPENAI}: write messages in canonical form", param="messages"
-            )
-        return self.snapshot.dialect(OPENAI).read_request("chat", body, {})
+        return read_chat(self.snapshot, body)
 
 
-def _is_canonical(message: Any) -> bool:
-    """Content in parts of canonical types and nothing of OpenAI's beside it."""
-    content = message.get("content")
-    return (
-        isinstance(content, list)
-        and message.keys() <= _CANONICAL_MESSAGE
-        and all(part.get("type") in _CANONICAL_PARTS for part in content)
-    )
+def _compile(workspace: Path, env: str | None) -> Plan:
+    # Deferred: a plan that is compiled already needs no compiler.
+    from engine.compiler.pipeline import compile_workspace
+
+    plan, diagnostics = compile_workspace(workspace, env)
+    if plan is None:
+        raise PlanError(diagnostics)
+    return plan
 
 
 def _as_transport(given: Transport | httpx.AsyncBaseTransport | None) -> Transport | None:
@@ -318,7 +299,7 @@ def _as_transport(given: Transport | httpx.AsyncBaseTransport | None) -> Transpo
     # Deferred: httpx is for those who bring it.
     from engine.upstream.httpx_transport import HttpxTransport
 
-    return HttpxTransport(given)
+    return HttpxTransport(cast("httpx.AsyncBaseTransport", given))
 
 
 __all__ = ["ChatReply", "ChatStream", "Engine", "EngineError"]

@@ -29,7 +29,17 @@ from engine.wire.dialect import BoundDialect
 Test = Callable[..., Any]
 
 
+class Finds(Protocol):
+    """What finds the route of a request: `match.Matcher`, or a test's own."""
+
+    def find(self, model: str, operation: str, holds: Callable[[str, Expr], bool]) -> str: ...
+
+    def names(self, operation: str = "chat") -> list[str]: ...
+
+
 class Closable(Protocol):
+    """What is closed once nobody holds it."""
+
     async def close(self) -> None: ...
 
 
@@ -108,7 +118,7 @@ class Snapshot:
     ) -> None:
         self.plan = plan
         self.revision = plan.revision
-        self.matcher = Matcher(plan.manifest.matches)
+        self.matcher: Finds = Matcher(plan.manifest.matches)
         self.upstreams = dict(upstreams)
         self.missing = dict(missing or {})
         self.transport = transport

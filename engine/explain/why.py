@@ -1,0 +1,83 @@
+"""A decision record as prose: which route and why, who was asked when, who was not and why, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from engine.errors import EngineError
+from engine.runtime.record import AttemptRecord, DecisionRecord
+from engine.units import show_money
+
+_VERBS = {
+    "took": "takes the branch",
+    "skipped": "skipped",
+    "left": "is left",
+    "retried": "is asked again",
+    "moved_on": "moves on after",
+    "stopped": "stops",
+    "answered": "answers with",
+    "rejected": "rejects with",
+}
+
+
+def prose(record: DecisionRecord, error: EngineError | None = None) -> list[str]:
+    """The lines that tell what happened to a request, in order."""
+    return [
+        *_route(record),
+        *_path(record),
+        *_attempts(record),
+        *_end(record, error),
+    ]
+
+
+def _route(record: DecisionRecord) -> Iterator[str]:
+    if record.route is None:
+        yield f"No route takes model {record.model!r}."
+        return
+    yield f"Route {record.route} takes model {record.model!r} (revision {record.revision[:12]})."
+    if record.input_tokens is not None:
+        how = "exactly" if record.input_exact else "at most"
+        yield f"The input is {how} {record.input_tokens} tokens."
+
+
+def _path(record: DecisionRecord) -> Iterator[str]:
+    if record.path:
+        yield ""
+        yield "Path"
+    for step in record.path:
+        yield f"  {step.node}: {_VERBS.get(step.what, step.what)}: {step.why}"
+
+
+def _attempts(record: DecisionRecord) -> Iterator[str]:
+    yield ""
+    if not record.attempts:
+        yield "Nobody was called."
+        return
+    yield "Calls"
+    width = max(len(attempt.deployment) for attempt in record.attempts)
+    for attempt in record.attempts:
+        yield f"  {_attempt(attempt, width)}"
+
+
+def _attempt(attempt: AttemptRecord, width: int) -> str:
+    ended = attempt.ended_ms if attempt.ended_ms is not None else attempt.started_ms
+    when = f"{attempt.started_ms:>8.0f} ms  {attempt.deployment.ljust(width)}"
+    took = f"after {ended - attempt.started_ms:.0f} ms"
+    if attempt.failure is None:
+        return f"{attempt.number}. {when}  answered {took}, {show_cost(attempt.cost.total)}"
+    return f"{attempt.number}. {when}  {attempt.failure} {took}"
+
+
+def _end(record: DecisionRecord, error: EngineError | None) -> Iterator[str]:
+    yield ""
+    if error is not None:
+        yield f"Outcome: HTTP {error.status}, {error.code}: {error.message}"
+    elif record.served_by is not None:
+        yield f"Outcome: {record.served_by} answers, {show_cost(record.cost)} in all."
+    else:
+        yield "Outcome: the route answers by itself."
+
+
+def show_cost(nanos: int) -> str:
+    """Nano-dollars for people."""
+    return show_money(nanos)
