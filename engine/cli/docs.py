@@ -1,4 +1,5 @@
-"""Writes the generated reference pages to DIR/docs/: the language, node kinds, defaults, failures, diagnostics.
+"""Writes the generated reference pages to DIR/docs/: the language, node kinds, defaults, failures,
+diagnostics.
 
 --check writes nothing and exits 1 if a page is missing or out of date.
 """

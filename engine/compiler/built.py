@@ -1,7 +1,7 @@
 """Stage `built`: refuses what the language has and nothing executes yet, once for each place that uses it.
 
-It walks the validated spec objects by the table of `engine/spec/built.py`. What is refused is not walked into: an
-ensemble's members are not the fault.
+It walks the validated spec objects by the table of `engine/spec/built.py`. What is refused is not walked
+into: an ensemble's members are not the fault.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from engine.compiler.shape import real_path
 from engine.diagnostics import Diagnostics
 from engine.spec.built import BUILT, INSTEAD, VALUES, LaterValue, later_secret
 from engine.spec.case import CaseFile
-from engine.spec.model import Spec, fields
+from engine.spec.model import Spec, called, fields
 from engine.spec.nodes.node import EDGE_CHILD, NodeSpec
+from engine.spec.settings import Settings
 from engine.spec.workspace import RoutesFile
 
 _HELP = "remove it until it is built"
@@ -28,7 +29,12 @@ def check_built(spec: Spec | CaseFile, document: Document, out: Diagnostics) -> 
     if isinstance(spec, RootModel):
         if spec.root:
             place = document.key_span((0, "case"))
-            out.add("E090", "policy cases are not run yet", place, help="move the file out of cases/ until they are")
+            out.add(
+                "E090",
+                "policy cases are not run yet",
+                place,
+                help="move the file out of cases/ until they are",
+            )
         return
     _Walk(document, out).spec(spec, ())
 
@@ -70,7 +76,11 @@ class _Walk:
         rule = VALUES.get((name, key))
         if rule is None:
             return False
-        items = [(path, value)] if not isinstance(value, tuple) else [((*path, i), v) for i, v in enumerate(value)]
+        items = (
+            [(path, value)]
+            if not isinstance(value, tuple)
+            else [((*path, i), v) for i, v in enumerate(value)]
+        )
         refused = [at for at, item in items if rule.later(item)]
         for at in refused:
             self.refuse_value(at, rule)
@@ -99,11 +109,13 @@ class _Walk:
 
 def _used(spec: Spec, attribute: str, info: FieldInfo, value: Any) -> bool:
     """Whether the file says something with this field: not null, and not what holds anyway."""
-    return attribute in spec.model_fields_set and value is not None and (info.is_required() or value != info.default)
+    return (
+        attribute in spec.model_fields_set
+        and value is not None
+        and (info.is_required() or value != info.default)
+    )
 
 
 def _said(spec: Spec, key: str) -> str:
-    noun = spec.noun.removeprefix("node.")
-    if isinstance(spec, RoutesFile) or noun == "engine.yaml":
-        return f"`{key}`"
-    return f"`{key}` on a `{noun}` node" if isinstance(spec, NodeSpec) else f"`{key}` in `{noun}`"
+    whole_file = isinstance(spec, RoutesFile | Settings)
+    return f"`{key}`" if whole_file else f"`{key}` in {called(type(spec))}"

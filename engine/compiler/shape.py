@@ -1,9 +1,9 @@
 """Stage `shape`: plain data to spec objects; what does not fit becomes one diagnostic each, at its place.
 
-Pydantic checks the data against a class of `engine/spec/`; each of its errors carries a location made of keys,
-indexes and tags. `spec_tree` follows it through the classes, this file follows it through the data to a line and
-column, and `shape_words` says it without a word of pydantic. A text that looks like a vendor's key is refused
-wherever it stands.
+Pydantic checks the data against a class of `engine/spec/`; each of its errors carries a location made of
+keys, indexes and tags. `spec_tree` follows it through the classes, this file follows it through the data to a
+line and column, and `shape_words` says it without a word of pydantic. A text that looks like a vendor's key
+is refused wherever it stands.
 """
 
 from __future__ import annotations
@@ -85,13 +85,10 @@ def real_path(data: Any, location: tuple[Any, ...]) -> Path:
     """The location without tags and shorthands: only keys and indexes that the data has."""
     path: list[str | int] = []
     for element in location:
-        if isinstance(data, dict) and element in data:
+        listed = isinstance(data, list) and isinstance(element, int) and 0 <= element < len(data)
+        if listed or (isinstance(data, dict) and element in data):
             data = data[element]
-        elif isinstance(data, list) and isinstance(element, int) and 0 <= element < len(data):
-            data = data[element]
-        else:
-            continue
-        path.append(element)
+            path.append(element)
     return tuple(path)
 
 
@@ -104,8 +101,8 @@ def _find_secrets(document: Document, told: set[Path], out: Diagnostics) -> bool
                 "E115",
                 "this text looks like a secret (it is not shown)",
                 document.span(path),
-                help="put it into an environment variable or a file, and name that in a secret field: env:NAME; "
-                "if it is real, revoke it: it may be in Git already",
+                help="put it into an environment variable or a file, and name that in a secret field: "
+                "env:NAME; if it is real, revoke it: it may be in Git already",
             )
             found = True
     return found

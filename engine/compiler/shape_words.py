@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from engine.compiler.document import Path
 from engine.compiler.suggest import did_you_mean
 from engine.spec.fault import FAULT, looks_secret, shown
-from engine.spec.model import Spec, fields
+from engine.spec.model import Spec, called, fields
 from engine.spec.nodes.node import EDGE_CHILD, KIND_KEYS, Edge, NodeSpec, kinds_in
 
 #: More keys than this are not listed: nobody reads them.
@@ -27,10 +27,14 @@ _EDGE_KEYS: Final = {
     "share": "an arm of a `split`, or on a `mirror`",
 }
 
-#: (noun, key) -> what to write instead: words of other gateways, and near misses of meaning. `*` is any noun.
+_CREDENTIALS: Final = (
+    "credentials have a section of their own: `credentials: NAME`, and there `secret: env:NAME`"
+)
+
+#: (noun, key) -> what to write instead: words of other gateways, and near misses of meaning.
 _MEANT: Final = {
-    ("deployment", "api_key"): "credentials have a section of their own: `credentials: NAME`, and there `secret: env:NAME`",
-    ("deployment", "secret"): "credentials have a section of their own: `credentials: NAME`, and there `secret: env:NAME`",
+    ("deployment", "api_key"): _CREDENTIALS,
+    ("deployment", "secret"): _CREDENTIALS,
     ("deployment", "base_url"): "it is `endpoint`; a server of your own is a file in providers.d/",
     ("deployment", "api_base"): "it is `endpoint`; a server of your own is a file in providers.d/",
     ("deployment", "params"): "`params` stands on the node that uses it: {use: NAME, params: {...}}",
@@ -71,7 +75,7 @@ def say(detail: ErrorDetails, owner: type[Spec] | None, path: Path) -> Words:
         case _ if kind == FAULT:
             return _fault(context, path)
         case "extra_forbidden":
-            return _unknown_key(str(detail["loc"][-1]), owner, value)
+            return _unknown_key(str(detail["loc"][-1]), owner)
         case "missing":
             return _missing(str(detail["loc"][-1]), owner, path)
         case "union_tag_not_found" | "union_tag_invalid":
@@ -111,57 +115,39 @@ def near_key(key: str, owner: type[Spec] | None) -> str | None:
     return did_you_mean(key, _keys(owner))
 
 
-def _unknown_key(key: str, owner: type[Spec] | None, value: Any) -> Words:
+def _unknown_key(key: str, owner: type[Spec] | None) -> Words:
     if owner is None:
         return Words("E101", f"unknown key {shown(key)}")
-    noun = owner.noun.removeprefix("node.")
-    where = (
-        f"a `{noun}` node"
-        if issubclass(owner, NodeSpec)
-        else f"`{noun}`"
-        if noun == "engine.yaml"
-        else _a(noun)
-    )
     if issubclass(owner, NodeSpec) and key in _EDGE_KEYS:
         return Words("E110", f"`{key}` is not read here", f"it stands on {_EDGE_KEYS[key]}")
-    message = (
-        f"unknown section {shown(key)}" if noun == "workspace" else f"unknown key {shown(key)} in {where}"
-    )
+    section = owner.noun == "workspace"
+    message = f"unknown section {shown(key)}" if section else f"unknown key {shown(key)} in {called(owner)}"
     known = _keys(owner)
-    meant = _MEANT.get((noun, key))
-    near = near_key(key, owner)
-    if meant:
-        help: str | None = meant
-    elif near:
-        help = f"did you mean `{near}`?"
-    else:
-        help = f"it takes {', '.join(known)}" if len(known) <= _FEW else None
-    return Words("E101", message, help)
+    if meant := _MEANT.get((owner.noun, key)):
+        return Words("E101", message, meant)
+    if near := near_key(key, owner):
+        return Words("E101", message, f"did you mean `{near}`?")
+    return Words("E101", message, f"it takes {', '.join(known)}" if len(known) <= _FEW else None)
 
 
 def _missing(key: str, owner: type[Spec] | None, path: Path) -> Words:
     if owner is None:
         return Words("E107", f"`{key}` is missing")
-    field = fields(owner).get(key)
-    noun = owner.noun.removeprefix("node.")
-    name = (
-        f" `{path[-1]}`"
-        if path and isinstance(path[-1], str) and not issubclass(owner, NodeSpec | Edge)
-        else ""
-    )
-    article = (
-        f"{_a(noun, article='the')}{name}"
-        if name
-        else f"this `{noun}`"
-        if issubclass(owner, NodeSpec)
-        else f"this {noun}"
-    )
-    if field is None:
-        return Words("E107", f"`{key}` is missing in {article}")
-    info = field[1]
+    message = f"`{key}` is missing in {_this(owner, path)}"
+    info = fields(owner)[key][1]
     example = f"; for example `{key}: {_yaml(info.examples[0])}`" if info.examples else ""
-    about = (info.description or "").rstrip(".")
-    return Words("E107", f"`{key}` is missing in {article}", f"{about}{example}")
+    return Words("E107", message, f"{(info.description or '').rstrip('.')}{example}")
+
+
+def _this(owner: type[Spec], path: Path) -> str:
+    """The map at hand: by its name where it has one."""
+    name = called(owner)
+    if name.startswith("`"):
+        return name
+    noun = name.partition(" ")[2]
+    if issubclass(owner, NodeSpec | Edge) or not path or not isinstance(path[-1], str):
+        return f"this {noun}"
+    return f"the {noun} `{path[-1]}`"
 
 
 def _no_node(value: Any, path: Path) -> Words:
@@ -197,19 +183,12 @@ def _no_map(value: Any, owner: type[Spec] | None, path: Path) -> Words:
     if owner is None:
         return Words("E102", message)
     known = _keys(owner)
-    first = next(((k, i.examples[0]) for k, (_, i) in fields(owner).items() if i.examples), None)
-    help = (
+    listed = (
         f"its keys are {', '.join(known)}" if len(known) <= _FEW else "write its keys on lines of their own"
     )
-    return Words(
-        "E102", message, help + (f"; for example {{{first[0]}: {_yaml(first[1])}}}" if first else "")
-    )
-
-
-def _a(noun: str, *, article: str | None = None) -> str:
-    if article is None:
-        article = "an" if noun[:1] in "aeiou" else "a"
-    return f"{article} {noun}"
+    first = next(((key, info.examples[0]) for key, (_, info) in fields(owner).items() if info.examples), None)
+    example = f"; for example {{{first[0]}: {_yaml(first[1])}}}" if first else ""
+    return Words("E102", message, listed + example)
 
 
 def _yaml(value: Any) -> str:

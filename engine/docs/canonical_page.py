@@ -26,7 +26,14 @@ def canonical_page() -> str:
 
 
 def _class(node: ast.ClassDef, comments: dict[int, str]) -> list[str]:
-    lines = [f"## {node.name}", "", ast.get_docstring(node) or "", "", "| field | type | |", "| --- | --- | --- |"]
+    lines = [
+        f"## {node.name}",
+        "",
+        ast.get_docstring(node) or "",
+        "",
+        "| field | type | |",
+        "| --- | --- | --- |",
+    ]
     for item in node.body:
         if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name):
             comment = comments.get(item.end_lineno or item.lineno, "")

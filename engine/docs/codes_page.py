@@ -21,7 +21,12 @@ def page(code: str) -> str:
 
 def codes_page() -> str:
     """All codes, in order."""
-    lines = ["# Diagnostics", "", "What `engine validate` finds. A code is permanent: it is never given to another fault.", ""]
+    lines = [
+        "# Diagnostics",
+        "",
+        "What `engine validate` finds. A code is permanent: it is never given to another fault.",
+        "",
+    ]
     lines += ["| code | name | severity | since |", "| --- | --- | --- | --- |"]
     rows = [CODES[code] for code in sorted(CODES)]
     lines += [f"| [{r.code}](#{anchor(r)}) | {r.slug} | {r.severity} | {r.since} |" for r in rows]
@@ -36,7 +41,13 @@ def anchor(row: Code) -> str:
 
 
 def _lines(row: Code, level: str) -> list[str]:
-    lines = [f"{level} {row.code} {row.slug}", "", f"{row.severity.capitalize()}, since {row.since}.", "", row.why]
+    lines = [
+        f"{level} {row.code} {row.slug}",
+        "",
+        f"{row.severity.capitalize()}, since {row.since}.",
+        "",
+        row.why,
+    ]
     lines += ["", f"**What to do:** {row.fix}"]
     for title, example in (("Gives it", row.bad), ("Does not", row.good)):
         if example is not None:

@@ -1,4 +1,6 @@
-"""The page of failure classes: what each means, whether it moves on, whether it is retried in place, its status."""
+"""The page of failure classes: what each means, whether it moves on, whether it is retried in place, its
+status.
+"""
 
 from __future__ import annotations
 
@@ -39,18 +41,22 @@ MEANING: Final = {
 def failures_page() -> str:
     """All classes and groups."""
     moving = expand(MOVES_ON)
-    lines = [
-        "# Failure classes",
-        "",
-        "How a call can fail. It is classified once, where the vendor's answer is read; everything after that reads "
-        "the class. *Moves on*: whether the next target is asked by default (`failures`). *In place*: whether `retry` "
-        "asks the same target again.",
-        "",
-        "| class | | moves on | in place | status, if it is the last word | `code` |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    about = (
+        "How a call can fail. It is classified once, where the vendor's answer is read; everything after "
+        "that reads the class. *Moves on*: whether the next target is asked by default (`failures`). *In "
+        "place*: whether `retry` asks the same target again."
+    )
+    head = "| class | | moves on | in place | status, if it is the last word | `code` |"
+    lines = ["# Failure classes", "", about, "", head, "| --- | --- | --- | --- | --- | --- |"]
     for name in FAILURES:
-        cells = [f"`{name}`", MEANING[name], _moves(name, moving), _retried(name), str(STATUS[name]), f"`{ERROR_CODES[name]}`"]
+        cells = [
+            f"`{name}`",
+            MEANING[name],
+            _moves(name, moving),
+            _retried(name),
+            str(STATUS[name]),
+            f"`{ERROR_CODES[name]}`",
+        ]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "## Groups", ""]
     for group, classes in FAILURE_GROUPS.items():

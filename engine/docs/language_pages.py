@@ -5,14 +5,15 @@ All of it comes from the spec classes: a field's description is its documentatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from collections.abc import Collection, Iterator
+from typing import Any, Final, cast
 
 from pydantic import TypeAdapter
 from typing_extensions import TypeAliasType
 
 from engine.docs.type_words import field_words, named_types, spec_classes
 from engine.spec.built import BUILT, VALUES
+from engine.spec.call import CallOptions
 from engine.spec.case import Case
 from engine.spec.dialect import DialectSpec
 from engine.spec.model import Spec, fields
@@ -31,15 +32,16 @@ _FILES: Final[tuple[tuple[str, type[Spec]], ...]] = (
     ("providers.d/dialects/*.yaml", DialectSpec),
 )
 
+_CALL_KEYS: Final = ", ".join(f"`{key}`" for key in fields(CallOptions))
+
 
 def language_page() -> str:
     """Every section and field of every kind of file, then every type of value."""
-    lines = [
-        "# The language: reference",
-        "",
-        "Every field that a workspace's files may hold. *Executes*: since which release; *later*: it is read and "
-        "checked, and `engine validate` refuses it with E090 until it is built.",
-    ]
+    about = (
+        "Every field that a workspace's files may hold. *Executes*: since which release; *later*: it is "
+        "read and checked, and `engine validate` refuses it with E090 until it is built."
+    )
+    lines = ["# The language: reference", "", about]
     told: set[type[Spec]] = set()
     types: dict[str, TypeAliasType] = {}
     for heading, root in _FILES:
@@ -47,8 +49,9 @@ def language_page() -> str:
         for spec in _reached(root, told):
             lines += ["", f"### {spec.__name__}", "", *_class(spec)]
             types |= _types(spec)
-    for spec in SPECS.values():
-        types |= _types(spec)
+    for kind in SPECS.values():
+        for spec in (kind, *_parts(kind, told)):
+            types |= _types(spec)
     lines += ["", "## Values", ""]
     for name in sorted(types):
         lines += [f"### {name}", "", *_type(types[name]), ""]
@@ -57,20 +60,19 @@ def language_page() -> str:
 
 def kinds_page() -> str:
     """Every node kind."""
-    lines = [
-        "# Node kinds",
-        "",
-        "A node is a name (short for `use: NAME`) or a map with one kind key; everything else on the map is a sibling. "
-        "Children are nodes themselves.",
-        "",
-        "| kind | | executes |",
-        "| --- | --- | --- |",
-    ]
+    about = (
+        "A node is a name (short for `use: NAME`) or a map with one kind key; everything else on the map "
+        "is a sibling. Children are nodes themselves. Below every kind but `reject` and `respond` calls "
+        "are made: these also take "
+        f"{_CALL_KEYS}, as [defaults](language.md#defaults) do; the nearest wins, leaf by leaf."
+    )
+    lines = ["# Node kinds", "", about, "", "| kind | | executes |", "| --- | --- | --- |"]
     for kind, spec in SPECS.items():
         lines.append(f"| [{kind}](#{kind}) | {_summary(spec)} | {_since(spec, kind)} |")
     told: set[type[Spec]] = set()
     for kind, spec in SPECS.items():
-        lines += ["", f"## {kind}", "", *_class(spec)]
+        lines += ["", f"## {kind}", "", *_class(spec, without=fields(CallOptions).keys())]
+        lines += ["", "```yaml", spec.example, "```"]
         for part in _parts(spec, told):
             lines += ["", f"### {part.__name__}", "", *_class(part)]
     return "\n".join(lines) + "\n"
@@ -90,7 +92,7 @@ def _reached(root: type[Spec], told: set[type[Spec]]) -> Iterator[type[Spec]]:
 def _parts(spec: type[Spec], told: set[type[Spec]]) -> Iterator[type[Spec]]:
     """The classes that only nodes use: arms, members, scores."""
     for key, (_, info) in fields(spec).items():
-        if key in ("timeout", "retry"):
+        if key in fields(CallOptions):
             continue
         for part in spec_classes(info.annotation):
             if part not in told:
@@ -99,9 +101,11 @@ def _parts(spec: type[Spec], told: set[type[Spec]]) -> Iterator[type[Spec]]:
                 yield from _parts(part, told)
 
 
-def _class(spec: type[Spec]) -> list[str]:
+def _class(spec: type[Spec], without: Collection[str] = ()) -> list[str]:
     lines = [_summary(spec), "", "| key | type | default | executes | |", "| --- | --- | --- | --- | --- |"]
     for key, (_, info) in fields(spec).items():
+        if key in without:
+            continue
         if key == EDGE_CHILD:
             lines.append("| *the node's own keys* | [node](kinds.md) | required | | The node. |")
             continue
@@ -140,17 +144,21 @@ def _types(spec: type[Spec]) -> dict[str, TypeAliasType]:
 
 
 def _type(alias: TypeAliasType) -> list[str]:
-    schema = TypeAdapter(alias).json_schema()
+    adapter: TypeAdapter[Any] = TypeAdapter(cast(Any, alias))
+    schema = adapter.json_schema()
     schema = schema.get("$defs", {}).get(alias.__name__, schema)
     lines = [str(schema.get("description", ""))] if schema.get("description") else []
-    words = list(_enum(schema))
+    words = _enum(schema)
     if words:
         lines.append("One of " + ", ".join(f"`{word}`" for word in words) + ".")
-    examples = [example for form in (schema, *schema.get("anyOf", ())) for example in form.get("examples", ())]
+    examples = [
+        example for form in (schema, *schema.get("anyOf", ())) for example in form.get("examples", ())
+    ]
     if examples:
         lines.append("Examples: " + ", ".join(f"`{example}`" for example in examples) + ".")
     return lines or ["A value."]
 
 
-def _enum(schema: dict[str, Any]) -> Iterable[Any]:
-    return schema.get("enum", [schema["const"]] if "const" in schema else [])
+def _enum(schema: dict[str, Any]) -> list[Any]:
+    found: list[Any] = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    return found

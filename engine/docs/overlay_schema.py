@@ -11,7 +11,10 @@ from engine.spec.overlay import ADD
 
 Schema = dict[str, Any]
 
-_ADD: Schema = {"const": True, "description": "The entry is new; without this an overlay touches only what exists."}
+_ADD: Schema = {
+    "const": True,
+    "description": "The entry is new; without this an overlay touches only what exists.",
+}
 
 
 def as_overlay(schema: Schema) -> Schema:

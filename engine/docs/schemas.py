@@ -1,8 +1,9 @@
 """The JSON Schemas of a workspace's files, generated from the spec classes: `schemas/*.schema.json`.
 
-Draft 2020-12, and no keyword that editors of older drafts would misread: edge keys (`when`, `weight`, `share`) are
-written out as variants of each node kind rather than left to `unevaluatedProperties`. A schema accepts what
-`compiler/shape` accepts; what takes more than a form to see (a sum, two keys at odds) is left to the compiler.
+Draft 2020-12, and no keyword that editors of older drafts would misread: edge keys (`when`, `weight`,
+`share`) are written out as variants of each node kind rather than left to `unevaluatedProperties`. A schema
+accepts what `compiler/shape` accepts; what takes more than a form to see (a sum, two keys at odds) is left to
+the compiler.
 """
 
 from __future__ import annotations
@@ -56,7 +57,9 @@ def schema(name: str) -> Schema:
 
 def schemas() -> dict[str, str]:
     """File name -> text of every schema, ready to be written."""
-    return {f"{name}.schema.json": json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n" for name in FILES}
+    return {
+        f"{name}.schema.json": json.dumps(schema(name), indent=2, ensure_ascii=False) + "\n" for name in FILES
+    }
 
 
 def drift(folder: Path) -> list[str]:
@@ -105,14 +108,21 @@ def _tidy_child(key: str, item: Any) -> Any:
 
 def _write_out_edges(definitions: Schema) -> None:
     """`{when: X, use: gpt}`: for each edge, a variant of every kind that takes the edge's keys too."""
-    kinds = [ref["$ref"].rpartition("/")[2] for ref in definitions.get("Node", {}).get("anyOf", []) if "$ref" in ref]
+    kinds = [
+        ref["$ref"].rpartition("/")[2]
+        for ref in definitions.get("Node", {}).get("anyOf", [])
+        if "$ref" in ref
+    ]
     edges = [name for name, item in definitions.items() if EDGE_CHILD in item.get("properties", {})]
     for edge in edges:
         own = {key: item for key, item in definitions[edge]["properties"].items() if key != EDGE_CHILD}
         required = [key for key in definitions[edge].get("required", []) if key != EDGE_CHILD]
         variants = [_variant(kind, definitions[kind], edge, own, required) for kind in kinds]
         bare = [] if required else [definitions["Node"]["anyOf"][0]]
-        definitions[edge] = {"description": definitions[edge].get("description", ""), "anyOf": [*bare, *variants]}
+        definitions[edge] = {
+            "description": definitions[edge].get("description", ""),
+            "anyOf": [*bare, *variants],
+        }
 
 
 def _variant(kind: str, spec: Schema, edge: str, own: Schema, required: list[str]) -> Schema:
@@ -128,11 +138,15 @@ def _variant(kind: str, spec: Schema, edge: str, own: Schema, required: list[str
 
 
 def _allow_anchors(made: Schema) -> None:
-    """Anchors live under `x-*` keys at the top of a file. A section may be empty: all its lines commented out."""
+    """Anchors live under `x-*` keys at the top of a file. A section may be empty: all its lines commented
+    out.
+    """
     for root in (made, made["$defs"].get(made.get("$ref", "").rpartition("/")[2], {})):
         if "properties" not in root:
             continue
-        root["patternProperties"] = {"^x-": {"description": "A place for anchors (`&name`); read by nobody else."}}
+        root["patternProperties"] = {
+            "^x-": {"description": "A place for anchors (`&name`); read by nobody else."}
+        }
         for key, item in root["properties"].items():
             if item.get("type") == "object":
                 root["properties"][key] = {**item, "type": ["object", "null"]}

@@ -1,10 +1,12 @@
-"""Types of the spec in words: `list of names of budgets`, `map of a name to a node`, `first_token or complete`."""
+"""Types of the spec in words: `list of names of budgets`, `map of a name to a node`, `first_token or
+complete`.
+"""
 
 from __future__ import annotations
 
 import collections.abc
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
@@ -12,6 +14,8 @@ from typing_extensions import TypeAliasType
 from engine.spec.model import Spec
 from engine.spec.nodes.node import NodeSpec
 from engine.spec.scalars import Refers
+
+_NODES: Final = "engine.spec.nodes"
 
 #: Sections in the singular, for references into them.
 _ONE = {
@@ -45,17 +49,35 @@ def words(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
     if origin in (Union, UnionType):
         return " \\| ".join(dict.fromkeys(words(arg) for arg in args if arg is not NoneType))
     if origin is tuple:
-        return f"list of {words(args[0])}"
+        return _list_of(args[0])
     if origin in (dict, collections.abc.Mapping):
         return f"map of {words(args[0])} to {words(args[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Spec):
-        return "[node](kinds.md)" if issubclass(annotation, NodeSpec) else link(annotation.__name__)
-    return {bool: "true \\| false", int: "whole number", str: "text", Any: "any value"}.get(annotation, "any value")
+        return (
+            "[node](kinds.md)"
+            if issubclass(annotation, NodeSpec)
+            else link(annotation.__name__, of_page(annotation))
+        )
+    return {bool: "true \\| false", int: "whole number", str: "text", Any: "any value"}.get(
+        annotation, "any value"
+    )
 
 
-def link(name: str) -> str:
+def _list_of(item: Any) -> str:
+    refers = next((m for m in getattr(item, "__metadata__", ()) if isinstance(m, Refers)), None)
+    if refers is not None:
+        return "list of names of " + " or ".join(refers.sections)
+    return f"list of {words(item)}"
+
+
+def of_page(spec: type[Spec]) -> str:
+    """The page that a class stands on: what only nodes use is with the kinds."""
+    return "kinds.md" if spec.__module__.startswith(f"{_NODES}.") else "language.md"
+
+
+def link(name: str, page: str = "language.md") -> str:
     """A link to the heading of a class or a named type."""
-    return f"[{name}](language.md#{name.lower()})"
+    return f"[{name}]({page}#{name.lower()})"
 
 
 def spec_classes(annotation: Any) -> list[type[Spec]]:

@@ -1,8 +1,8 @@
 """THE TABLE: which fields of the language execute, and since which release; the rest is refused with E090.
 
-One row for each spec class, by the keys as users write them. A test compares it with the classes, both ways: a field
-that is in neither list fails the suite. What a later step builds moves from `later` to `now`, and the list of
-refusals of language.md's whole example shrinks.
+One row for each spec class, by the keys as users write them. A test compares it with the classes, both ways:
+a field that is in neither list fails the suite. What a later step builds moves from `later` to `now`, and the
+list of refusals of language.md's whole example shrinks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Row = Mapping[str, str | None]
 
 
 def _row(now: str = "", later: str = "") -> Row:
-    return {key: FIRST for key in now.split()} | dict.fromkeys(later.split())
+    return dict.fromkeys(now.split(), FIRST) | dict.fromkeys(later.split())
 
 
 _CALL: Final = "timeout retry params failures"
@@ -29,7 +29,8 @@ _CALL: Final = "timeout retry params failures"
 BUILT: Final[Mapping[str, Row]] = {
     # --- routes/, policies/
     "Workspace": _row(
-        "deployments credentials routes nodes keys defaults require residency", "budgets limits guards groups alerts"
+        "deployments credentials routes nodes keys defaults require residency",
+        "budgets limits guards groups alerts",
     ),
     "Defaults": _row(_CALL),
     "CallOptions": _row(_CALL),
@@ -96,8 +97,9 @@ BUILT: Final[Mapping[str, Row]] = {
     "Expect": _row("", "served_by calls status code route cost redactions"),
     # --- providers.d/
     "ProviderSpec": _row(
-        "extends replace title category aliases dialect auth base_url residency price regions default_region headers "
-        "paths rename drop params errors retry_after headroom models unknown_models compliance samples"
+        "extends replace title category aliases dialect auth base_url residency price regions "
+        "default_region headers paths rename drop params errors retry_after headroom models unknown_models "
+        "compliance samples"
     ),
     "AuthSpec": _row(
         "bearer header query pattern",
@@ -114,8 +116,8 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- providers.d/dialects/
     "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
     "OperationSpec": _row(
-        "path stream_path ingress headers model_field stream_field max_tokens_fields usage_request request response "
-        "stream"
+        "path stream_path ingress headers model_field stream_field max_tokens_fields usage_request request "
+        "response stream"
     ),
     "RequestSpec": _row("check read write"),
     "ResponseSpec": _row("success_when read write"),
@@ -134,7 +136,7 @@ BUILT: Final[Mapping[str, Row]] = {
 
 @dataclass(frozen=True, slots=True)
 class LaterValue:
-    """A field that executes, but not with every value: `later` tells which, `what` names it in the message."""
+    """A field that executes, but not with every value: `later` tells which, `what` names it."""
 
     later: Callable[[Any], bool]
     what: str
@@ -147,17 +149,23 @@ def _is(*words: Any) -> Callable[[Any], bool]:
 
 #: (class, key) -> the values that are not built yet. On a list, each item is asked.
 VALUES: Final[Mapping[tuple[str, str], LaterValue]] = {
-    ("Stream", "on_cut"): LaterValue(_is("continue"), "`on_cut: continue`", "`on_cut: error` tells the client"),
+    ("Stream", "on_cut"): LaterValue(
+        _is("continue"), "`on_cut: continue`", "`on_cut: error` tells the client"
+    ),
     ("BalanceNode", "rank"): LaterValue(
         _is("quality", "headroom"), "this `rank`", "weight, round_robin, in_flight, latency and cost are"
     ),
     ("Match", "operations"): LaterValue(lambda name: name != "chat", "this operation", "only `chat` is"),
-    ("Deployment", "model"): LaterValue(_is("*"), "passing on any model (`*`)", "name the models that are used"),
+    ("Deployment", "model"): LaterValue(
+        _is("*"), "passing on any model (`*`)", "name the models that are used"
+    ),
     ("Settings", "state"): LaterValue(
         lambda store: store != "memory", "a state store other than `memory`", "write `state: memory`"
     ),
     ("Settings", "workers"): LaterValue(
-        lambda count: count != 1, "more than one worker", "write `workers: 1`, or run several processes on ports of their own"
+        lambda count: count != 1,
+        "more than one worker",
+        "write `workers: 1`, or run several processes on ports of their own",
     ),
 }
 

@@ -1,4 +1,6 @@
-"""The four options that inherit: `timeout`, `retry`, `params`, `failures`; defaults -> route -> node -> target."""
+"""The four options that inherit: `timeout`, `retry`, `params`, `failures`; defaults -> route -> node ->
+target.
+"""
 
 from __future__ import annotations
 
@@ -74,8 +76,8 @@ class Retry(Spec):
         "How many more calls: 1 is one more, 0 is none.", shown=PRINTED["retry.extra"]
     )
     failures: Failures | None = about(
-        "After which failures. In place only `connect`, `server`, `cut` and `rate_limited` (after the vendor's "
-        "delay) are retried; `timeout` and `overloaded` too where they are named here themselves.",
+        "After which failures. In place only `connect`, `server`, `cut` and `rate_limited` (after the "
+        "vendor's delay) are retried; `timeout` and `overloaded` too where they are named here themselves.",
         shown=PRINTED["retry.failures"],
     )
     backoff: Duration | None = about(

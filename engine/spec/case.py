@@ -122,7 +122,8 @@ class Case(Spec):
         examples=[{"model": "assistant", "messages": [{"role": "user", "content": "hi"}]}],
     )
     upstream: Mapped[Name, Script] | None = about(
-        "Deployment to what its calls come to, in order. One that is reached and not scripted fails the case.",
+        "Deployment to what its calls come to, in order. One that is reached and not scripted fails the "
+        "case.",
         examples=[{"gpt": ["overloaded"], "claude": {"ok": {"input": 12, "output": 200}}}],
     )
     expect: Expect = about("What must come of it.", required=True)

@@ -1,4 +1,6 @@
-"""The printed defaults: what applies where a file says nothing. One table, read by lowering, schemas and pages."""
+"""The printed defaults: what applies where a file says nothing. One table, read by lowering, schemas and
+pages.
+"""
 
 from __future__ import annotations
 

@@ -66,12 +66,14 @@ class Deployment(Spec):
         "The vendor: a file in providers.d/, shipped or your own.", required=True, examples=["openai"]
     )
     model: Text = about(
-        "The vendor's model, as the provider file names it; `*` passes the name on that the client asked for.",
+        "The vendor's model, as the provider file names it; `*` passes the name on that the client asked "
+        "for.",
         required=True,
         examples=["gpt-5-mini"],
     )
     region: Name | None = about(
-        "One of the provider's regions: decides host, residency and price. Must be named where a residency applies.",
+        "One of the provider's regions: decides host, residency and price. Must be named where a residency "
+        "applies.",
         shown=PRINTED["deployment.region"],
         examples=["eu"],
     )

@@ -16,7 +16,8 @@ FAULT: Final = "engine_fault"
 
 #: Texts that are keys of well-known services, whatever the field. Prefixes as the vendors document them.
 _KEYS: Final = re.compile(
-    r"\b(?:sk-(?:ant-|proj-|or-v1-|svcacct-)?[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[0-9A-Z]{16}\b|gsk_[A-Za-z0-9]{20,}"
+    r"\b(?:sk-(?:ant-|proj-|or-v1-|svcacct-)?[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[0-9A-Z]{16}\b"
+    r"|gsk_[A-Za-z0-9]{20,}"
     r"|hf_[A-Za-z0-9]{30,}|AIza[0-9A-Za-z_-]{35}|xai-[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{36,}"
     r"|github_pat_[A-Za-z0-9_]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}|glpat-[A-Za-z0-9_-]{20,}"
     r"|(?:r8|pplx|nvapi|fw|tgp_v1)[_-][A-Za-z0-9_-]{30,})"

@@ -94,7 +94,7 @@ class Keys(Spec):
 
 
 class Group(Spec):
-    """Policy for people: all groups that match a key apply, the stricter wins; `default` is for keys in none."""
+    """Policy for people: all groups that match a key apply, the stricter wins; `default` is for the rest."""
 
     noun: ClassVar[str] = "group"
 

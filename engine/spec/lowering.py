@@ -1,6 +1,7 @@
 """What a node kind may ask of the compiler while it lowers itself: names, expressions, options, ids.
 
-`compiler/lower.py` implements it; a kind's `lower` gets it as an argument, so the spec never imports the compiler.
+`compiler/lower.py` implements it; a kind's `lower` gets it as an argument, so the spec never imports the
+compiler.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ def about(
 ) -> Any:
     """A field: its documentation, its default (None = not said), and how the default is printed.
 
-    `shown` is the default that applies where the field is left out and the type's own default is None, because
-    it inherits or depends on something else.
+    `shown` is the default that applies where the field is left out and the type's own default is None,
+    because it inherits or depends on something else.
     """
     extra: dict[str, Any] = {"x-default": shown} if shown is not None else {}
     return Field(
@@ -59,3 +59,20 @@ def key_of(name: str, info: FieldInfo) -> str:
 def fields(spec: type[Spec]) -> Mapping[str, tuple[str, FieldInfo]]:
     """Key as written -> (attribute, field), in the order of declaration."""
     return {key_of(name, info): (name, info) for name, info in spec.model_fields.items()}
+
+
+#: Nouns that are keys of the language: they stand in backticks, without an article.
+_KEYS = frozenset({
+    "match", "admit", "per_request", "stream", "timeout", "retry", "keys", "defaults", "score", "sticky",
+    "semantic", "breaker", "probe", "require", "expect", "queue", "engine.yaml",
+})  # fmt: skip
+
+
+def called(spec: type[Spec]) -> str:
+    """A class in a sentence: `a deployment`, `` `timeout` ``, ``a `switch` node``."""
+    kind = spec.noun.removeprefix("node.")
+    if kind != spec.noun:
+        return f"a `{kind}` node"
+    if spec.noun in _KEYS:
+        return f"`{spec.noun}`"
+    return f"{'an' if spec.noun[:1] in 'aeiou' else 'a'} {spec.noun}"

@@ -10,7 +10,6 @@ from pydantic_core import CoreSchema
 
 from engine.spec.fault import fault, wrong_type
 
-
 T = TypeVar("T")
 
 
@@ -28,7 +27,9 @@ def _one_or_more(value: Any) -> Any:
 class _OrOne:
     """Adds the single name to the JSON Schema of the list."""
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         many = handler(schema)
         return {"anyOf": [many["items"], {**many, "minItems": 1}]}
 

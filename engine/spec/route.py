@@ -68,7 +68,7 @@ class Match(Spec):
 
 
 class Admit(Spec):
-    """What a route lets in: this makes cost and ability provable. 413 for too much input, 400 for the rest."""
+    """What a route lets in; this makes cost and ability provable. 413 for too much input, else 400."""
 
     noun: ClassVar[str] = "admit"
 
@@ -107,7 +107,8 @@ class Stream(Spec):
     noun: ClassVar[str] = "stream"
 
     switch_until: Literal["first_token", "complete"] = about(
-        "Until when another target may answer instead. `complete` buffers: the client sees nothing before the end.",
+        "Until when another target may answer instead. `complete` buffers: the client sees nothing before "
+        "the end.",
         default="first_token",
         shown=PRINTED["stream.switch_until"],
     )

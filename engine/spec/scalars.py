@@ -1,8 +1,8 @@
 """Leaf values as users write them: each type reads exactly its own form and says so when it cannot.
 
 Units come from `engine/units.py` (durations in ms, sizes in bytes, money in nano-dollars). Names, patterns,
-expressions, addresses and secrets are here. A named alias (`TypeAliasType`) becomes one definition in the JSON
-Schemas and one row in the reference.
+expressions, addresses and secrets are here. A named alias (`TypeAliasType`) becomes one definition in the
+JSON Schemas and one row in the reference.
 """
 
 from __future__ import annotations
@@ -199,12 +199,12 @@ Flag = TypeAliasType("Flag", Annotated[bool, _plain(_flag), WithJsonSchema({"typ
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        help = (
+        advice = (
             f"write it in quotes: '{value}'"
             if isinstance(value, int | float) and not isinstance(value, bool)
             else None
         )
-        raise fault("E102", f"{shown(value)} stands where a text is expected", help)
+        raise fault("E102", f"{shown(value)} stands where a text is expected", advice)
     if not value.strip():
         raise fault("E102", "an empty text stands where a text is expected", "write it, or leave the key out")
     return value
@@ -215,7 +215,9 @@ Text = TypeAliasType("Text", Annotated[str, _plain(_text), _schema(None, "A text
 
 def whole(low: int, high: int | None = None) -> PlainValidator:
     """A whole number from `low` to `high`, both included."""
-    bounds = f"a whole number from {low} to {high}" if high is not None else f"a whole number, {low} or more"
+    bounds = (
+        f"a whole number from {low} to {high}" if high is not None else f"a whole number of at least {low}"
+    )
 
     def read(value: Any) -> int:
         if not isinstance(value, int) or isinstance(value, bool):
@@ -304,12 +306,12 @@ def _list(value: Any) -> Any:
         return tuple(value)
     if isinstance(value, tuple):
         return value
-    help = (
+    advice = (
         f"write [{value}]" if isinstance(value, str | int | float) and not isinstance(value, bool) else None
     )
     if isinstance(value, str) and looks_secret(value):
-        help = None
-    raise fault("E102", f"{shown(value)} stands where a list is expected", help)
+        advice = None
+    raise fault("E102", f"{shown(value)} stands where a list is expected", advice)
 
 
 #: A YAML list, kept as a tuple.
@@ -352,7 +354,8 @@ def _name(value: Any) -> str:
         raise fault(
             "E111",
             f"{shown(value)} is not a name",
-            "a name is letters, digits, `.`, `_` and `-`, begins with a letter or digit and has at most 63 characters",
+            "a name is letters, digits, `.`, `_` and `-`, begins with a letter or digit and has at most 63 "
+            "characters",
         )
     return value
 
@@ -385,11 +388,13 @@ def _word(value: Any) -> str:
         raise wrong_type(value, "a name for expressions", "team")
     if not _WORD.fullmatch(value):
         low = re.sub(r"[^a-z0-9_]+", "_", value.lower()).strip("_")
-        help = "it is used in expressions: small letters, digits and `_`, a letter first (`-` is minus there)"
+        advice = (
+            "it is used in expressions: small letters, digits and `_`, a letter first (`-` is minus there)"
+        )
         if _WORD.fullmatch(low):
-            help += f"; write {low}"
+            advice += f"; write {low}"
         raise fault(
-            "E111", f"{shown(value)} is not a name for expressions", None if looks_secret(value) else help
+            "E111", f"{shown(value)} is not a name for expressions", None if looks_secret(value) else advice
         )
     return value
 
@@ -406,7 +411,12 @@ Word = TypeAliasType(
 
 def _zone(value: Any) -> str:
     if not isinstance(value, str) or not _WORD.fullmatch(value):
-        raise wrong_type(value, "a residency (us, eu, uk, ch, global, on_prem, on_host, ...)")
+        low = value.lower().replace("-", "_") if isinstance(value, str) else ""
+        raise wrong_type(
+            value,
+            "a residency (us, eu, uk, ch, global, on_prem, on_host, ...)",
+            low if _WORD.fullmatch(low) and not looks_secret(value) else None,
+        )
     return value
 
 
@@ -465,21 +475,25 @@ ModelPattern = TypeAliasType(
 # --- expressions --------------------------------------------------------------------------------------
 
 
+#: A text that is one template and nothing else.
+_ONE_TEMPLATE: Final = re.compile(r"\s*\$?\{\{-?\s*([^{}]+?)\s*-?\}\}\s*")
+
+
 def _expression(value: Any) -> str:
     if isinstance(value, bool):
-        help = "leave the key out where it always holds" if value else "remove what never holds"
-        raise fault("E102", f"{shown(value)} stands where an expression is expected", help)
+        advice = "leave the key out where it always holds" if value else "remove what never holds"
+        raise fault("E102", f"{shown(value)} stands where an expression is expected", advice)
     if not isinstance(value, str):
         raise wrong_type(value, "an expression", "key.org == 'acme'")
     if not value.strip():
         raise fault("E102", "an empty text stands where an expression is expected")
-    inner = re.fullmatch(r"\s*\$?\{[{%]-?(.*?)-?[}%]\}\s*", value, re.DOTALL)
-    if inner or "{{" in value or "{%" in value:
-        help = "write the bare expression, without braces"
-        if inner and not looks_secret(value) and "{{" not in inner[1] and "}}" not in inner[1]:
-            help = f"write {inner[1].strip()}"
+    if "{{" in value or "{%" in value:
+        inner = _ONE_TEMPLATE.fullmatch(value)
+        advice = "write the bare expression, without braces"
+        if inner and not looks_secret(value):
+            advice = f"write {inner[1]}"
         raise fault(
-            "E106", "a template stands where an expression is expected: nothing is put into text here", help
+            "E106", "a template stands where an expression is expected: nothing is put into text here", advice
         )
     return value
 
@@ -507,20 +521,20 @@ _ENV: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def _secret(value: Any) -> Secret:
     """Reads `env:NAME`, `file:/path`, `vault:...`. What it cannot read is never repeated: it may be a key."""
-    help = "write env:NAME, file:/path or vault:PATH, and put the secret there"
+    advice = "write env:NAME, file:/path or vault:PATH, and put the secret there"
     if not isinstance(value, str):
         raise fault(
-            "E102", f"{'nothing' if value is None else 'no text'} stands where a secret is expected", help
+            "E102", f"{'nothing' if value is None else 'no text'} stands where a secret is expected", advice
         )
     match = _SECRET.fullmatch(value.strip())
     if match is None:
         if _ENV.fullmatch(value) and value.isupper() and "_" in value and not looks_secret(value):
-            help = "if it names an environment variable, write env: before it"
-        raise fault("E105", "a secret stands here in plain text (it is not shown)", help)
+            advice = "if it names an environment variable, write env: before it"
+        raise fault("E105", "a secret stands here in plain text (it is not shown)", advice)
     source, name = match[1], match[2]
     if source == "env" and (not _ENV.fullmatch(name) or looks_secret(name)):
         raise fault(
-            "E105", "what follows `env:` is not the name of an environment variable (it is not shown)", help
+            "E105", "what follows `env:` is not the name of an environment variable (it is not shown)", advice
         )
     return Secret(source, name)  # type: ignore[arg-type]  # one of the three, by the pattern
 
@@ -603,7 +617,8 @@ Moment = TypeAliasType(
         str,
         _plain(_time),
         _schema(
-            r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$",
+            r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+            r"(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$",
             "A date and time; without an offset in the workspace's time zone.",
             "2026-12-01T10:00",
         ),

@@ -73,12 +73,12 @@ def _timezone(value: Any) -> str:
         for zone in sorted(known)
         if zone.rpartition("/")[2].casefold() == value.rpartition("/")[2].casefold()
     ]
-    help = (
+    advice = (
         f"did you mean {near[0]}?"
         if near
         else "names are those of the IANA database, like Europe/Berlin or UTC"
     )
-    raise fault("E104", f"{shown(value)} is no time zone", help)
+    raise fault("E104", f"{shown(value)} is no time zone", advice)
 
 
 TimeZone = TypeAliasType(
@@ -103,7 +103,8 @@ class Settings(Spec):
     noun: ClassVar[str] = "engine.yaml"
 
     listen: Address = about(
-        "Where clients connect. Port 0 takes any free one. Without client keys only a loopback address starts.",
+        "Where clients connect. Port 0 takes any free one. Without client keys only a loopback address "
+        "starts.",
         default=defaults.LISTEN,
         shown=PRINTED["listen"],
     )
@@ -133,7 +134,8 @@ class Settings(Spec):
     )
     watch: Flag = about("Reloads when a file of the workspace changes.", default=True, shown=PRINTED["watch"])
     decision_log: Text | None = about(
-        "Appends every decision record, as one line of JSON, to this file; it holds no prompts and no answers.",
+        "Appends every decision record, as one line of JSON, to this file; it holds no prompts and no "
+        "answers.",
         shown="none",
         examples=["decisions.jsonl"],
     )

@@ -75,8 +75,8 @@ class Workspace(RoutesFile):
 
     require: Section[Require] = about("The floor: only in policies/.", default={})
     residency: Mapped[Place, Zone] | None = about(
-        "Statements about where your own or patched providers process data: PROVIDER or PROVIDER.REGION to place. "
-        "Only in policies/.",
+        "Statements about where your own or patched providers process data: PROVIDER or PROVIDER.REGION to "
+        "place. Only in policies/.",
         examples=[{"acme.eu": "eu"}],
     )
 

@@ -40,12 +40,13 @@ class BalanceNode(CallingNode):
 
     kind: ClassVar[str] = "balance"
     noun: ClassVar[str] = "node.balance"
+    example: ClassVar[str] = "{balance: [{use: a, weight: 3}, b], tries: 2}"
 
     balance: Some[Member] = about("The members.", required=True, examples=[["a", "b", "c"]])
     rank: Literal["weight", "round_robin", "in_flight", "latency", "cost", "quality", "headroom"] | None = (
         about(
-            "Who is asked first: at random by `weight`, in turn, the one with fewest open calls, the fastest, the "
-            "cheapest, the best, the one with most of the vendor's quota left.",
+            "Who is asked first: at random by `weight`, in turn, the one with fewest open calls, the "
+            "fastest, the cheapest, the best, the one with most of the vendor's quota left.",
             shown=PRINTED["balance.rank"],
         )
     )

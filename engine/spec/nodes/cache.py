@@ -29,6 +29,7 @@ class CacheNode(CallingNode):
 
     kind: ClassVar[str] = "cache"
     noun: ClassVar[str] = "node.cache"
+    example: ClassVar[str] = "{cache: best, exact: 1h, semantic: {above: 0.95, ttl: 1h, embed: minilm}}"
 
     cache: Child = about("The node below.", required=True, examples=["best"])
     exact: PositiveDuration | None = about(
@@ -36,7 +37,8 @@ class CacheNode(CallingNode):
     )
     semantic: Semantic | None = about("Also takes answers to nearly the same question.")
     scope_by: Expression = about(
-        "Answers are shared among requests with the same value; wider than an organisation only from policies.",
+        "Answers are shared among requests with the same value; wider than an organisation only from "
+        "policies.",
         default="key.org",
         shown="key.org",
     )

@@ -41,6 +41,10 @@ class CascadeNode(CallingNode):
 
     kind: ClassVar[str] = "cascade"
     noun: ClassVar[str] = "node.cascade"
+    example: ClassVar[str] = (
+        "{cascade: [small, big], escalate: [schema, refusal, answer.length < 20, {judge_below: 0.7, judge: "
+        "big}]}"
+    )
 
     cascade: Some[Child] = about("The stages, cheapest first.", required=True, examples=[["small", "big"]])
     escalate: Some[Escalate] = about(

@@ -49,6 +49,9 @@ class ClassifyNode(CallingNode):
 
     kind: ClassVar[str] = "classify"
     noun: ClassVar[str] = "node.classify"
+    example: ClassVar[str] = (
+        '{classify: best, as: task, via: keywords, labels: {code: ["traceback", "def "], prose: else}}'
+    )
 
     classify: Child = about("The node below.", required=True, examples=["best"])
     name: Word = about(

@@ -17,13 +17,14 @@ class EnsembleNode(CallingNode):
 
     kind: ClassVar[str] = "ensemble"
     noun: ClassVar[str] = "node.ensemble"
+    example: ClassVar[str] = "{ensemble: [a, b, c], merge: vote, judge: big}"
 
     ensemble: Some[Member] = about(
         "Who is asked; `weight` counts under `merge: weighted`.", required=True, examples=[["a", "b", "c"]]
     )
     merge: Literal["vote", "best_of", "weighted", "fuse"] = about(
-        "The most frequent answer, the one the judge likes best, the one with most weight behind it, or one that the "
-        "judge writes from all.",
+        "The most frequent answer, the one the judge likes best, the one with most weight behind it, or "
+        "one that the judge writes from all.",
         required=True,
         examples=["vote"],
     )

@@ -17,6 +17,7 @@ class FallbackNode(CallingNode):
 
     kind: ClassVar[str] = "fallback"
     noun: ClassVar[str] = "node.fallback"
+    example: ClassVar[str] = "{fallback: [gpt, claude, here], failures: [transient, quota_exhausted]}"
 
     fallback: Some[Child] = about(
         "The children, first choice first.", required=True, examples=[["gpt", "claude", "here"]]

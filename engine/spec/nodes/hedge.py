@@ -50,6 +50,7 @@ class HedgeNode(CallingNode):
 
     kind: ClassVar[str] = "hedge"
     noun: ClassVar[str] = "node.hedge"
+    example: ClassVar[str] = "{hedge: [a, b], after: p95}"
 
     hedge: Some[Child] = about("Who is called, in this order.", required=True, examples=[["a", "b"]])
     after: After = about(

@@ -16,6 +16,7 @@ class MirrorNode(CallingNode):
 
     kind: ClassVar[str] = "mirror"
     noun: ClassVar[str] = "node.mirror"
+    example: ClassVar[str] = "{mirror: best, to: new, share: 10%}"
 
     mirror: Child = about("The node that answers.", required=True, examples=["best"])
     to: Child = about("The node that gets the copy.", required=True, examples=["new"])

@@ -1,7 +1,7 @@
 """A node: its kind key holds the name or the children, everything else is a sibling.
 
-`Child` is the type of any node: a bare string is `use: NAME`, a map is told apart by its kind key. `Edge` is the
-base of entries under a parent that reads a key of its own beside the child's (`when`, `weight`, `share`).
+`Child` is the type of any node: a bare string is `use: NAME`, a map is told apart by its kind key. `Edge` is
+the base of entries under a parent that reads a key of its own beside the child's (`when`, `weight`, `share`).
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class NodeSpec(Spec):
     """The base of every kind."""
 
     kind: ClassVar[str] = ""
+    #: One node of this kind, as users write it: for the reference. A test reads it.
+    example: ClassVar[str] = ""
 
     def children(self) -> Iterator[tuple[Path, NodeSpec]]:
         """The nodes below, each with its path from this node's own map."""

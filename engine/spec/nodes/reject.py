@@ -17,6 +17,7 @@ class RejectNode(NodeSpec):
 
     kind: ClassVar[str] = "reject"
     noun: ClassVar[str] = "node.reject"
+    example: ClassVar[str] = "{reject: not_allowed, status: 403, message: Not for CI keys.}"
 
     reject: Word = about("The error's stable `code`.", required=True, examples=["not_allowed"])
     status: ErrorStatus = about("The HTTP status.", default=403, shown=PRINTED["reject.status"])

@@ -16,6 +16,7 @@ class RespondNode(NodeSpec):
 
     kind: ClassVar[str] = "respond"
     noun: ClassVar[str] = "node.respond"
+    example: ClassVar[str] = "{respond: Closed until Monday.}"
 
     respond: Text = about("The answer's text.", required=True, examples=["Closed until Monday."])
 

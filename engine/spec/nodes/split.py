@@ -41,6 +41,9 @@ class SplitNode(CallingNode):
 
     kind: ClassVar[str] = "split"
     noun: ClassVar[str] = "node.split"
+    example: ClassVar[str] = (
+        "{split: [{use: old}, {use: new, share: 5%}], sticky: {by: request.user or key.id}}"
+    )
 
     split: Some[SplitArm] = about(
         "The arms.", required=True, examples=[[{"use": "old", "share": "95%"}, {"use": "new", "share": "5%"}]]

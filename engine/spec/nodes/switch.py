@@ -28,6 +28,7 @@ class SwitchNode(CallingNode):
 
     kind: ClassVar[str] = "switch"
     noun: ClassVar[str] = "node.switch"
+    example: ClassVar[str] = "{switch: [{when: request.input_tokens > 100k, use: long}], else: best}"
 
     switch: Some[SwitchArm] = about(
         "The arms, asked in order.",

@@ -19,6 +19,10 @@ class UseNode(CallingNode):
 
     kind: ClassVar[str] = "use"
     noun: ClassVar[str] = "node.use"
+    example: ClassVar[str] = (
+        "{use: gpt, params: {reasoning_effort: low}, timeout: {first_token: 8s}, retry: {extra: 1, "
+        "failures: [transient]}}"
+    )
 
     use: Target = about("The deployment or named node.", required=True, examples=["gpt"])
 
