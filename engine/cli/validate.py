@@ -65,7 +65,7 @@ def _print(found: tuple[Diagnostic, ...], compiled: Compiled, format: str) -> No
         return
     sys.stdout.write(renderer.render(found, texts, color=colour_on(sys.stdout)))
     plan = compiled.plan
-    if plan is None:
+    if plan is None or exit_code(found) != 0:
         return
     routes, deployments = len(plan.manifest.routes), len(plan.manifest.deployments)
     write(

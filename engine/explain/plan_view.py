@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from engine import units
 from engine.kinds.balance import Balance
@@ -17,6 +18,7 @@ from engine.kinds.use import Use
 from engine.plan.link import link
 from engine.plan.plan import Plan
 from engine.plan.types import Call, Deployment, Node, Route
+from engine.spec import defaults
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,12 @@ def show(plan: Plan, routes: tuple[str, ...] | None = None) -> str:
     """The whole plan, or some of its routes, as text."""
     names = sorted(plan.manifest.routes) if routes is None else list(routes)
     manifest = plan.manifest
-    head = (
-        f"revision {plan.revision}\n{_count(len(manifest.routes), 'route')}, "
-        f"{_count(len(manifest.deployments), 'deployment')}, {_count(len(manifest.providers), 'provider')}"
+    counts = (
+        _count(len(manifest.routes), "route"),
+        _count(len(manifest.deployments), "deployment"),
+        _count(len(manifest.providers), "provider"),
     )
+    head = f"revision {plan.revision}\n{', '.join(counts)}\n{_USUAL}"
     return "\n\n".join([head, *("\n".join(_route(plan, name)) for name in names)])
 
 
@@ -87,7 +91,7 @@ def _calls(seen: RouteView, route: Route) -> str:
 
 
 def _time(seen: RouteView) -> str:
-    return "no limit of time" if seen.time_ms is None else units.show_duration(seen.time_ms)
+    return "no limit of time" if seen.time_ms is None else _long(seen.time_ms)
 
 
 def _admitted(route: Route) -> str:
@@ -145,24 +149,56 @@ def _options(plan: Plan, node: Node) -> str:
 
 
 def _where(deployment: Deployment) -> str:
-    region = "" if deployment.region == deployment.residency else f" in {deployment.region}"
-    return f"{deployment.provider} {deployment.model}{region}, {deployment.residency}"
+    where = deployment.residency
+    if deployment.region not in (where, "default"):
+        where = f"{deployment.region} ({where})"
+    return f"{deployment.provider} {deployment.model}, {where}"
 
 
 def _call(call: Call) -> Iterator[str]:
-    if call.retry_extra and call.retry_failures != ():
-        yield f"{call.retry_extra} more on {', '.join(call.retry_failures or ())}"
+    """What differs from the printed defaults: the same few words at every target would hide it."""
+    if (call.retry_extra, call.retry_failures) != (defaults.RETRY_EXTRA, _RETRIED):
+        extra = call.retry_extra or 0
+        yield f"{extra} more on {_classes(call.retry_failures or ())}" if extra else "no retry"
     times = (
-        ("connect", call.connect_ms),
-        ("first token", call.first_token_ms),
-        ("idle", call.idle_ms),
-        ("total", call.total_ms),
+        ("connect", call.connect_ms, defaults.CONNECT_MS),
+        ("first token", call.first_token_ms, defaults.FIRST_TOKEN_MS),
+        ("idle", call.idle_ms, defaults.IDLE_MS),
+        ("total", call.total_ms, defaults.TOTAL_MS),
     )
-    known = [f"{name} {units.show_duration(ms)}" for name, ms in times if ms is not None]
-    if known:
-        yield ", ".join(known)
+    told = [f"{name} {units.show_duration(ms)}" for name, ms, usual in times if ms not in (None, usual)]
+    if told:
+        yield ", ".join(told)
     if call.params:
         yield "params " + ", ".join(f"{key}={value}" for key, value in sorted(call.params.items()))
+
+
+_RETRIED: Final = defaults.expand(defaults.RETRY_FAILURES)
+_USUAL: Final = (
+    f"where nothing is said: {defaults.RETRY_EXTRA} more on {', '.join(defaults.RETRY_FAILURES)}, connect "
+    f"{defaults.PRINTED['timeout.connect']}, first token {defaults.PRINTED['timeout.first_token']}, idle "
+    f"{defaults.PRINTED['timeout.idle']}, total {defaults.PRINTED['timeout.total']}"
+)
+
+
+def _classes(names: tuple[str, ...]) -> str:
+    """Failure classes, with the groups that are complete by their names."""
+    for group, members in defaults.FAILURE_GROUPS.items():
+        if set(members) <= set(names):
+            names = (group, *(name for name in names if name not in members))
+    return ", ".join(names)
+
+
+def _long(ms: int) -> str:
+    """A duration for people: `20m 0.4s`."""
+    hours, rest = divmod(ms, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    parts = [
+        f"{hours}h" if hours else "",
+        f"{minutes}m" if minutes else "",
+        f"{rest / 1000:g}s" if rest else "",
+    ]
+    return " ".join(part for part in parts if part) or "0s"
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

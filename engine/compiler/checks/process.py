@@ -34,7 +34,7 @@ def check(subject: Subject) -> None:
         subject.out.add(
             "N230",
             "`state: memory`: budgets, limits and health last as long as the process",
-            subject.setting_place("state") if subject.settings_document is not None else None,
+            subject.setting_place("state") if "state" in settings.model_fields_set else None,
             help="durable stores are not built yet; a restart begins from zero",
         )
     if settings.timezone is None:
