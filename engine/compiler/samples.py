@@ -1,0 +1,156 @@
+"""Runs the `samples` of provider and dialect files: examples that say what they must become.
+
+`engine providers check` and the tests call it. A sample names only what it is about: a map in `gives` holds if
+each of its keys does, a list must agree item by item, anything else must be equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from engine.errors import RequestError
+from engine.plan.types import Call, Credential, Deployment, Dialect, Facts, Provider, Secret
+from engine.spec.dialect import DialectSample, DialectSpec
+from engine.spec.provider import ProviderSample, ProviderSpec
+from engine.upstream.outbound import Outbound
+from engine.upstream.protocol import Ask
+from engine.upstream.secrets import Secrets
+from engine.wire import sse
+from engine.wire.dialect import BoundDialect
+from engine.wire.failures import Classifier
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A sample that does not hold: where in `samples` it stands, what it is called, what is wrong."""
+
+    number: int
+    name: str
+    message: str
+
+
+def check_dialect(spec: DialectSpec, dialect: Dialect) -> Iterator[Failed]:
+    """The samples of a dialect file that do not hold."""
+    bound = BoundDialect(dialect)
+    for number, sample in enumerate(spec.samples or ()):
+        op = sample.operation or "chat"
+
+        def read(sample: DialectSample = sample, op: str = op) -> str | None:
+            return _reads(bound, bound.classifier(), sample, op) or _requests(bound, sample, op)
+
+        yield from _run(number, sample.name, read)
+
+
+def check_provider(spec: ProviderSpec, provider: Provider, dialect: Dialect) -> Iterator[Failed]:
+    """The samples of a provider file that do not hold."""
+    bound = BoundDialect(dialect)
+    classifier = bound.classifier(provider.errors, provider.retry_after)
+    for number, sample in enumerate(spec.samples or ()):
+
+        def read(sample: ProviderSample = sample) -> str | None:
+            return _reads(bound, classifier, sample, "chat") or _sends(bound, provider, sample)
+
+        yield from _run(number, sample.name, read)
+
+
+def _run(number: int, name: str, check: Callable[[], str | None]) -> Iterator[Failed]:
+    try:
+        message = check()
+    except (ValueError, KeyError, TypeError) as error:
+        message = f"{type(error).__name__}: {error}"
+    except RequestError as error:
+        message = f"the request is refused: {error.message}"
+    if message is not None:
+        yield Failed(number, name, message)
+
+
+def _requests(bound: BoundDialect, sample: DialectSample, op: str) -> str | None:
+    if sample.request is None:
+        return None
+    try:
+        request = bound.read_request(op, sample.request, {})
+    except RequestError as error:
+        if sample.refused is None:
+            raise
+        return None if error.param == sample.refused else f"`{error.param}` is at fault, not `{sample.refused}`"
+    if sample.refused is not None:
+        return "the request is taken, and should be refused"
+    return difference(sample.gives, request)
+
+
+def _reads(
+    bound: BoundDialect, classifier: Classifier, sample: DialectSample | ProviderSample, op: str
+) -> str | None:
+    """The parts of a sample that an upstream would have sent."""
+    headers = dict(sample.headers or {})
+    if sample.response is not None:
+        return difference(sample.gives, bound.read_response(op, sample.response, headers))
+    if sample.error is not None:
+        return difference(sample.gives, classifier.answer(sample.status or 400, headers, orjson.dumps(sample.error)))
+    if sample.stream is not None:
+        data = b"".join(
+            sse.encode(item.encode() if isinstance(item, str) else orjson.dumps(item)) for item in sample.stream
+        )
+        whole = bound.stream_reader(op, classifier)
+        events = whole.feed(data) + whole.eof()
+        split = bound.stream_reader(op, classifier)
+        bytewise = [e for i in range(len(data)) for e in split.feed(data[i : i + 1])] + split.eof()
+        if events != bytewise:
+            return "the events depend on where the bytes are cut"
+        return difference(sample.gives, events)
+    return None
+
+
+def _sends(bound: BoundDialect, provider: Provider, sample: ProviderSample) -> str | None:
+    if sample.request is None:
+        return None
+    model = sample.model or next(iter(provider.models), "model")
+    region = next(iter(provider.regions.values()))
+    deployment = Deployment(
+        name="sample",
+        provider=provider.name,
+        model=model,
+        wire_model=provider.wire_models.get(model, model),
+        region=region.name,
+        base_url=region.base_url,
+        residency=region.residency,
+        credentials=(Credential("sample", provider.name, {"secret": Secret("env", "SAMPLE")}, {}),),
+        facts=provider.models.get(model, Facts()),
+        call=Call(),
+    )
+    outbound = Outbound(provider, deployment, bound, "chat", Secrets({"SAMPLE": "k"}))
+    request = bound.read_request("chat", sample.request, {})
+    stream = bool(request.get("stream"))
+    ask = Ask(request, deployment, {}, None, dialect=bound.name, body=sample.request, stream=stream)
+    body, _, _ = outbound.body(ask, stream)
+    outbound.address(stream)
+    return None if body == sample.sends else f"sends {_short(body)}"
+
+
+def difference(want: Any, found: Any, at: str = "") -> str | None:
+    """Where `found` is not what was wanted, in words; None where it is."""
+    if isinstance(want, Mapping) and isinstance(found, Mapping):
+        for key, value in want.items():
+            inner = f"{at}.{key}" if at else str(key)
+            if key not in found:
+                return f"`{inner}` is missing"
+            if (message := difference(value, found[key], inner)) is not None:
+                return message
+        return None
+    if isinstance(want, list) and isinstance(found, list):
+        if len(want) != len(found):
+            return f"`{at or 'the result'}` has {len(found)} items, not {len(want)}: {_short(found)}"
+        for number, (one, other) in enumerate(zip(want, found, strict=True)):
+            if (message := difference(one, other, f"{at}[{number}]")) is not None:
+                return message
+        return None
+    return None if want == found else f"`{at or 'the result'}` is {_short(found)}, not {_short(want)}"
+
+
+def _short(value: Any) -> str:
+    text = orjson.dumps(value, default=str).decode()
+    return text if len(text) <= 300 else text[:299] + "…"

@@ -1,0 +1,74 @@
+"""Every shipped provider and dialect file does what its own samples say."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from engine.builtin import builtin
+from engine.compiler.samples import check_dialect, check_provider, difference
+from engine.spec.dialect import DialectSpec
+from engine.spec.provider import ProviderSpec
+
+_spec = importlib.util.spec_from_file_location("dialects", Path(__file__).with_name("dialects.py"))
+assert _spec is not None
+assert _spec.loader is not None
+dialects = sys.modules.setdefault("dialects", importlib.util.module_from_spec(_spec))
+_spec.loader.exec_module(dialects)
+
+
+def data(path: str) -> dict[str, object]:
+    document, _ = dialects._parsed((builtin("providers.d") / path).read_text(), Path(path).stem, "provider")
+    found: dict[str, object] = document.data
+    return found
+
+
+def test_openai_chat() -> None:
+    spec = DialectSpec.model_validate(data("dialects/openai_chat.yaml"))
+    assert len(spec.samples or ()) > 15
+    assert list(check_dialect(spec, dialects.shipped_dialect())) == []
+
+
+@pytest.mark.parametrize("name", dialects.SHIPPED)
+def test_provider(name: str) -> None:
+    spec = ProviderSpec.model_validate(data(f"{name}.yaml"))
+    provider = dialects.shipped_provider(name)
+    if provider.dialect is None:
+        assert spec.samples is None
+        return
+    assert spec.samples, f"{name}.yaml has no samples"
+    assert list(check_provider(spec, provider, dialects.shipped_dialect(provider.dialect))) == []
+
+
+@pytest.mark.parametrize("name", ["openai", "groq"])
+def test_clouds_have_prices(name: str) -> None:
+    for model, facts in dialects.shipped_provider(name).models.items():
+        assert facts.context, model
+        assert facts.output, model
+        assert facts.price is not None, model
+        assert facts.source, model
+
+
+def test_a_wrong_sample_is_found() -> None:
+    spec = DialectSpec.model_validate(
+        yaml.safe_load(
+            "can: []\nfinish: {}\noperations: {}\nsamples:\n"
+            "  - {name: a, request: {model: m, messages: [{role: user, content: hi}]}, gives: {model: other}}\n"
+            "  - {name: b, request: {model: m, messages: []}, refused: model}\n"
+            "  - {name: c, error: {error: {message: x}}, status: 500, gives: {failure: auth}}\n"
+            "  - {name: d, request: {model: m, messages: [{role: user, content: hi}]}, refused: model}\n"
+        )
+    )
+    failed = list(check_dialect(spec, dialects.shipped_dialect()))
+    assert [f.number for f in failed] == [0, 1, 2, 3]
+    assert failed[0].message == '`model` is "m", not "other"'
+
+
+def test_difference_looks_at_named_keys() -> None:
+    assert difference({"a": [1, {"b": 2}]}, {"a": [1, {"b": 2, "c": 3}], "d": 4}) is None
+    assert difference({"a": [1]}, {"a": [1, 2]}) is not None
+    assert difference({"a": 1}, {}) == "`a` is missing"
