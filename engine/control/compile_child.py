@@ -23,15 +23,19 @@ def main() -> None:
     parser.add_argument("--env")
     parser.add_argument("--colour", action="store_true")
     args = parser.parse_args()
-    done = compile_folder(args.workspace, args.env)
-    compiled = Compiled(
+    sys.stdout.buffer.write(compile_here(args.workspace, args.env, colour=args.colour).dump())
+    sys.stdout.buffer.flush()
+
+
+def compile_here(workspace: Path, env: str | None, *, colour: bool = False) -> Compiled:
+    """Compile in this process: what the child does, without the process."""
+    done = compile_folder(workspace, env)
+    return Compiled(
         plan=done.plan,
         settings=_settings(done.settings) if done.plan is not None else None,
         diagnostics=tuple(diagnostic.as_json() for diagnostic in done.diagnostics),
-        rendered=render(done.diagnostics, done.texts(), color=args.colour),
+        rendered=render(done.diagnostics, done.texts(), color=colour),
     )
-    sys.stdout.buffer.write(compiled.dump())
-    sys.stdout.buffer.flush()
 
 
 def _settings(spec: Settings) -> ProcessSettings:

@@ -86,7 +86,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "Semantic": _row("", "above ttl embed"),
     # --- engine.yaml
     "Settings": _row(
-        "listen admin admin_key state timezone workers body_limit drain watch decision_log", "probes"
+        "listen admin admin_key probes state timezone workers body_limit drain watch decision_log"
     ),
     # --- cases/: `engine test` runs them in a later step
     "Case": _row("", "case at key request upstream expect"),
@@ -194,5 +194,4 @@ INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("ClassifyNode", "classify"): "a `switch` on `request.*` is built",
     ("CascadeNode", "cascade"): "`fallback` moves on after failures, though not after poor answers",
     ("HedgeNode", "hedge"): "`fallback` with a short `timeout.first_token` moves on from a slow target",
-    ("Settings", "probes"): "/healthz and /readyz are served on `listen`",
 }
