@@ -183,7 +183,7 @@ def _always(ir: Ir) -> bool | None:
         absorbing = tag == "or"
         known = [_always(part) for part in ir[1]]
         if absorbing in known or all(value is not None for value in known):
-            return absorbing in known
+            return (absorbing in known) is absorbing
         pairs = itertools.combinations(ir[1], 2)
         opposite = any(_negation(a) == b or a == _negation(b) for a, b in pairs)
         return absorbing if opposite else None
