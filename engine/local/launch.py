@@ -99,6 +99,7 @@ async def _attempt(command: Load, trial_s: float) -> Launched | list[Skipped]:
                     return list(report["skipped"])
     except BaseException:
         process.kill()
+        await process.gone()  # a moment: whoever gave up finds no process left
         raise
 
 

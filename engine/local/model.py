@@ -200,6 +200,7 @@ class LocalModel:
         process.on_report, process.on_exit = self._hear, self._died
         if self._stopped or process.ended:  # while we waited, or between its `ready` and now
             process.kill()
+            await process.gone()
             raise ModelError(
                 "start_failed", f"model {self.name} was stopped while it loaded", "start it again"
             )

@@ -173,7 +173,8 @@ class ModelStore:
 
     def _draft(self, name: str) -> Path:
         draft = self.root / f".draft-{name}"
-        for left in (draft, *self.root.glob(f".{draft.name}.*.part")):  # by a process that died: we hold the lock
+        for left in (draft, *self.root.glob(f".{draft.name}.*.part")):
+            # left by a process that died: we hold the lock
             shutil.rmtree(left, ignore_errors=True)
         return draft
 

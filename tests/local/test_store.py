@@ -72,6 +72,8 @@ def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
+OUTSIDE = {"../x": {"size": 1, "sha256": ""}}
+
 DAMAGE: list[tuple[str, str, Callable[[Path], object], str]] = [
     ("model.onnx", "missing", Path.unlink, "missing_file"),
     ("tokenizer.json", "missing", Path.unlink, "missing_file"),
@@ -85,7 +87,7 @@ DAMAGE: list[tuple[str, str, Callable[[Path], object], str]] = [
     ("manifest.json", "newer", lambda path: edit(path, schema=2), "bad_manifest"),
     ("manifest.json", "unknown key", lambda path: edit(path, colour="red"), "bad_manifest"),
     ("manifest.json", "no files", lambda path: edit(path, files={}), "bad_manifest"),
-    ("manifest.json", "outside", lambda path: edit(path, files={"../x": {"size": 1, "sha256": ""}}), "bad_manifest"),
+    ("manifest.json", "outside", lambda path: edit(path, files=OUTSIDE), "bad_manifest"),
 ]  # fmt: skip
 
 
@@ -182,7 +184,8 @@ def entry(tmp_path: Path) -> tuple[CatalogEntry, Path]:
         archive.writestr("tiny_gguf-1.0.dist-info/RECORD", "")
     data = wheel.read_bytes()
     return CatalogEntry(
-        name="tiny", package="tiny-gguf", version="1.0", member="tiny_gguf/tiny.gguf", licence="MIT", summary="",
+        name="tiny", package="tiny-gguf", version="1.0", member="tiny_gguf/tiny.gguf",
+        licence="MIT", summary="",
         wheel_sha256=hashlib.sha256(data).hexdigest(), wheel_size=len(data),
         gguf_sha256=hashlib.sha256(gguf).hexdigest(), gguf_size=len(gguf),
     ), wheel  # fmt: skip

@@ -54,7 +54,7 @@ def write(
     without: tuple[str, ...] = (),
     **metadata: Any,
 ) -> Path:
-    """A GGUF of these tensors; matrices are stored as `quantised`. `metadata` overrides (dots as two underscores)."""
+    """A GGUF of these; matrices are stored as `quantised`. In `metadata`, a dot is two underscores."""
     writer = gguf.GGUFWriter(path, architecture)
     fields: dict[str, Any] = {
         "llama.block_count": LAYERS,

@@ -20,7 +20,9 @@ CONTRIB = "com.microsoft"
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 BOS, EOS = 0, 2
 TEMPLATE = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% for m in messages %}"
+    "{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 

@@ -1,0 +1,86 @@
+"""The real SmolLM2, where `engine models add` has fetched it: it knows Paris, streams, stops, obeys."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+
+import pytest
+from asking import Got, answer, ask
+from conftest import Starter
+
+pytestmark = [pytest.mark.smollm2, pytest.mark.slow]
+
+PARIS = ask("What is the capital of France?", system="You are a helpful assistant.")
+
+
+async def test_it_names_paris_in_a_stream(started: Starter, smollm2: Path) -> None:
+    model = await started(smollm2)
+    got, batches = Got(), 0
+    async for batch in model.generate(PARIS, max_tokens=40):
+        got.events += batch
+        batches += any(event["type"] == "text" for event in batch)
+    assert got.text == "The capital of France is Paris."
+    assert batches >= 4, "it streams"
+    assert got.reason == "stop"
+    assert got.usage == {"input_tokens": 27, "output_tokens": 8}
+    assert await model.count(PARIS) == 27
+
+
+async def test_it_stops_where_told(started: Starter, smollm2: Path) -> None:
+    model = await started(smollm2)
+    got = await answer(model, PARIS | {"stop": ["is Par"]}, 40)
+    assert (got.text, got.reason) == ("The capital of France ", "stop")
+    got = await answer(model, PARIS, 3)
+    assert (got.text, got.reason) == ("The capital of", "length")
+
+
+async def test_it_obeys_a_schema(started: Starter, smollm2: Path) -> None:
+    schema = {
+        "type": "object",
+        "properties": {
+            "city": {"type": "string", "maxLength": 40},
+            "inhabitants": {"type": "integer", "minimum": 0, "maximum": 99_999_999},
+        },
+        "required": ["city", "inhabitants"],
+        "additionalProperties": False,
+    }  # fmt: skip
+    request = PARIS | {"response_format": {"type": "json_schema", "schema": schema}}
+    got = await answer(await started(smollm2), request, 80)
+    assert got.reason == "stop"
+    parsed = json.loads(got.text)
+    assert parsed["city"] == "Paris"
+    assert type(parsed["inhabitants"]) is int
+
+
+@pytest.mark.parametrize("words", [20, 1500], ids=["while it answers", "while it reads"])
+async def test_it_is_free_within_100_ms_of_a_client_leaving(
+    started: Starter, smollm2: Path, words: int
+) -> None:
+    model = await started(smollm2)
+    request, longest = ask("tell me a story " + "again and " * words, system="Tell stories."), 0.0
+    for _ in range(3):
+        reader = asyncio.ensure_future(answer(model, request, 400))
+        await asyncio.sleep(0.7)
+        assert not reader.done()
+        began = time.perf_counter()
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+        while model.status().open:
+            await asyncio.sleep(0.001)
+        longest = max(longest, time.perf_counter() - began)
+    assert longest < 0.1
+
+
+async def test_counts_agree_with_the_model(started: Starter, smollm2: Path) -> None:
+    model = await started(smollm2)
+    for text in (
+        "1234567 and 3.14159",
+        "naïve façade 東京 🦀🦀",
+        "def f(x):\n\treturn x  # no\n\n\n",
+        "  I'll they've\r\n",
+    ):
+        request = ask(text)
+        assert await model.count(request) == (await answer(model, request, 1)).usage["input_tokens"], text
