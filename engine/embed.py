@@ -190,7 +190,9 @@ class Engine:
         # Deferred: who only wants a type does not pay for what runs a plan.
         from engine.control.provision import provision
 
-        plan = self._plan or await asyncio.to_thread(_compile, self.workspace, self._env)
+        plan = self._plan
+        if plan is None:
+            plan = await asyncio.to_thread(_compile, self.workspace, self._env)
         log = plan.manifest.settings.decision_log
         if log is not None:
             self._log = JsonLines(self.workspace / log)

@@ -1,8 +1,8 @@
 """One conversation in the terminal, streamed, through the plan, no server needed.
 
 With PROMPT one answer is printed. Without, every line is a message of one conversation; an empty line or
-Ctrl-D ends it. Ctrl-C stops an answer that is being written. -m picks the model a client would ask for; without
-it the workspace's only one is taken.
+Ctrl-D ends it. Ctrl-C stops an answer that is being written. -m picks the model a client would ask for;
+without it the workspace's only one is taken.
 """
 
 from __future__ import annotations
