@@ -1,0 +1,176 @@
+"""Nodes driven by hand: outcomes are sent in, effects come out. No loop, no clock, no network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+import engine.kinds.table  # noqa: F401 - a kind behaves once the table names it
+from engine.kinds.balance import Balance
+from engine.kinds.effects import (
+    Admission,
+    Attempt,
+    Draw,
+    Effect,
+    Measure,
+    Next,
+    Note,
+    Outcome,
+    Reserve,
+    Unfit,
+    Wait,
+)
+from engine.kinds.fallback import Fallback
+from engine.kinds.reject import Reject
+from engine.kinds.respond import Respond
+from engine.kinds.switch import Arm, Switch
+from engine.kinds.use import Use
+from engine.kinds.walk import walk
+from engine.plan.types import Call, Deployment, Expr, Node
+
+
+def use(name: str, **call: Any) -> Use:
+    return Use(id=name, call=Call(**call), deployment=name)
+
+
+def fallback(*children: Node, id: str = "chain", **call: Any) -> Fallback:
+    return Fallback(id=id, call=Call(**call), children=children)
+
+
+def balance(*children: Node, rank: str = "weight", weights: tuple[float, ...] = (), tries: int | None = None,
+            **call: Any) -> Balance:  # fmt: skip
+    shares = weights or (1.0,) * len(children)
+    return Balance(id="spread", call=Call(**call), children=children, weights=shares, rank=rank, tries=tries)
+
+
+def when(source: str) -> Expr:
+    return Expr(source=source, scope="route", type="bool", ir=["c", source])
+
+
+def switch(*arms: tuple[str, Node], otherwise: Node) -> Switch:
+    made = tuple(Arm(when(source), node) for source, node in arms)
+    return Switch(id="switch", call=Call(), arms=made, otherwise=otherwise)
+
+
+def reject(code: str = "not_allowed") -> Reject:
+    return Reject(id="no", call=Call(), code=code, status=403, message="Not here.")
+
+
+def respond(text: str) -> Respond:
+    return Respond(id="fixed", call=Call(), text=text)
+
+
+class Hand:
+    """Answers a walk's effects from tables, and keeps what was asked.
+
+    script: deployment -> what its calls give, in order; a failure class, `ok`, or (class, retry_after_ms).
+    The last one repeats. `full` says so at the reserve.
+    """
+
+    def __init__(
+        self,
+        script: Mapping[str, list[Any]] | None = None,
+        *,
+        true: tuple[str, ...] = (),
+        unfit: Mapping[str, str] | None = None,
+        calls: int | None = None,
+        draws: tuple[float, ...] = (),
+        measures: Mapping[str, float] | None = None,
+        fits_ms: float = math.inf,
+    ) -> None:
+        self.script = {name: list(entries) for name, entries in (script or {}).items()}
+        self.true = true
+        self.skip = dict(unfit or {})
+        self.most = calls
+        self.draws = list(draws)
+        self.measures = dict(measures or {})
+        self.fits_ms = fits_ms
+        self.made = 0
+        self.turn = 0
+        self.called: list[str] = []
+        self.waits: list[int] = []
+        self.measured: list[tuple[str, ...]] = []
+        self.notes: list[tuple[str, str]] = []
+
+    # the Context
+    def test(self, expr: Expr) -> bool:
+        return expr.source in self.true
+
+    def deployment(self, name: str) -> Deployment:
+        raise AssertionError("no kind needs a deployment's own fields")
+
+    def unfit(self, target: Use) -> Unfit | None:
+        failure = self.skip.get(target.deployment)
+        return None if failure is None else Unfit(failure, f"{target.deployment}: {failure}")
+
+    def next_attempt(self) -> int | None:
+        return None if self.most is not None and self.made >= self.most else self.made + 1
+
+    # the driver
+    def walk(self, node: Node) -> Outcome:
+        steps = walk(node, self)
+        answer: Any = None
+        while True:
+            try:
+                effect = steps.send(answer)
+            except StopIteration as stop:
+                outcome: Outcome = stop.value
+                return outcome
+            answer = self.answer(effect)
+
+    def answer(self, effect: Effect) -> Any:
+        if isinstance(effect, Note):
+            self.notes.append((effect.node, effect.what))
+            return None
+        if isinstance(effect, Reserve):
+            assert effect.attempt == self.made + 1
+            full = self._peek(effect.target.deployment) == "full"
+            return Admission(None, "full", 700) if full else Admission(effect.attempt)
+        if isinstance(effect, Attempt):
+            return self._attempt(effect)
+        if isinstance(effect, Wait):
+            self.waits.append(effect.ms)
+            return effect.ms < self.fits_ms
+        if isinstance(effect, Draw):
+            return self.draws.pop(0) if self.draws else 0.5
+        if isinstance(effect, Next):
+            self.turn += 1
+            return self.turn - 1
+        assert isinstance(effect, Measure)
+        self.measured.append(effect.deployments)
+        return tuple(self.measures.get(name, math.nan) for name in effect.deployments)
+
+    def _peek(self, name: str) -> Any:
+        return self.script.get(name, ["ok"])[0]
+
+    def _attempt(self, effect: Attempt) -> Outcome:
+        name = effect.target.deployment
+        self.made += 1
+        self.called.append(name)
+        entries = self.script.get(name, ["ok"])
+        entry = entries.pop(0) if len(entries) > 1 else entries[0]
+        if entry == "ok":
+            return Outcome(ok=True, deployment=name, attempt=effect.attempt, reply=f"from {name}")
+        failure, after = entry if isinstance(entry, tuple) else (entry, None)
+        return Outcome(
+            ok=False, failure=failure, message=f"{name}: {failure}", retry_after_ms=after, deployment=name,
+            attempt=effect.attempt,
+        )  # fmt: skip
+
+
+class Kit:
+    use = staticmethod(use)
+    fallback = staticmethod(fallback)
+    balance = staticmethod(balance)
+    switch = staticmethod(switch)
+    reject = staticmethod(reject)
+    respond = staticmethod(respond)
+    Hand: Callable[..., Hand] = Hand
+
+
+@pytest.fixture(scope="session")
+def kit() -> type[Kit]:
+    return Kit

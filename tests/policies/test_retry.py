@@ -1,0 +1,37 @@
+"""Backoff and the lists of failure classes; the in-place rule itself is tested with `use`."""
+
+from __future__ import annotations
+
+import pytest
+
+from engine.policies import failures
+from engine.policies.backoff import CAP_MS, full_jitter
+from engine.policies.retry import in_place
+
+
+@pytest.mark.parametrize(
+    ("base", "retry", "draw", "ms"),
+    [(200, 0, 0.5, 100), (200, 3, 0.5, 800), (200, 0, 0.0, 0), (0, 5, 0.9, 0), (1_000, 60, 0.5, CAP_MS // 2)],
+)
+def test_full_jitter(base: int, retry: int, draw: float, ms: int) -> None:
+    assert full_jitter(base, retry, draw) == ms
+
+
+def test_the_group_is_spread_out() -> None:
+    assert failures.moving(("transient",)) == set(failures.GROUPS["transient"])
+    assert failures.retried(None) == set(failures.GROUPS["transient"])
+
+
+def test_the_default_of_failures() -> None:
+    stays = {"content_policy", "bad_request", "cancelled", "invalid_output"}
+    assert failures.moving(None) == set(failures.CLASSES) - stays
+
+
+def test_some_never_move() -> None:
+    assert failures.moving(failures.CLASSES) == set(failures.CLASSES) - {"bad_request", "cancelled"}
+
+
+@pytest.mark.parametrize("failure", failures.CLASSES)
+def test_what_is_not_listed_is_never_repeated(failure: str) -> None:
+    verdict = in_place(failure, listed=frozenset(), named=(), other_left=False, vendor_delay=True)
+    assert verdict == "leave"
