@@ -1254,7 +1254,7 @@ _table(
         "machine.",
         fix="Write `timezone:` in engine.yaml, like `timezone: Europe/Berlin`.",
         bad=_TWO + "routes:\n  chat:\n    start:\n      switch:\n"
-        ' - {when: \'between("07:00", "20:00")\', use: here}\n      else: there\n',
+        '        - {when: \'between("07:00", "20:00")\', use: here}\n      else: there\n',
         good={
             "engine.yaml": "timezone: Europe/Berlin\n",
             "routes/main.yaml": _TWO + "routes:\n  chat:\n    start:\n      switch:\n"

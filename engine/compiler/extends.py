@@ -191,7 +191,9 @@ class Files:
     def _cycle(self, chain: list[Document]) -> None:
         last = chain[-1]
         start = next(i for i, d in enumerate(chain) if d.source.path == last.source.path)
-        loop = chain[start:]
+        names = chain[start:-1]
+        first = names.index(min(names, key=lambda d: d.source.path))  # so that each loop is told once
+        loop = [*names[first:], *names[:first], names[first]]
         self.out.add(
             "E207",
             "these files extend one another: " + " -> ".join(d.source.name for d in loop),

@@ -100,10 +100,19 @@ class Lowerer:
             admit=admit(spec.admit),
             per_request=ceilings(spec.per_request),
             stream=_streaming(spec.stream),
-            residency=spec.residency,
+            residency=self._allowed(spec.residency),
             strict=spec.strict,
             reply_model=spec.reply_model,
         )
+
+    def _allowed(self, own: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        """The route's residency within every floor of the policies; None: nobody says anything."""
+        allowed = own
+        for _, floor in sorted(self.spec.require.items()):
+            if floor.residency is not None:
+                within = floor.residency if allowed is None else allowed
+                allowed = tuple(zone for zone in within if zone in floor.residency)
+        return allowed
 
     def named_node(self, name: str) -> Node:
         return self.node(self.spec.nodes[name], ("nodes", name))

@@ -7,7 +7,8 @@ nothing else may patch it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -49,9 +50,12 @@ def merge(documents: Iterable[Document], out: Diagnostics) -> Workspace:
         else:
             _refuse_policy_sections(document, out)
         _add(tree, document, (), out)
-    overlays = [d for d in found if d.source.kind == "overlay" and isinstance(d.data, dict)]
-    for document in overlays:
-        _refuse_policy_sections(document, out)
+    overlays = []
+    for document in found:
+        if document.source.kind == "overlay" and isinstance(document.data, dict):
+            _refuse_policy_sections(document, out)
+            kept = {key: value for key, value in document.data.items() if key not in POLICY_SECTIONS}
+            overlays.append(dataclasses.replace(document, data=kept))
     apply_overlays(tree, overlays, frozenset(protected), is_container, out)
     return Workspace(tree.document(), frozenset(protected))
 
@@ -115,8 +119,3 @@ def _refuse_policy_sections(document: Document, out: Diagnostics) -> None:
                 document.key_span((section,)),
                 help="move it to a file in policies/",
             )
-
-
-def policy_files(documents: Sequence[Document]) -> list[str]:
-    """The paths of the policy files, sorted: what a message names."""
-    return sorted(d.source.path for d in documents if d.source.kind == "policies")

@@ -91,7 +91,7 @@ class _Patch:
                 self.merge((*path, key), adding or own)
             else:
                 self._unknown((*path, key))
-        if own and before == value.keys() - {ADD}:
+        if own and (before == value.keys() - {ADD} or not self.is_container(path, {})):
             self.out.add(
                 "W205",
                 "`$add: true` has no effect: everything here exists already",

@@ -58,7 +58,7 @@ def _reference(
     if "routes" in elsewhere and "deployments" in found.sections:
         advice = f"`{found.name}` is a route, and a route is no node: name what its `start` names"
     elif elsewhere:
-        advice = f"`{found.name}` is a {NOUNS[elsewhere[0]]}; " + there_is(found.name, known)
+        advice = f"`{found.name}` is a {NOUNS[elsewhere[0]]} and no {what}; " + there_is(found.name, known)
     else:
         advice = there_is(found.name, known)
     out.add("E210", f"there is no {what} `{found.name}`", document.span(found.path), help=advice)
@@ -68,7 +68,7 @@ def there_is(name: str, known: Iterable[str]) -> str:
     """`did you mean ...? there is: ...`."""
     listed = sorted(set(known))
     if not listed:
-        return "none is defined"
+        return "nothing of the kind is defined"
     guess = did_you_mean(name, listed)
     more = f" and {len(listed) - _LISTED} more" if len(listed) > _LISTED else ""
     there = "there is: " + ", ".join(listed[:_LISTED]) + more

@@ -11,6 +11,7 @@ from typing import Final
 
 from engine import units
 from engine.kinds.balance import Balance
+from engine.kinds.fallback import Fallback
 from engine.kinds.outline import edges, reached, worst
 from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
@@ -141,6 +142,8 @@ def title(node: Node) -> str:
 
 
 def _options(plan: Plan, node: Node) -> str:
+    if isinstance(node, Fallback | Balance) and node.call.failures != _MOVES_ON:
+        return f"  after {_classes(node.call.failures or ())}"
     if not isinstance(node, Use):
         return ""
     deployment = plan.deployment(node.deployment)
@@ -173,6 +176,7 @@ def _call(call: Call) -> Iterator[str]:
         yield "params " + ", ".join(f"{key}={value}" for key, value in sorted(call.params.items()))
 
 
+_MOVES_ON: Final = defaults.expand(defaults.MOVES_ON)
 _RETRIED: Final = defaults.expand(defaults.RETRY_FAILURES)
 _USUAL: Final = (
     f"where nothing is said: {defaults.RETRY_EXTRA} more on {', '.join(defaults.RETRY_FAILURES)}, connect "

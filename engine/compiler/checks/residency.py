@@ -48,12 +48,17 @@ def _target(subject: Subject, route: str, node: Use, allowed: tuple[str, ...]) -
             related=[Related("the deployment", here), *_floors(subject)],
         )
     elif zone not in allowed:
-        where = "nobody knows where" if zone == "unknown" else f"in {zone}"
+        places = ", ".join(allowed) or "no place at all"
+        where = f"`{deployment.name}` runs in {zone}"
+        advice = "take a region that is allowed, another target, or allow it"
+        if zone == "unknown":
+            where = f"nobody says where `{deployment.name}` runs"
+            advice = "an `endpoint` of its own, or a provider file without `residency`, has none"
         subject.out.add(
             "E224",
-            f"the route `{route}` may use {', '.join(allowed)}, and `{deployment.name}` runs {where}",
+            f"the route `{route}` may use {places}, and {where}",
             subject.place(node),
-            help="take a region that is allowed, another target, or allow it",
+            help=advice,
             related=[
                 Related("the deployment", here),
                 Related("allowed here", _allowed_place(subject, route)),
