@@ -83,21 +83,34 @@ class _Lower:
         return value
 
     def template(
-        self, path: Path, scope: str, want: str | None = None, escape: Literal["text", "path", "header"] = "text"
+        self,
+        path: Path,
+        scope: str,
+        want: str | None = None,
+        escape: Literal["text", "path", "header"] = "text",
     ) -> Template | None:
         data = self.at(path)
         if data is None:
             return None
         blocks = self.at(("blocks",)) or {}
         return compile_template(
-            data, document=self.document, path=path, scope=scope, want=want, out=self.out, blocks=blocks, escape=escape
+            data,
+            document=self.document,
+            path=path,
+            scope=scope,
+            want=want,
+            out=self.out,
+            blocks=blocks,
+            escape=escape,
         )
 
     def expression(self, path: Path, scope: str) -> Expr | None:
         text = self.at(path)
         if text is None:
             return None
-        return compile_expression(text, place=Place(self.document, path), scope=scope, want="bool", out=self.out)
+        return compile_expression(
+            text, place=Place(self.document, path), scope=scope, want="bool", out=self.out
+        )
 
     def operation(self, name: str, spec: OperationSpec) -> Operation:
         path: Path = ("operations", name)
@@ -113,7 +126,9 @@ class _Lower:
             request_write=self.template((*path, "request", "write"), "request_write"),
             response_read=self.template((*path, "response", "read"), "response_read", "Reply"),
             response_write=self.template((*path, "response", "write"), "response_write"),
-            stream_read=self.stream_read(stream.read, (*path, "stream", "read")) if stream and stream.read else None,
+            stream_read=self.stream_read(stream.read, (*path, "stream", "read"))
+            if stream and stream.read
+            else None,
             stream_write=self.stream_write(stream.write, (*path, "stream", "write"))
             if stream and stream.write
             else None,
@@ -152,7 +167,11 @@ class _Lower:
 
     def stream_read(self, spec: StreamReadSpec, path: Path) -> StreamRead:
         if spec.decoder not in DECODERS:
-            self.out.add("E090", f"the stream decoder `{spec.decoder}` is not built yet", self.document.span((*path, "decoder")))
+            self.out.add(
+                "E090",
+                f"the stream decoder `{spec.decoder}` is not built yet",
+                self.document.span((*path, "decoder")),
+            )
         return StreamRead(
             decoder=spec.decoder,
             options=dict(spec.options or {}),
@@ -218,6 +237,8 @@ class _Lower:
                     out=quiet,
                     blocks=self.at(("blocks",)) or {},
                 )
-                for name in {each.partition(".")[0] for each in reads(template, "request")} if template else ():
+                for name in (
+                    {each.partition(".")[0] for each in reads(template, "request")} if template else ()
+                ):
                     writes.setdefault(name, []).append(wire)
         return ledger.made(writes)

@@ -59,7 +59,7 @@ def lower_provider(
 
 
 def default_credential(spec: ProviderSpec, name: str) -> Credential | None:
-    """The credential of a deployment that names none: what the provider file's `auth` says. None: it says none."""
+    """The credential of a deployment that names none: what the file's `auth` says. None: it says none."""
     secret = default_secret(spec.auth)
     if secret is None:
         return None
@@ -105,8 +105,8 @@ def _dialect(
         return None
     if spec.dialect not in dialects:
         near = did_you_mean(spec.dialect, list(dialects))
-        help = f"did you mean `{near}`?" if near else f"there is: {', '.join(sorted(dialects))}"
-        out.add("E401", f"there is no dialect `{spec.dialect}`", document.span(("dialect",)), help=help)
+        hint = f"did you mean `{near}`?" if near else f"there is: {', '.join(sorted(dialects))}"
+        out.add("E401", f"there is no dialect `{spec.dialect}`", document.span(("dialect",)), help=hint)
     return spec.dialect
 
 
@@ -141,8 +141,8 @@ def _default_region(
     if wanted is not None:
         if wanted not in regions:
             near = did_you_mean(wanted, list(regions))
-            help = f"did you mean `{near}`?" if near else f"there is: {', '.join(regions)}"
-            out.add("E404", f"there is no region `{wanted}`", document.span(("default_region",)), help=help)
+            hint = f"did you mean `{near}`?" if near else f"there is: {', '.join(regions)}"
+            out.add("E404", f"there is no region `{wanted}`", document.span(("default_region",)), help=hint)
         return wanted
     return "global" if "global" in regions else next(iter(regions))
 
@@ -153,7 +153,10 @@ def _auth(spec: AuthSpec, document: Document, out: Diagnostics) -> Auth:
         out.add("E090", f"the auth scheme `{scheme}` is not built yet", document.key_span(("auth", scheme)))
     params: dict[str, Any] = {}
     if spec.header is not None:
-        params = {"name": spec.header.name.lower(), **({"prefix": spec.header.prefix} if spec.header.prefix else {})}
+        params = {
+            "name": spec.header.name.lower(),
+            **({"prefix": spec.header.prefix} if spec.header.prefix else {}),
+        }
     elif spec.query is not None:
         params = {"name": spec.query.name}
     return Auth(scheme, params, spec.pattern)

@@ -1,7 +1,7 @@
 """Runs the `samples` of provider and dialect files: examples that say what they must become.
 
-`engine providers check` and the tests call it. A sample names only what it is about: a map in `gives` holds if
-each of its keys does, a list must agree item by item, anything else must be equal.
+`engine providers check` and the tests call it. A sample names only what it is about: a map in `gives` holds
+if each of its keys does, a list must agree item by item, anything else must be equal.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def _requests(bound: BoundDialect, sample: DialectSample, op: str) -> str | None
     except RequestError as error:
         if sample.refused is None:
             raise
-        return None if error.param == sample.refused else f"`{error.param}` is at fault, not `{sample.refused}`"
+        return (
+            None if error.param == sample.refused else f"`{error.param}` is at fault, not `{sample.refused}`"
+        )
     if sample.refused is not None:
         return "the request is taken, and should be refused"
     return difference(sample.gives, request)
@@ -90,10 +92,13 @@ def _reads(
     if sample.response is not None:
         return difference(sample.gives, bound.read_response(op, sample.response, headers))
     if sample.error is not None:
-        return difference(sample.gives, classifier.answer(sample.status or 400, headers, orjson.dumps(sample.error)))
+        return difference(
+            sample.gives, classifier.answer(sample.status or 400, headers, orjson.dumps(sample.error))
+        )
     if sample.stream is not None:
         data = b"".join(
-            sse.encode(item.encode() if isinstance(item, str) else orjson.dumps(item)) for item in sample.stream
+            sse.encode(item.encode() if isinstance(item, str) else orjson.dumps(item))
+            for item in sample.stream
         )
         whole = bound.stream_reader(op, classifier)
         events = whole.feed(data) + whole.eof()

@@ -18,8 +18,8 @@ from engine.wire.canonical import FailureClass
 Template = JsonValue
 
 Ability = Literal[
-    "tools", "parallel_tools", "json_object", "json_schema", "images", "audio", "files", "reasoning", "prefill",
-    "stream", "logprobs",
+    "tools", "parallel_tools", "json_object", "json_schema", "images", "audio", "files", "reasoning",
+    "prefill", "stream", "logprobs",
 ]  # fmt: skip
 
 
@@ -110,7 +110,7 @@ Regex = Annotated[str, PlainValidator(_regex), WithJsonSchema({"type": "string",
 
 
 class ErrorRuleSpec(Spec):
-    """One rule from a failed answer to a failure class. Everything that it names must hold; the first such wins."""
+    """One rule from a failed answer to a failure class: all it names must hold, and the first such wins."""
 
     noun: ClassVar[str] = "error rule"
 
@@ -144,7 +144,8 @@ class ResponseSpec(Spec):
     noun: ClassVar[str] = "response"
 
     success_when: Text | None = about(
-        "Holds for an answer that is one; vendors that answer 200 with an error need it. Sees `body`, `headers`, `status`.",
+        "Holds for an answer that is one; vendors that answer 200 with an error need it."
+        " Sees `body`, `headers`, `status`.",
         shown="every 2xx",
     )
     read: Template = about("A vendor's body into the canonical reply. Sees `body`, `headers`, `status`.")

@@ -32,14 +32,15 @@ from engine.spec.scalars import (
 #: Schemes of `auth` that execute; `SCHEMES_TO_COME` parse and are refused with E090.
 SCHEMES: Final = ("none", "bearer", "header", "query")
 SCHEMES_TO_COME: Final = (
-    "aws_sigv4", "oauth2_client_credentials", "oauth2_jwt_bearer", "token_exchange", "azure_entra", "jwt_hs256",
+    "aws_sigv4", "oauth2_client_credentials", "oauth2_jwt_bearer", "token_exchange", "azure_entra",
+    "jwt_hs256",
 )  # fmt: skip
 
 _PRIVATE_SUFFIXES: Final = (".local", ".internal", ".lan", ".svc", ".localhost", ".home.arpa")
 
 
 def is_private_host(host: str) -> bool:
-    """Whether plain HTTP may go there: loopback, a private address, or a name that only exists inside a network."""
+    """Whether plain HTTP may go there: loopback, a private address, or a name of an inner network."""
     name = host.strip("[]").rstrip(".").lower()
     try:
         address = ipaddress.ip_address(name)
@@ -55,7 +56,8 @@ def _base_url(value: Any) -> Any:
         host = urlsplit(value).hostname or ""
         if not is_private_host(host):
             raise fault(
-                "E403", f"plain http to {shown(host)}, which is not a private address: prompts and keys could be read",
+                "E403",
+                f"plain http to {shown(host)}, no private address: prompts and keys could be read",
                 f"write https://{value.removeprefix('http://')}",
             )  # fmt: skip
     return value
@@ -106,7 +108,9 @@ class AuthSpec(Spec):
     )
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
         return {"anyOf": [{"const": "none", "description": "Calls carry no credential."}, handler(schema)]}
 
     @property

@@ -1,8 +1,8 @@
 """The default transport: HTTP/1.1 over aiohttp's client, one pool for all upstreams.
 
-What aiohttp would do by itself and may not: follow redirects, keep cookies, read proxies from the environment,
-inflate bodies, retry. All of it is off. `accept-encoding: identity` is sent, and an answer that is
-encoded all the same is refused, so a small answer can never grow into a large one.
+What aiohttp would do by itself and may not: follow redirects, keep cookies, read proxies from the
+environment, inflate bodies, retry. All of it is off. `accept-encoding: identity` is sent, and an answer
+that is encoded all the same is refused, so a small answer can never grow into a large one.
 
 A pooled connection that turns out closed before a byte of the call was written is replaced silently; once
 bytes were written nothing is ever sent again by this layer. Cancelling `send`, or `close` before the body's

@@ -61,7 +61,9 @@ class Authenticator:
         self._value: SecretValue | None = None
         self._shown = Shown()
         #: The header that carries the credential; None where none does.
-        self.header: str | None = {"bearer": "authorization", "header": str(auth.params.get("name"))}.get(auth.scheme)
+        self.header: str | None = {"bearer": "authorization", "header": str(auth.params.get("name"))}.get(
+            auth.scheme
+        )
 
     def show(self) -> Shown:
         """What the next call carries; the same object for as long as the secret is the same.

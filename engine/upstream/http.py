@@ -1,9 +1,9 @@
 """An upstream over HTTP: attempts at the deployments of one provider, in its dialect.
 
 What a call needs and a request cannot change (URL, headers, the credential's place, renames) is worked out
-once per deployment (`outbound.py`), so a call costs its body, the sending and the reading of the answer. Where
-the client speaks the provider's own dialect, its body goes out as it came but for what the plan changes, and the
-answer's bytes are handed back beside their canonical reading (`raw`).
+once per deployment (`outbound.py`), so a call costs its body, the sending and the reading of the answer.
+Where the client speaks the provider's own dialect, its body goes out as it came but for what the plan
+changes, and the answer's bytes are handed back beside their canonical reading (`raw`).
 
 Every failure leaves as an `Error` with its class; only cancellation raises, and closes the socket on its way.
 Timeouts, but for connecting, are the executor's.
@@ -38,7 +38,9 @@ END_S: Final = 0.05
 class HttpUpstream:
     """An `Upstream`. The transport is shared with others and closed by whoever made it."""
 
-    def __init__(self, provider: Provider, dialect: BoundDialect, transport: Transport, secrets: Secrets) -> None:
+    def __init__(
+        self, provider: Provider, dialect: BoundDialect, transport: Transport, secrets: Secrets
+    ) -> None:
         self._provider = provider
         self._dialect = dialect
         self._transport = transport
@@ -152,7 +154,9 @@ class HttpUpstream:
             body = b""  # the status says enough
         error = self._classifier.answer(reply.status, reply.headers, body)
         if 300 <= reply.status < 400:
-            error["message"] = f"the upstream answered with a redirect ({reply.status}), which is never followed"
+            error["message"] = (
+                f"the upstream answered with a redirect ({reply.status}), which is never followed"
+            )
         return error
 
     def _answer(self, outbound: Outbound, op: str, reply: HttpReply, data: bytes) -> Whole:
@@ -162,7 +166,9 @@ class HttpUpstream:
             body = orjson.loads(data)
         except ValueError:
             kind = headers.get("content-type", "no content type").partition(";")[0]
-            return Whole(None, {"failure": "server", "status": status, "message": f"the answer is not JSON ({kind})"})
+            return Whole(
+                None, {"failure": "server", "status": status, "message": f"the answer is not JSON ({kind})"}
+            )
         good = outbound.operation.success_when
         if good is not None and not good(body, headers, status):
             return Whole(None, self._classifier.parsed(status, headers, body))
@@ -174,14 +180,28 @@ class HttpUpstream:
     async def _no_stream(self, outbound: Outbound, ask: Ask, reply: HttpReply) -> Error | None:
         """Why a 2xx answer to a streamed call is no stream; None where it is one."""
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind in ("", outbound.stream_type, "application/octet-stream", "text/plain", "application/x-ndjson"):
+        if kind in (
+            "",
+            outbound.stream_type,
+            "application/octet-stream",
+            "text/plain",
+            "application/x-ndjson",
+        ):
             return None
         if "json" not in kind:
-            return {"failure": "server", "status": reply.status, "message": f"the answer is no stream ({kind})"}
+            return {
+                "failure": "server",
+                "status": reply.status,
+                "message": f"the answer is no stream ({kind})",
+            }
         answer = self._answer(outbound, ask.operation, reply, await reply.read(ANSWER_CAP))
         if answer.error is not None:
             return answer.error
-        return {"failure": "server", "status": reply.status, "message": "a stream was asked for, and none came"}
+        return {
+            "failure": "server",
+            "status": reply.status,
+            "message": "a stream was asked for, and none came",
+        }
 
 
 class _NotSent(Exception):

@@ -1,7 +1,7 @@
 """Any `httpx.AsyncBaseTransport` as a transport: mocks, respx, a caller's own proxy or mTLS set-up.
 
-Only the transport is used, not httpx's client: no redirects, cookies, environment or pool of its own. It is some
-thirty times slower than the default and meant for tests and embedding.
+Only the transport is used, not httpx's client: no redirects, cookies, environment or pool of its own. It is
+some thirty times slower than the default and meant for tests and embedding.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a call to one deployment is made of: worked out once, put together per call.
 
-Order of changes to a body, whether it was written from the canonical request or is the client's own: model, limit
-of the output, stream flag and the asking for usage, `params` (the route's over the client's, the provider's only
-where nothing is said), `rename`, `drop`.
+Order of changes to a body, whether it was written from the canonical request or is the client's own: model,
+limit of the output, stream flag and the asking for usage, `params` (the route's over the client's, the
+provider's only where nothing is said), `rename`, `drop`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ class Outbound:
         #: What ends a stream in the client's format, where the upstream left it out.
         self.sentinel = operation.stream_write.sentinel if operation.stream_write is not None else b""
         read = plan.stream_read
-        self.stream_type = "text/event-stream" if read is None or read.decoder == "sse" else "application/x-ndjson"
+        self.stream_type = (
+            "text/event-stream" if read is None or read.decoder == "sse" else "application/x-ndjson"
+        )
         self._urls = tuple(self._url(provider, stream) for stream in (False, True))
         self._headers = tuple(self._fixed_headers(provider, stream) for stream in (False, True))
         self._shown: Shown | None = None
@@ -76,7 +78,7 @@ class Outbound:
         return self._ready[stream]
 
     def body(self, ask: Ask, stream: bool) -> tuple[dict[str, Any], tuple[str, ...], bool]:
-        """The body, the fields that it had to leave out, and whether it is the client's own passed through."""
+        """The body, the fields it had to leave out, and whether it is the client's own passed through."""
         dropped: tuple[str, ...] = ()
         through = ask.body is not None and ask.dialect == self._dialect.name
         if ask.body is not None and through:
@@ -84,7 +86,12 @@ class Outbound:
             if self._model_field is not None:
                 body[self._model_field] = self.deployment.wire_model
         else:
-            target = {**self._target, "stream": stream, "max_tokens": ask.max_tokens, "params": dict(ask.params)}
+            target = {
+                **self._target,
+                "stream": stream,
+                "max_tokens": ask.max_tokens,
+                "params": dict(ask.params),
+            }
             body = self._dialect.write_request(self._op, ask.request, self._facts, target, self._provider)
             dropped = self.operation.dropped(ask.request)
         if self._limits:
@@ -129,7 +136,9 @@ class Outbound:
             body[field] = True
         for name, value in self._usage_request.items():
             given = body.get(name)
-            body[name] = {**given, **value} if isinstance(given, dict) and isinstance(value, Mapping) else value
+            body[name] = (
+                {**given, **value} if isinstance(given, dict) and isinstance(value, Mapping) else value
+            )
 
     def _adjust(self, body: dict[str, Any]) -> tuple[str, ...]:
         for name, value in self._params:

@@ -18,7 +18,7 @@ _MAX_BYTES: Final = 64 * 1024
 
 
 class SecretValue:
-    """A secret's text. Printing it shows nothing; `reveal` is called where the wire needs it, nowhere else."""
+    """A secret's text. Printing it shows nothing; `reveal` is for the wire and nothing else."""
 
     __slots__ = ("_text",)
 

@@ -173,7 +173,7 @@ class Request(TypedDict, total=False):
 
 
 class Usage(TypedDict, total=False):
-    """Tokens of one call. `input_tokens` counts all input, cached too; `output_tokens` all output, reasoning too."""
+    """Tokens of one call. `input_tokens` counts all input, cached too; `output_tokens` all, reasoning too."""
 
     input_tokens: int
     cached_tokens: int

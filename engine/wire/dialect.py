@@ -1,8 +1,8 @@
 """A dialect of the plan, bound to functions: everything that reads or writes one wire format.
 
-Nothing here, and nobody above, names a field of a format: that is the dialect file's business. The driver adds what
-holds for all of them: bodies are checked before they are read, finish reasons are mapped, counts are made
-canonical, faults become `RequestError`s with the name of the field.
+Nothing here, and nobody above, names a field of a format: that is the dialect file's business. The driver
+adds what holds for all of them: bodies are checked before they are read, finish reasons are mapped, counts
+are made canonical, faults become `RequestError`s with the name of the field.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class BoundOperation:
         self.dropped = ledger.loss(dialect.ledger.get(plan.name, {}))
         self.usage = usage_counts.bind(dialect.usage)
         self.stream_read = (
-            BoundStreamRead(plan.stream_read, dialect.finish, self.usage) if plan.stream_read is not None else None
+            BoundStreamRead(plan.stream_read, dialect.finish, self.usage)
+            if plan.stream_read is not None
+            else None
         )
         self.stream_write = BoundStreamWrite(plan.stream_write) if plan.stream_write is not None else None
 
@@ -95,7 +97,12 @@ class BoundDialect:
         return read
 
     def write_request(
-        self, op: str, request: Request, facts: Mapping[str, Any], target: Mapping[str, Any], provider: Mapping[str, Any]
+        self,
+        op: str,
+        request: Request,
+        facts: Mapping[str, Any],
+        target: Mapping[str, Any],
+        provider: Mapping[str, Any],
     ) -> dict[str, Any]:
         """A canonical request as this format's body. Raises RequestError where the format cannot carry it."""
         bound = self.operation(op)
@@ -109,7 +116,7 @@ class BoundDialect:
     # --- answers
 
     def read_response(self, op: str, body: Any, headers: Mapping[str, str], status: int = 200) -> Reply:
-        """A vendor's body as the canonical reply. Raises ValueError where it is not an answer of this format."""
+        """A vendor's body as the canonical reply. Raises ValueError where it is none."""
         bound = self.operation(op)
         if bound.response_read is None:
             raise ValueError(f"{self.name} cannot read {op} answers")
@@ -130,7 +137,12 @@ class BoundDialect:
         return cast("dict[str, Any]", bound.response_write(reply, request) or {})
 
     def stream_reader(
-        self, op: str, classifier: Classifier | None = None, *, keep_raw: bool = False, hide_usage: bool = False
+        self,
+        op: str,
+        classifier: Classifier | None = None,
+        *,
+        keep_raw: bool = False,
+        hide_usage: bool = False,
     ) -> StreamReader:
         """A reader for one stream. Raises KeyError where the format has no stream."""
         bound = self.operation(op).stream_read
@@ -147,7 +159,9 @@ class BoundDialect:
 
     # --- errors and lists
 
-    def classifier(self, rules: tuple[ErrorRule, ...] = (), retry_after: tuple[str, ...] = RETRY_AFTER) -> Classifier:
+    def classifier(
+        self, rules: tuple[ErrorRule, ...] = (), retry_after: tuple[str, ...] = RETRY_AFTER
+    ) -> Classifier:
         """The classifier of a provider that speaks this dialect: its rules first."""
         return Classifier(rules + self.plan.errors, self._error_read, retry_after)
 

@@ -1,9 +1,9 @@
 """The classifier: whatever way a call failed, into one failure class, once, at the boundary.
 
-Ordered rules of the provider come first, then those of its dialect, then the HTTP status alone. The same rules
-serve an error status, a 200 that holds an error, and an error event inside a stream (which has no status). The
-vendor's words are kept for the message, bounded and without control characters; anything that is not the format's
-own error body (an HTML page, a stack trace) is never repeated.
+Ordered rules of the provider come first, then those of its dialect, then the HTTP status alone. The same
+rules serve an error status, a 200 that holds an error, and an error event inside a stream (which has no
+status). The vendor's words are kept for the message, bounded and without control characters; anything that
+is not the format's own error body (an HTML page, a stack trace) is never repeated.
 """
 
 from __future__ import annotations
@@ -70,12 +70,18 @@ class Classifier:
             parsed = None
         return self.parsed(status, headers, parsed)
 
-    def parsed(self, status: int | None, headers: Mapping[str, str], body: Any, now: float | None = None) -> Error:
+    def parsed(
+        self, status: int | None, headers: Mapping[str, str], body: Any, now: float | None = None
+    ) -> Error:
         """An error told by JSON: an error body, a 200 with one, or (`status` None) an event of a stream."""
         error: Error = {"failure": self._failure(status, headers, body)}
         if status is not None:
             error["status"] = status
-        told = self._read(body, headers, status or 0) if self._read is not None and isinstance(body, dict) else None
+        told = (
+            self._read(body, headers, status or 0)
+            if self._read is not None and isinstance(body, dict)
+            else None
+        )
         if isinstance(told, dict):
             if message := _text(told.get("message"), MESSAGE_CAP):
                 error["message"] = message
@@ -86,7 +92,9 @@ class Classifier:
             if param := _text(told.get("param"), 200):
                 error["param"] = param
         if "message" not in error:
-            error["message"] = f"the upstream answered {status}" if status else "the upstream told of an error"
+            error["message"] = (
+                f"the upstream answered {status}" if status else "the upstream told of an error"
+            )
         delay = retry_after_ms(headers, self._retry_after, time.time() if now is None else now)
         if delay is not None:
             error["retry_after_ms"] = delay
@@ -115,7 +123,7 @@ def below_http(failure: FailureClass, message: str) -> Error:
 
 
 def retry_after_ms(headers: Mapping[str, str], names: tuple[str, ...], now: float) -> int | None:
-    """The delay that the first of these headers names, in ms, 0 for a past date; None where none names any."""
+    """The delay in ms that the first of these headers names, 0 for a past date; None where none does."""
     for name in names:
         value = headers.get(name)
         if value is None:

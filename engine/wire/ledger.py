@@ -1,8 +1,8 @@
 """What a dialect keeps of a canonical request, and what a request loses on its way to one.
 
-The compiler finds out which canonical fields the dialect's `request.write` reads (`made` below) and stores the
-result in the plan; at run time a request's own fields are held against it, so that `x-engine-dropped` names
-exactly what this request lost. `n`, `seed` and the like are lost in silence nowhere.
+The compiler finds out which canonical fields the dialect's `request.write` reads (`made` below) and stores
+the result in the plan; at run time a request's own fields are held against it, so that `x-engine-dropped`
+names exactly what this request lost. `n`, `seed` and the like are lost in silence nowhere.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Tokens times prices, in whole nano-dollars, kind by kind.
 
-Prices are nano-dollars per million tokens, so a part is `tokens * price / 1_000_000`, rounded up once per part:
-a cost is never told too low. A price that is not known (None) makes its part unknown, and so the sum.
+Prices are nano-dollars per million tokens, so a part is `tokens * price / 1_000_000`, rounded up once per
+part: a cost is never told too low. A price that is not known (None) makes its part unknown, and so the sum.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Cost:
 
 
 def cost_of(usage: Usage, price: PriceRow | None) -> Cost:
-    """What a call cost. `input_tokens` counts cached and written tokens too; they are priced as what they are."""
+    """What a call cost. `input_tokens` holds cached and written tokens too; each is priced as what it is."""
     told = usage.get("cost")
     reported = round(told * _NANOS) if told is not None and told >= 0 else None
     if price is None:

@@ -1,13 +1,14 @@
-"""What a client's body must look like, from a dialect file, checked in one walk before anything reads the body.
+"""What a client's body must look like, by a dialect file: checked in one walk before anything reads it.
 
 A shape is a type word (`text integer number flag map list any`, several joined by `|`) or a map with any of
 
-    type: text|list     required: true     values: [low, high]     min / max: bounds of a number or of a length
+    type: text|list    required: true    values: [low, high]    min / max: bounds of a number or of a length
     fields: {name: shape}     items: shape     by: role, cases: {user: shape, ...}     any_of: [name, ...]
 
-`fields` describes a map (others are let through), `items` the members of a list, `cases` what else holds where the
-field named by `by` has that value; an unknown value of that field is an error. A null counts as absent. `bind`
-turns a shape into one function, once; the first fault found is raised as a `RequestError` that names its path.
+`fields` describes a map (others are let through), `items` the members of a list, `cases` what else holds
+where the field named by `by` has that value; an unknown value of that field is an error. A null counts as
+absent. `bind` turns a shape into one function, once; the first fault found is raised as a `RequestError`
+that names its path.
 """
 
 from __future__ import annotations
@@ -21,18 +22,21 @@ from engine.plan.types import Json
 Check = Callable[[Any, str], None]
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
-    "text": (str,), "integer": (int,), "number": (int, float), "flag": (bool,), "map": (dict,), "list": (list,),
-    "any": (object,),
+    "text": (str,), "integer": (int,), "number": (int, float), "flag": (bool,), "map": (dict,),
+    "list": (list,), "any": (object,),
 }  # fmt: skip
 _WORDS: Final = {
-    "text": "a string", "integer": "an integer", "number": "a number", "flag": "true or false", "map": "an object",
-    "list": "a list", "any": "a value",
+    "text": "a string", "integer": "an integer", "number": "a number", "flag": "true or false",
+    "map": "an object", "list": "a list", "any": "a value",
 }  # fmt: skip
 _FOUND: Final[dict[type, str]] = {
-    str: "a string", int: "an integer", float: "a number", bool: "a boolean", dict: "an object", list: "a list",
+    str: "a string", int: "an integer", float: "a number", bool: "a boolean", dict: "an object",
+    list: "a list",
 }  # fmt: skip
 
-KEYS: Final = frozenset({"type", "required", "values", "min", "max", "fields", "items", "by", "cases", "any_of"})
+KEYS: Final = frozenset(
+    {"type", "required", "values", "min", "max", "fields", "items", "by", "cases", "any_of"}
+)
 
 
 class ShapeError(ValueError):
@@ -62,7 +66,9 @@ def _bind(shape: Json, path: tuple[str, ...]) -> Check:
     for key in shape:
         if key not in KEYS:
             raise ShapeError(f"`{key}` is no part of a shape; known: {', '.join(sorted(KEYS))}", (*path, key))
-    word = shape.get("type") or ("list" if "items" in shape else "map" if "fields" in shape or "by" in shape else "any")
+    word = shape.get("type") or (
+        "list" if "items" in shape else "map" if "fields" in shape or "by" in shape else "any"
+    )
     checks = [_type(word, (*path, "type"))]
     if "values" in shape:
         checks.append(_values(frozenset(shape["values"]), ", ".join(str(v) for v in shape["values"])))
@@ -128,10 +134,14 @@ def _bounds(low: float | None, high: float | None) -> Check:
         if low is not None and number < low:
             wanted = "it must not be empty" if sized and low == 1 else f"at least {low} is expected"
             raise RequestError(
-                f"{at} is {'empty' if sized and not number else number}; {wanted}", code="invalid_value", param=at
+                f"{at} is {'empty' if sized and not number else number}; {wanted}",
+                code="invalid_value",
+                param=at,
             )
         if high is not None and number > high:
-            raise RequestError(f"{at} is {number}; at most {high} is expected", code="invalid_value", param=at)
+            raise RequestError(
+                f"{at} is {number}; at most {high} is expected", code="invalid_value", param=at
+            )
 
     return check
 
@@ -192,7 +202,9 @@ def _cases(by: str, cases: Mapping[str, Check]) -> Check:
         case = cases.get(word) if isinstance(word, str) else None
         if case is None:
             text = repr(word) if len(repr(word)) < 40 else "a long value"
-            raise RequestError(f"{where} is {text}; it must be one of {known}", code="invalid_value", param=where)
+            raise RequestError(
+                f"{where} is {text}; it must be one of {known}", code="invalid_value", param=where
+            )
         case(value, at)
 
     return check

@@ -1,9 +1,9 @@
 """Server-sent events, both ways: bytes as they arrive into events, events into bytes.
 
 The decoder follows the standard (WHATWG HTML, "event stream"): lines end in LF, CRLF or CR, a first BOM is
-skipped, comments are ignored, several `data:` lines join with LF, an event without `data` is none. Where the bytes are
-cut never matters. Nearly every vendor writes `data: ...` LF LF and nothing else; such blocks are told apart by two
-`bytes` methods and never looked at line by line.
+skipped, comments are ignored, several `data:` lines join with LF, an event without `data` is none. Where
+the bytes are cut never matters. Nearly every vendor writes `data: ...` LF LF and nothing else; such blocks
+are told apart by two `bytes` methods and never looked at line by line.
 
 Each `Frame` keeps the bytes it came from, comments and all, so that a passthrough can forward whole events
 untouched.
@@ -39,7 +39,7 @@ class Frame:
 
 
 class SseDecoder:
-    """Feed it bytes, get whole frames. Raises StreamFormatError beyond a cap; it must not be fed after that."""
+    """Feed it bytes, get whole frames. Raises StreamFormatError beyond a cap, and is useless then."""
 
     def __init__(self, line_cap: int = LINE_CAP, event_cap: int = EVENT_CAP) -> None:
         self._tail = bytearray()  # a block that has not ended yet; its line ends are LF

@@ -1,12 +1,12 @@
 """A vendor's stream into canonical events, rule by rule, with the promises of `Event` kept whatever comes.
 
-The rules of the dialect say what an event means. This driver adds what holds for every format: finish reasons
-are mapped, exactly one `usage` is given and it is the last event, an end before the answer is whole is an `error`
-of class `cut`, nothing follows an error. A stream that reported no usage ends with an empty one: the executor
-estimates it.
+The rules of the dialect say what an event means. This driver adds what holds for every format: finish
+reasons are mapped, exactly one `usage` is given and it is the last event, an end before the answer is whole
+is an `error` of class `cut`, nothing follows an error. A stream that reported no usage ends with an empty
+one: the executor estimates it.
 
-`complete` is True once the answer is whole: from then on only usage or the sentinel can come, so whoever feeds
-the reader should wait but a moment for them and then call `eof`.
+`complete` is True once the answer is whole: from then on only usage or the sentinel can come, so whoever
+feeds the reader should wait but a moment for them and then call `eof`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ from engine.wire.sse import Frame, SseDecoder, StreamFormatError
 Bound = Callable[..., Any]
 
 #: The decoders that execute.
-DECODERS: Final[Mapping[str, Callable[[], SseDecoder | NdjsonDecoder]]] = {"sse": SseDecoder, "ndjson": NdjsonDecoder}
+DECODERS: Final[Mapping[str, Callable[[], SseDecoder | NdjsonDecoder]]] = {
+    "sse": SseDecoder,
+    "ndjson": NdjsonDecoder,
+}
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -50,9 +53,7 @@ class BoundStreamRead:
 
     __slots__ = ("complete", "decoder", "finish", "rules", "sentinel", "state", "usage")
 
-    def __init__(
-        self, plan: StreamRead, finish: Mapping[str, str], usage: Callable[[Any], Usage]
-    ) -> None:
+    def __init__(self, plan: StreamRead, finish: Mapping[str, str], usage: Callable[[Any], Usage]) -> None:
         self.decoder = DECODERS[plan.decoder]
         self.sentinel = plan.sentinel.encode() if plan.sentinel is not None else None
         self.state = dict(plan.state)
@@ -65,16 +66,22 @@ class BoundStreamRead:
 class StreamReader:
     """Reads one stream. `raw` holds, after each `feed`, the bytes of its whole events as they came.
 
-    hide_usage: leave events that carried nothing but usage out of `raw`, for a client that did not ask for it.
+    hide_usage: leave events that carried only usage out of `raw`, for a client that did not ask for it.
     """
 
     __slots__ = (
-        "_bound", "_calls", "_classifier", "_decoder", "_finished", "_keep", "_hide", "_open", "_state", "_usage",
+        "_bound", "_calls", "_classifier", "_decoder", "_finished", "_keep", "_hide", "_open", "_state",
+        "_usage",
         "done", "failed", "raw", "sentinel_seen",
     )  # fmt: skip
 
     def __init__(
-        self, bound: BoundStreamRead, classifier: Classifier, *, keep_raw: bool = False, hide_usage: bool = False
+        self,
+        bound: BoundStreamRead,
+        classifier: Classifier,
+        *,
+        keep_raw: bool = False,
+        hide_usage: bool = False,
     ) -> None:
         self._bound = bound
         self._classifier = classifier
@@ -94,11 +101,10 @@ class StreamReader:
     @property
     def complete(self) -> bool:
         """The answer is whole, though usage may still come."""
-        if not self._open <= self._finished:
-            # A format without finish events says it by its own expression.
-            if self._finished or self._bound.complete is None:
-                return False
         complete = self._bound.complete
+        # Only a format that has an expression for it may do without finish events.
+        if not self._open <= self._finished and (self._finished or complete is None):
+            return False
         return complete is None or bool(complete({}, self._state, ""))
 
     def feed(self, data: bytes) -> list[Event]:

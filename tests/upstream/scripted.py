@@ -1,7 +1,7 @@
 """A server on loopback that misbehaves to order: each connection runs one script, byte for byte.
 
-`Scripted(script)` answers every request with `script(connection)`; a connection says what came in and when the
-peer closed, so a test can assert both the bytes and the time of the close.
+`Scripted(script)` answers every request with `script(connection)`; a connection says what came in and when
+the peer closed, so a test can assert both the bytes and the time of the close.
 """
 
 from __future__ import annotations
@@ -91,7 +91,9 @@ class Scripted:
         await self._server.wait_closed()
 
 
-def head(status: int = 200, content_type: str = "application/json", length: int | None = None, *more: str) -> bytes:
+def head(
+    status: int = 200, content_type: str = "application/json", length: int | None = None, *more: str
+) -> bytes:
     """An answer's status line and headers; chunked where no length is given."""
     rows = [f"HTTP/1.1 {status} X", f"content-type: {content_type}", *more]
     rows.append("transfer-encoding: chunked" if length is None else f"content-length: {length}")

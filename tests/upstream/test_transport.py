@@ -1,4 +1,4 @@
-"""Both transports against a server that misbehaves: each fault is told apart, each cancel closes the socket."""
+"""Both transports against a server that misbehaves: faults are told apart, cancels close the socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from engine.upstream.httpx_transport import HttpxTransport
 from engine.upstream.protocol import HttpCall, HttpReply, Transport, TransportError
 
 _spec = importlib.util.spec_from_file_location("scripted", Path(__file__).with_name("scripted.py"))
-assert _spec and _spec.loader
+assert _spec is not None
+assert _spec.loader is not None
 scripted = sys.modules.setdefault("scripted", importlib.util.module_from_spec(_spec))
 _spec.loader.exec_module(scripted)
 Scripted, chunk, head, whole = scripted.Scripted, scripted.chunk, scripted.head, scripted.whole
@@ -79,14 +80,17 @@ FAULTS = {
     "a huge header line": (sends(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 200_000 + b"\r\n\r\n"), "server"),
     "too long by its length": (sends(head(200, "application/json", 1 << 30)), "server"),
     "too long in chunks": (sends(head(), *[chunk(b"x" * 400_000)] * 4), "server"),
-    "gzip though not asked": (sends(head(200, "application/json", 9, "content-encoding: gzip"), b"\x1f\x8b"), "server"),
+    "gzip though not asked": (
+        sends(head(200, "application/json", 9, "content-encoding: gzip"), b"\x1f\x8b"),
+        "server",
+    ),
 }
 
 
 @pytest.mark.parametrize("name", list(FAULTS))
 async def test_fault(transport: Transport, name: str) -> None:
     script, failure = FAULTS[name]
-    if isinstance(transport, HttpxTransport) and name in ("too long by its length",):
+    if isinstance(transport, HttpxTransport) and name == "too long by its length":
         pytest.skip("httpx's transport reads until the cap")
     async with Scripted(script) as server:
         with pytest.raises(TransportError) as caught:
@@ -153,7 +157,13 @@ async def test_the_bytes_on_the_wire(transport: Transport) -> None:
         assert rows[0] == b"post /v1/x http/1.1"
         names = [row.partition(b":")[0] for row in rows[1:]]
         assert sorted(names) == sorted(set(names))
-        assert set(names) <= {b"host", b"authorization", b"content-type", b"content-length", b"accept-encoding"}
+        assert set(names) <= {
+            b"host",
+            b"authorization",
+            b"content-type",
+            b"content-length",
+            b"accept-encoding",
+        }
         assert b"accept-encoding: identity" in rows
         assert sent.endswith(b'\r\n\r\n{"a":1}')
 

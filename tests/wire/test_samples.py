@@ -57,7 +57,8 @@ def test_a_wrong_sample_is_found() -> None:
     spec = DialectSpec.model_validate(
         yaml.safe_load(
             "can: []\nfinish: {}\noperations: {}\nsamples:\n"
-            "  - {name: a, request: {model: m, messages: [{role: user, content: hi}]}, gives: {model: other}}\n"
+            "  - {name: a, request: {model: m, messages: [{role: user, content: hi}]},"
+            " gives: {model: other}}\n"
             "  - {name: b, request: {model: m, messages: []}, refused: model}\n"
             "  - {name: c, error: {error: {message: x}}, status: 500, gives: {failure: auth}}\n"
             "  - {name: d, request: {model: m, messages: [{role: user, content: hi}]}, refused: model}\n"
