@@ -5,6 +5,9 @@ from __future__ import annotations
 from engine.codes import CODES, Code
 from engine.compiler.suggest import did_you_mean
 
+#: Letters that stand for digits by mistake.
+_LOOK_ALIKE = str.maketrans("OIL", "011")
+
 
 class UnknownCode(LookupError):
     """No such code; the message says which was probably meant."""
@@ -59,7 +62,8 @@ def _example(example: str | dict[str, str]) -> list[str]:
     files = {"routes/example.yaml": example} if isinstance(example, str) else example
     lines: list[str] = []
     for path, text in files.items():
-        lines += ["", "```yaml", f"# {path}", *text.rstrip("\n").split("\n"), "```"]
+        fence = "````" if "```" in text else "```"
+        lines += ["", f"{fence}yaml", f"# {path}", *text.rstrip("\n").split("\n"), fence]
     return lines
 
 
@@ -68,8 +72,8 @@ def _by_slug(slug: str) -> Code | None:
 
 
 def _unknown(code: str, wanted: str) -> str:
-    near = did_you_mean(code.strip().lower(), [row.slug for row in CODES.values()])
-    if near is None:
-        near = did_you_mean(wanted, CODES)
+    near: str | None = wanted.translate(_LOOK_ALIKE)
+    if near not in CODES:
+        near = did_you_mean(code.strip().lower(), [row.slug for row in CODES.values()])
     hint = f"did you mean {near}? " if near else ""
     return f"there is no diagnostic {code!r}: {hint}codes are {min(CODES)} to {max(CODES)}, by number or name"

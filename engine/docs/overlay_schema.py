@@ -29,12 +29,9 @@ def _patch(value: Any) -> Any:
         return [_patch(item) for item in value]
     if not isinstance(value, dict):
         return value
-    made = {key: _patch(item) for key, item in value.items() if key not in ("required", "oneOf", "examples")}
+    made = {key: _patch(item) for key, item in value.items() if key not in ("required", "examples")}
     if "examples" in value:
         made["examples"] = value["examples"]
-    if "oneOf" in value:
-        # Without required keys several may fit.
-        made["anyOf"] = _patch(value["oneOf"])
     properties = value.get("properties")
     if isinstance(properties, dict) and value.get("type") is not None:
         made["properties"] = {ADD: _ADD, **{key: _or_null(_patch(item)) for key, item in properties.items()}}

@@ -91,6 +91,9 @@ def _tidy(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     made = {key: _tidy_child(key, item) for key, item in value.items() if key not in ("default", "x-default")}
+    if "oneOf" in made:
+        # A word may be an expression too: what matters is that some form fits.
+        made["anyOf"] = made.pop("oneOf")
     if isinstance(made.get("title"), str) and "$schema" not in made:
         del made["title"]
     printed = value.get("x-default")

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType
 
 from engine import units
@@ -325,8 +327,17 @@ def _items(value: Any) -> Any:
     return found
 
 
+class _NotEmpty:
+    """Says so in the JSON Schema. (`min_length` would count items after the broken ones are gone.)"""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), "minItems": 1}
+
+
 #: A YAML list that is not empty.
-Some = Annotated[tuple[T, ...], BeforeValidator(_items), Field(min_length=1)]
+Some = Annotated[tuple[T, ...], BeforeValidator(_items), _NotEmpty()]
 
 
 def _map(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, ClassVar
+from zoneinfo import ZoneInfo, available_timezones
 
 from pydantic import PlainValidator, WithJsonSchema
 from typing_extensions import TypeAliasType
@@ -54,9 +55,6 @@ StateStore = TypeAliasType(
 
 
 def _timezone(value: Any) -> str:
-    # Only a file that names a time zone pays for the database of them.
-    from zoneinfo import ZoneInfo, available_timezones
-
     if not isinstance(value, str):
         raise wrong_type(value, "a time zone", "Europe/Berlin")
     try:

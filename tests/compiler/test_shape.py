@@ -63,7 +63,7 @@ def test_nothing_of_it_passes(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_word_of_pydantic(name: str) -> None:
-    jargon = r"pydantic|validation|dictionary|Input should|instance of|union|tag\b|\[type=|form:|kind:[a-z]|NoneType"
+    jargon = r"pydantic|validation|dictionary|Input should|instance of|union|tag\b|\[type=|form:|kind:[a-z]"
     messages = (SAMPLES / f"{name}.txt").read_text()
     assert not re.search(jargon, messages), re.search(jargon, messages)
 
