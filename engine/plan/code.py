@@ -1,7 +1,8 @@
 """IR to Python functions: straight-line source, made once per plan, compiled, and cached by the IR.
 
 The source contains fixed syntax, names made here (`p0`, `v3`, `t1`), field names and constants as `repr()` of
-checked JSON scalars: nothing a user wrote becomes code. Absent is None everywhere inside. The IR of an expression:
+checked JSON scalars: nothing a user wrote becomes code. Absent is None everywhere inside. The IR of an
+expression:
 
     ["c", x]            a constant (a list of scalars after `in`)
     ["p", n] ["l", n]   parameter n, local variable n of a template
@@ -10,7 +11,7 @@ checked JSON scalars: nothing a user wrote becomes code. Absent is None everywhe
     ["g", o, name]      entry of anything: absent where it is no map
     ["i", o, key]       entry or element by a computed key
     ["m", o, name, as]  method of a view: has, header, between
-    ["and", xs] ["or", xs] ["not", x] ["b", x]   logic; `or` gives the first operand that is true; `b` its truth
+    ["and", xs] ["or", xs] ["not", x] ["b", x]   logic; `or`: the first operand that is true; `b`: its truth
     ["cmp", op, a, b, mode] ["op", op, a, b, mode]   `plain`: both known to be there and numbers; `opt`: maybe
                         absent; `any`: anything
     ["in", a, b] ["is", test, x] ["?", c, a, b] ["cat", xs] ["list", xs] ["map", [[key, x], ...]]
@@ -93,7 +94,7 @@ def _expression(scope: str, ir: Any) -> tuple[str, dict[str, Any]]:
 
 
 class Code:
-    """Writes expressions as Python source. `constants` are objects that the source needs by name: patterns."""
+    """Writes expressions as Python source. `constants` are the objects it needs by name: patterns."""
 
     def __init__(self) -> None:
         self.temporaries = 0
@@ -256,7 +257,8 @@ def identifier(name: Any) -> str:
 
 _WRITERS: Final[dict[str, str]] = {
     "c": "constant", "p": "parameter", "l": "local", "a": "attribute", "f": "entry", "fd": "entry_or",
-    "g": "guarded", "i": "item", "m": "method", "and": "both", "or": "either", "not": "negation", "b": "truth",
+    "g": "guarded", "i": "item", "m": "method", "and": "both", "or": "either", "not": "negation",
+    "b": "truth",
     "cmp": "comparison", "op": "arithmetic", "in": "member", "is": "test", "?": "choice", "cat": "concat",
     "list": "list_of", "map": "map_of", "call": "call", "req": "required",
 }  # fmt: skip

@@ -1,8 +1,9 @@
 """What generated code may call: the filters and functions of the language, by name.
 
-Every function is pure and total: absent is None, and what a function cannot use gives None, never an exception,
-because its input comes off a wire. Patterns are RE2, which is no standard library: whoever runs plans registers an
-engine once (`register_regex`; `engine.wire.regex` does it on import), so that this package stays importable alone.
+Every function is pure and total: absent is None, and what a function cannot use gives None, never an
+exception, because its input comes off a wire. Patterns are RE2, which is no standard library: whoever runs
+plans registers an engine once (`register_regex`; `engine.wire.regex` does it on import), so that this package
+stays importable alone.
 """
 
 from __future__ import annotations
@@ -165,10 +166,12 @@ def b64decode(value: Any) -> str | None:
 
 #: Formats whose word is not the second half of their media type.
 _FORMATS: Final = {
-    "image/svg+xml": "svg", "audio/mpeg": "mp3", "audio/x-wav": "wav", "audio/wave": "wav", "audio/mp4": "m4a",
+    "image/svg+xml": "svg", "audio/mpeg": "mp3", "audio/x-wav": "wav", "audio/wave": "wav",
+    "audio/mp4": "m4a",
     "text/plain": "txt", "text/markdown": "md", "text/html": "html", "application/msword": "doc",
     "application/vnd.openxmlformats-officedocument.wordprocessingml.document": "docx",
-    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx", "application/vnd.ms-excel": "xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": "xlsx",
+    "application/vnd.ms-excel": "xls",
 }  # fmt: skip
 _MEDIA_TYPES: Final = {
     **{word: kind for kind, word in reversed(_FORMATS.items())},
@@ -256,13 +259,16 @@ def stable_id(prefix: Any, *parts: Any) -> str:
     return f"{prefix if isinstance(prefix, str) else ''}{word}"
 
 
-#: Name in the IR -> code. The compiler's signatures are in `compiler/expr/calls.py`; a test holds the two together.
+#: Name in the IR -> code. The compiler's signatures are in `compiler/expr/calls.py`; a test holds the two
+#: together.
 TABLE: Final[dict[str, Callable[..., Any]]] = {
     "lower": lower, "upper": upper, "trim": trim, "length": length, "starts_with": starts_with,
-    "ends_with": ends_with, "matches": matches, "replace": replace, "find_text": find_text, "fromjson": fromjson,
+    "ends_with": ends_with, "matches": matches, "replace": replace, "find_text": find_text,
+    "fromjson": fromjson,
     "tojson": tojson, "default": default, "coalesce": coalesce, "split": split, "data_url": data_url,
     "b64encode": b64encode, "b64decode": b64decode, "to_format": to_format, "to_media_type": to_media_type,
-    "clamp": clamp, "round": round_, "int": int_, "float": float_, "string": string, "min": least, "max": greatest,
+    "clamp": clamp, "round": round_, "int": int_, "float": float_, "string": string, "min": least,
+    "max": greatest,
     "stable_id": stable_id, "duration": seconds, "drop_keys": json_schema.drop_keys,
     "inline_refs": json_schema.inline_refs, **list_functions.TABLE,
 }  # fmt: skip

@@ -43,8 +43,8 @@ class _TooLarge(Exception):
 def inline_refs(value: Any) -> dict[str, Any] | None:
     """The schema with each local `$ref` replaced by what it points to.
 
-    One that points into itself, or whose result would be beyond the limits, is given back as it was: the vendor
-    then says what it does not take.
+    One that points into itself, or whose result would be beyond the limits, is given back as it was: the
+    vendor then says what it does not take.
     """
     if not isinstance(value, dict):
         return None

@@ -1,4 +1,4 @@
-"""Functions on lists and maps. None of them changes what it is given; each gives None for what it cannot use."""
+"""Functions on lists and maps. None changes what it is given; each gives None for what it cannot use."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def find(value: Any, key: Any, wanted: Any) -> Any:
 
 
 def merge_adjacent(value: list[Any], by: str, fields: tuple[str, ...]) -> list[Any]:
-    """Neighbours with the same `by` become one: the first, with the lists or texts in `fields` put together."""
+    """Neighbours with the same `by` become one: the first, its lists or texts in `fields` joined."""
     out: list[Any] = []
     for item in value:
         before = out[-1] if out else None
@@ -167,7 +167,8 @@ def _joined(a: Any, b: Any) -> Any:
 
 
 TABLE: Final[dict[str, Callable[..., Any]]] = {
-    "first": first, "last": last, "join": join, "concat": concat, "pick": pick, "omit": omit, "rename": rename,
+    "first": first, "last": last, "join": join, "concat": concat, "pick": pick, "omit": omit,
+    "rename": rename,
     "merge": merge, "put": put, "get": get, "keys": keys, "values": values, "items": items, "append": append,
     "flatten": flatten, "dedupe": dedupe, "pluck": pluck, "where": where, "find": find,
 }  # fmt: skip

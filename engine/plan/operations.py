@@ -162,7 +162,7 @@ def path_text(*parts: Any) -> str | None:
 
 
 def segment(value: str) -> str:
-    """One segment of a path. `.` and `..` would be resolved away by clients and servers, so their dots go too."""
+    """One segment of a path. `.` and `..` would be resolved away on the way, so their dots go too."""
     encoded = quote(value, safe="", errors="replace")
     return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded
 
@@ -209,12 +209,15 @@ def numbers_by_key(value: Any) -> bool:
 
 #: Every name that generated code sees besides its own; there are no builtins.
 NAMESPACE: Final[dict[str, Any]] = {
-    "item": item, "member": member, "lt": lt, "le": le, "gt": gt, "ge": ge, "add": add, "sub": sub, "mul": mul,
-    "div": div, "floordiv": floordiv, "mod": mod, "text": text, "path_text": path_text, "header_text": header_text,
+    "item": item, "member": member, "lt": lt, "le": le, "gt": gt, "ge": ge, "add": add, "sub": sub,
+    "mul": mul,
+    "div": div, "floordiv": floordiv, "mod": mod, "text": text, "path_text": path_text,
+    "header_text": header_text,
     "listed": listed, "mapped": mapped, "missing": missing, "wrong": wrong, "one_of": one_of,
     "all_texts": all_texts, "all_numbers": all_numbers, "all_maps": all_maps, "texts_by_key": texts_by_key,
     "numbers_by_key": numbers_by_key, "is_number": number, "merge_adjacent": list_functions.merge_adjacent,
-    "joined": list_functions.join, "dict": dict, "list": list, "str": str, "int": int, "float": float, "bool": bool,
+    "joined": list_functions.join, "dict": dict, "list": list, "str": str, "int": int, "float": float,
+    "bool": bool,
     "enumerate": enumerate, "isinstance": isinstance,
     **{f"F_{name}": function for name, function in functions.TABLE.items()},
 }  # fmt: skip

@@ -1,11 +1,12 @@
 """Template IR to Python statements: each piece of the template writes its value where it belongs, or nothing.
 
-Built on `code.Code` for the expressions inside. A value goes to a *sink* (an entry of a map, the end of a list, a
-variable, the result), and an absent one never reaches it: this is how an undefined value drops its key. The IR:
+Built on `code.Code` for the expressions inside. A value goes to a *sink* (an entry of a map, the end of a
+list, a variable, the result), and an absent one never reaches it: this is how an undefined value drops its
+key. The IR:
 
     ["E", x, definite]        an expression; `definite`: never absent
-    ["C", check, x, path]     an expression whose value must pass a check of `CHECKS`; with a path a wrong one raises
-                              `WireTypeError` naming it, without one it is absent
+    ["C", check, x, path]     an expression whose value must pass a check of `CHECKS`; with a path a wrong one
+                              raises `WireTypeError` naming it, without one it is absent
     ["K", json]               a constant, null too
     ["X", parts, escape]      mixed text: strings and expressions; `text`, `path` or `header`
     ["M", entries, keep]      a map: ["=", key, t], ["D", x, t] with a computed key, ["S", t] spreads a map
@@ -248,10 +249,11 @@ class _Writer(Code):
         self.emit(ir[2], sink)
 
     def _for(self, ir: Any, sink: Sink) -> None:
-        """`v` item, `i` index variable or null, `in`, `when`, `do`, `flat`, `by`, `first`, `join`, `drop`, `path`, `maps`.
+        """`v` item, `i` index variable or null, `in`, `when`, `do`, `flat`, `by`, `first`, `join`, `drop`,
+        `path`, `maps`.
 
-        `drop`: an empty list is absent. `path`: where the list stands on the wire, if a wrong one must raise. `maps`: elements that are no maps are
-        wrong (with a path) or passed over.
+        `drop`: an empty list is absent. `path`: where the list stands on the wire, if a wrong one must raise.
+        `maps`: elements that are no maps are wrong (with a path) or passed over.
         """
         loop = ir[1]
         source, var = self.temporary(), f"v{int(loop['v'])}"
@@ -303,7 +305,8 @@ class _Writer(Code):
         if loop["first"] is not None:
             key, value, item = loop["first"]
             self.line(
-                f"if {into} and ({into}[0].__class__ is not dict or {into}[0].get({scalar(key)}) != {scalar(value)}):"
+                f"if {into} and not ({into}[0].__class__ is dict"
+                f" and {into}[0].get({scalar(key)}) == {scalar(value)}):"
             )
             self._block(item, Sink(f"{into}.insert(0, {{0}})"))
         if loop["join"] is not None:

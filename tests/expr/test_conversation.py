@@ -1,4 +1,4 @@
-"""A whole request of a tool conversation, from the canonical shape to another vendor's, by one template file."""
+"""A whole tool conversation, from the canonical shape to another vendor's, by one template file."""
 
 from __future__ import annotations
 

@@ -16,7 +16,6 @@ from engine.diagnostics import Diagnostics
 from engine.plan.code import bind_expr
 from engine.plan.scopes import SCOPES
 
-
 DATA = Path(__file__).parent / "data"
 
 
@@ -122,7 +121,24 @@ def test_generated_code_has_no_builtins(compile_text: Callable[..., Any]) -> Non
     assert bind_expr(expr).__globals__["__builtins__"] == {}
 
 
-@pytest.mark.parametrize("text", ["\x00", "\ud800", "a\u2028b", "\u200b", "é", "'\\ud800'", "1_000_", "0x", "0b2", "1e", "a..b", "|", "not"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x00",
+        "\ud800",
+        "a\u2028b",
+        "\u200b",
+        "é",
+        "'\\ud800'",
+        "1_000_",
+        "0x",
+        "0b2",
+        "1e",
+        "a..b",
+        "|",
+        "not",
+    ],
+)
 def test_odd_text_is_an_error_and_not_a_crash(text: str) -> None:
     with pytest.raises(Refused):
         parse(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -152,12 +153,7 @@ def test_disjoint_is_never_wrong(a: Any, b: Any, fields: Any, compile_text: Any,
         assert not (bind_expr(first)(*args) and bind_expr(second)(*args)), (written(a), written(b))
 
 
-TOKENS = st.sampled_from(
-    "request . key model tags ( ) [ ] { } , : | is in not and or if else == != < > = + - * ** / % ~ ! && \" ' 'a' \"b\" 1 "
-    "20k $5 80% 30s true none now between has x _x __class__ # {{ }} ${{ \\ \n \t é 😀 range lower matches".split(
-        " "
-    )
-)
+TOKENS = st.sampled_from([*(Path(__file__).parent / "data" / "tokens.txt").read_text().split(), "\n", "\t"])
 
 
 @QUICK
@@ -174,10 +170,21 @@ def test_no_text_crashes_the_compiler(text: str, scope: str, document_of: Any) -
 
 
 JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-9, 9), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=5)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(["a", "b", "$if", "$then", "$for", "$in", "$do", "x"]), inner, max_size=3)),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-9, 9),
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.text(max_size=5),
+    ),
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(
+            st.sampled_from(["a", "b", "$if", "$then", "$for", "$in", "$do", "x"]), inner, max_size=3
+        ),
+    ),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @QUICK
@@ -192,14 +199,47 @@ def test_any_json_is_a_template_or_a_finding(data: Any, body: Any, document_of: 
 
 
 READS = [
-    "body.a.b", "body.a[0]", "body.a[body.b]", "body.a | fromjson", "body.a | join('-')", "body.a > body.b", "body.a + body.b",
-    "body.a in body.b", "body.a ~ body.b", "body.a | pluck('a') | first", "body.a | merge(body.b)", "body.a | rename({'a': 'b'})",
-    "body.a | data_url", "body.a | clamp(0, 1)", "body.a | round(2)", "body.a | int", "body.a | duration", "body.a | items",
-    "body.a | inline_refs", "body.a | drop_keys('a')", "body.a | find('a', body.b)", "body.a | dedupe", "body.a | b64decode",
-    "body.a * body.b", "body.a // body.b", "body.a % body.b", "-body.a", "body.a | replace('a', 'b')", "stable_id('x', body.a)",
-    "body.a | put(body.b, 1)", "body.a | string", "body.a | to_format", "body.a == body.b", "body.a | length", "min(body.a, body.b)",
-    "body.a | float", "body.a | get(body.b)", "body.a | split('x')", "body.a | tojson", "body.a | where('a', body.b)",
-]  # fmt: skip
+    "body.a.b",
+    "body.a[0]",
+    "body.a[body.b]",
+    "body.a | fromjson",
+    "body.a | join('-')",
+    "body.a > body.b",
+    "body.a + body.b",
+    "body.a in body.b",
+    "body.a ~ body.b",
+    "body.a | pluck('a') | first",
+    "body.a | merge(body.b)",
+    "body.a | rename({'a': 'b'})",
+    "body.a | data_url",
+    "body.a | clamp(0, 1)",
+    "body.a | round(2)",
+    "body.a | int",
+    "body.a | duration",
+    "body.a | items",
+    "body.a | inline_refs",
+    "body.a | drop_keys('a')",
+    "body.a | find('a', body.b)",
+    "body.a | dedupe",
+    "body.a | b64decode",
+    "body.a * body.b",
+    "body.a // body.b",
+    "body.a % body.b",
+    "-body.a",
+    "body.a | replace('a', 'b')",
+    "stable_id('x', body.a)",
+    "body.a | put(body.b, 1)",
+    "body.a | string",
+    "body.a | to_format",
+    "body.a == body.b",
+    "body.a | length",
+    "min(body.a, body.b)",
+    "body.a | float",
+    "body.a | get(body.b)",
+    "body.a | split('x')",
+    "body.a | tojson",
+    "body.a | where('a', body.b)",
+]
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,4 +1,5 @@
-"""Expressions and templates: Jinja2's syntax, checked and typed, lowered to the IR that `engine.plan.code` runs.
+"""Expressions and templates: Jinja2's syntax, checked and typed, lowered to the IR that `engine.plan.code`
+runs.
 
 `compile_expression` and `compile_template` report every fault to `out`, with its place in the YAML file,
 and then give None. What an expression reads, and whether it can hold, `facts` tells.

@@ -1,7 +1,7 @@
 """What can be called: filters (`x | f`), tests (`x is f`) and functions (`f(x)`), with the types they take.
 
-The code behind a name is `engine.plan.functions.TABLE[name]`; it is given the value and the arguments, and gives
-None (absent) for what it cannot use, so nothing here fails at run time.
+The code behind a name is `engine.plan.functions.TABLE[name]`; it is given the value and the arguments, and
+gives None (absent) for what it cannot use, so nothing here fails at run time.
 """
 
 from __future__ import annotations
@@ -16,9 +16,8 @@ from engine.compiler.expr.types import ANY, BOOL, INTEGER, NUMBER, STRING, T, li
 class Call:
     """`takes` is the value's type, `arguments` those after it; `needed` of them cannot be left out.
 
-    `rest`: the last argument may be repeated. `route`: allowed in the expressions of routes too. `same`: gives what
-    it was given (`default`, `first` of a list of it), found by `calls` in `check`. `constant`: arguments must be
-    literals. `pattern`: the position of an argument that is an RE2 pattern.
+    `rest`: the last argument may be repeated. `route`: allowed in the expressions of routes too. `constant`:
+    arguments must be literals. `pattern`: the position of an argument that is an RE2 pattern.
     """
 
     takes: T

@@ -1,7 +1,8 @@
 """Jinja2's tree to typed IR: only what is listed here compiles, and every name is one that was declared.
 
 Each method takes one kind of node and gives a `Typed`. The first fault of an expression ends it (`Refused`),
-because what follows from a wrong operand is noise. The IR is nested JSON lists; `plan/code.py` says what each means.
+because what follows from a wrong operand is noise. The IR is nested JSON lists; `plan/code.py` says what each
+means.
 """
 
 from __future__ import annotations
@@ -267,11 +268,14 @@ def _shown(node: Any) -> str:
 
 
 _METHODS: Final[dict[str, Any]] = {
-    "Const": lambda c: c.const, "Name": lambda c: c.name, "List": lambda c: c.listing, "Tuple": lambda c: c.listing,
+    "Const": lambda c: c.const, "Name": lambda c: c.name, "List": lambda c: c.listing,
+    "Tuple": lambda c: c.listing,
     "Dict": lambda c: c.mapping, "Getattr": lambda c: c.getattr, "Getitem": lambda c: c.getitem,
-    "CondExpr": lambda c: c.cond, "Compare": lambda c: c.compare, "And": lambda c: c.logic, "Or": lambda c: c.either,
+    "CondExpr": lambda c: c.cond, "Compare": lambda c: c.compare, "And": lambda c: c.logic,
+    "Or": lambda c: c.either,
     "Not": lambda c: c.negate, "Add": lambda c: c.arithmetic, "Sub": lambda c: c.arithmetic,
     "Mul": lambda c: c.arithmetic, "Div": lambda c: c.arithmetic, "FloorDiv": lambda c: c.arithmetic,
     "Mod": lambda c: c.arithmetic, "Pow": lambda c: c.power, "Neg": lambda c: c.sign, "Pos": lambda c: c.sign,
-    "Concat": lambda c: c.concat, "Filter": lambda c: c.filter, "Test": lambda c: c.test, "Call": lambda c: c.call,
+    "Concat": lambda c: c.concat, "Filter": lambda c: c.filter, "Test": lambda c: c.test,
+    "Call": lambda c: c.call,
 }  # fmt: skip

@@ -88,7 +88,8 @@ _VIEWS: Final[dict[str, T]] = {
 _TARGET: Final = register(
     "target",
     {
-        "name": STRING.maybe(), "wire_model": STRING, "model": STRING, "stream": BOOL.maybe(), "region": STRING.maybe(),
+        "name": STRING.maybe(), "wire_model": STRING, "model": STRING, "stream": BOOL.maybe(),
+        "region": STRING.maybe(),
         "max_tokens": INTEGER.maybe(), "params": map_of(ANY).maybe(), "operation": STRING.maybe(),
         "base_url": STRING.maybe(), "settings": map_of(STRING).maybe(),
     },
@@ -102,7 +103,7 @@ _FACTS: Final = register(
 def route_scope(
     *, tags: Mapping[str, Sequence[str] | None] | None = None, orgs: Sequence[str] | None = None
 ) -> Scope:
-    """The scope of `when`, `per`, `by`, `only`; `tags` and `orgs` as the workspace declares them, None = not."""
+    """The scope of `when`, `per`, `by`, `only`; `tags` and `orgs` as declared, None = not declared."""
     return Scope(
         "route",
         _VIEWS,
@@ -121,7 +122,8 @@ def scope(name: str) -> Scope:
     kinds: dict[str, T] = {
         "body": map_of(ANY), "headers": map_of(STRING), "status": INTEGER, "facts": _FACTS, "target": _TARGET,
         "provider": map_of(ANY), "reply": struct("Reply"), "request": struct("Request"), "state": map_of(ANY),
-        "name": STRING.maybe(), "error": struct("Error"), "models": list_of(_MODEL), "secrets": map_of(STRING),
+        "name": STRING.maybe(), "error": struct("Error"), "models": list_of(_MODEL),
+        "secrets": map_of(STRING),
         "event": map_of(ANY) if name == "stream_read" else struct("Event"),
     }  # fmt: skip
     return Scope(name, {parameter: kinds[parameter] for parameter in SCOPES[name]})

@@ -1,7 +1,7 @@
 """The directives of templates: `$if`, `$switch`, `$for`, `$let`, `$use`, `$literal`.
 
-`$merge` and `$keep` are part of maps, `$splice` of lists (`template.py`). Each directive is a map with a closed set of
-keys; a misspelt or missing one is an error where it stands.
+`$merge` and `$keep` are part of maps, `$splice` of lists (`template.py`). Each directive is a map with a
+closed set of keys; a misspelt or missing one is an error where it stands.
 """
 
 from __future__ import annotations
@@ -307,7 +307,8 @@ class Directives:
         shaped = item.kind in ("map", "struct") or (wire is not None and _only_as_map(number, [test, do]))
         return {
             "v": number, "i": None if index is None else index.index, "in": source.ir, "when": test, "do": do,
-            "by": self.merging(data, path), "first": self.ensuring(data, path, want), "path": wire, "maps": shaped,
+            "by": self.merging(data, path), "first": self.ensuring(data, path, want), "path": wire,
+            "maps": shaped,
         }  # fmt: skip
 
     def merging(self, data: dict[str, Any], path: Path) -> list[Any] | None:
@@ -361,4 +362,3 @@ def _only_as_map(number: int, parts: list[Any]) -> bool:
                 return False
             stack += node
     return reads
-

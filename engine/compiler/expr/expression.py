@@ -42,7 +42,7 @@ def compile_expression(
 
 
 def unwrapped(text: str) -> tuple[str, int]:
-    """`${{ expr }}` where only an expression can stand, without its braces; and the offset of what is inside."""
+    """`${{ expr }}` where only an expression can stand, without braces; and the offset of what is inside."""
     inner = text.strip()
     if inner.startswith("${{") and inner.endswith("}}") and "${{" not in inner[3:]:
         return inner[3:-2], text.index("${{") + 3

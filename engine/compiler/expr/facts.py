@@ -1,8 +1,8 @@
 """What can be known of a compiled expression or template without running it.
 
-For the checks of a workspace: which fields are read (`require.when` may read `key.*` only), whether a clock is,
-whether a condition always holds, whether two routes can take the same request. All answers are from the IR;
-`disjoint` and `always` say yes only where it is proven.
+For the checks of a workspace: which fields are read (`require.when` may read `key.*` only), whether a clock
+is, whether a condition always holds, whether two routes can take the same request. All answers are from the
+IR; `disjoint` and `always` say yes only where it is proven.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ def _negation(ir: Ir) -> Ir:
 
 
 def _normal(ir: Ir) -> Ir:
-    """One form for conditions that mean the same: constants to the right, `not` pushed inwards, parts sorted."""
+    """One form for conditions that mean the same: constants right, `not` inwards, parts sorted."""
     tag = ir[0]
     if tag == "not":
         inner = _negation(ir[1])

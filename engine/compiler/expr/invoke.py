@@ -267,5 +267,7 @@ class Invoke:
             reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error.args[0])
             hint = None
             if re.search(r"\(\?<?[=!]|\\[1-9]", arg.ir[1]):
-                hint = "RE2 has no look-around and no back-references, so that no pattern can hang: use `and`/`not`"
+                hint = (
+                    "RE2 has no look-around and no back-references, so no pattern can hang: use `and`/`not`"
+                )
             raise Refused("E315", f"not a pattern: {reason}", arg.begin, self.end(arg.begin), hint) from None

@@ -1,4 +1,5 @@
-"""Text to tokens: unit literals become numbers, Jinja2's lexer does the rest, and every token keeps its place.
+"""Text to tokens: unit literals become numbers, Jinja2's lexer does the rest, and every token keeps its
+place.
 
 Jinja2's nodes and errors carry a line number only. The tokens made here carry the offset in the text in
 its stead, so that the parser's nodes and errors have exact places without a parser of our own.
@@ -15,9 +16,11 @@ from jinja2 import Environment, TemplateSyntaxError
 from jinja2.lexer import Token, TokenStream, ignored_tokens, operators
 from jinja2.parser import Parser
 
-ENVIRONMENT: Final = Environment(autoescape=False)  # noqa: S701 - nothing is rendered: only lexer and parser serve
+#: Only its lexer and its settings serve: nothing is rendered.
+ENVIRONMENT: Final = Environment(autoescape=False)  # noqa: S701 - nothing is rendered
 
-#: Beyond these an expression is a program; they also bound the recursion of the parser and of what is compiled.
+#: Beyond these an expression is a program; they also bound the recursion of the parser and of what is
+#: compiled.
 MAX_TEXT: Final = 4_000
 MAX_TOKENS: Final = 400
 MAX_NESTING: Final = 24
@@ -66,7 +69,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Parsed:
-    """Jinja2's tree of a text; node `lineno`s are offsets into it, and `ends` maps a token's offset to its end."""
+    """Jinja2's tree of a text; `lineno` of nodes are offsets into it, `ends` a token's offset to its end."""
 
     text: str
     tree: Any

@@ -2,7 +2,8 @@
 
 A value is not what is written: `''` in single quotes is one character, `\\u0041` in double quotes too, and
 lines fold. The scalar is read again here, noting for each character of the value where it stands; if
-that gives another value than YAML did (a scalar style that is not followed here), the scalar's own place is used.
+that gives another value than YAML did (a scalar style that is not followed here), the scalar's own place is
+used.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from engine.diagnostics import Diagnostics, Span
 
 _ESCAPES: Final = {
     "0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r",
-    "e": "\x1b", " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029",
+    "e": "\x1b", " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028",
+    "P": "\u2029",
 }  # fmt: skip
 _HEX: Final = {"x": 2, "u": 4, "U": 8}
 

@@ -1,8 +1,8 @@
 """Templates: YAML structure with directives around expressions, checked and lowered to template IR.
 
-A value is text, `${{ expr }}`, a map, a list, or a map of directives (`$if`, `$for`, ...: `directives.py`). Where the
-caller names the canonical type that is being made (`want`), unknown fields and wrong types are errors here, and
-what is only known at run time gets a check in the IR.
+A value is text, `${{ expr }}`, a map, a list, or a map of directives (`$if`, `$for`, ...: `directives.py`).
+Where the caller names the canonical type that is being made (`want`), unknown fields and wrong types are
+errors here, and what is only known at run time gets a check in the IR.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from engine.compiler.expr.lexer import Refused, parse
 from engine.compiler.expr.place import Place
 from engine.compiler.expr.scalars import Piece, Unclosed, only, pieces
 from engine.compiler.expr.typed import Local, Typed
-from engine.compiler.expr.types import ANY, T, fields_of, same_kind, wanted
+from engine.compiler.expr.types import ANY, Kind, T, fields_of, same_kind, wanted
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
 from engine.plan.types import Template
@@ -34,16 +34,17 @@ NOTHING: Final[list[Any]] = ["K", None]
 
 
 def compile_template(
-    data: Any, *, document: Document, path: Path, scope: Scope | str, want: str | None = None, out: Diagnostics,
+    data: Any, *, document: Document, path: Path, scope: Scope | str, want: str | None = None,
+    out: Diagnostics,
     blocks: Mapping[str, Any] | None = None, blocks_path: Path = ("blocks",), escape: Escape = "text",
     strict: bool | None = None,
 ) -> Template | None:  # fmt: skip
     """The template `data`, which stands at `path` of `document`; None after a fault.
 
-    `want` names the type it makes (`Request`, `list[Event]`, `string`). `strict`: a wire value of the wrong type
-    raises `WireTypeError` when it runs, else it is absent; by default only a client's request is read strictly.
-    `blocks` are what `$use` can name, standing at `blocks_path`. `escape` says where text goes: `path` encodes each
-    value as one segment (good for a query too), `header` refuses line breaks.
+    `want` names the type it makes (`Request`, `list[Event]`, `string`). `strict`: a wire value of the wrong
+    type raises `WireTypeError` when it runs, else it is absent; by default only a client's request is read
+    strictly. `blocks` are what `$use` can name, standing at `blocks_path`. `escape` says where text goes:
+    `path` encodes each value as one segment (good for a query too), `header` refuses line breaks.
     """
     where = scope_named(scope) if isinstance(scope, str) else scope
     checked = (where.name == "request_read" and want is not None) if strict is None else strict
@@ -56,7 +57,8 @@ class Builder(Directives):
     """Builds the IR of one template."""
 
     def __init__(
-        self, scope: Scope, document: Document, out: Diagnostics, blocks: Mapping[str, Any], blocks_path: Path,
+        self, scope: Scope, document: Document, out: Diagnostics, blocks: Mapping[str, Any],
+        blocks_path: Path,
         escape: Escape, strict: bool,
     ) -> None:  # fmt: skip
         self.checker = Checker(scope)
@@ -170,7 +172,7 @@ class Builder(Directives):
     def constant(self, value: Any, path: Path, want: T | None) -> list[Any]:
         if self.escape != "text" and value is not None and not isinstance(value, str):
             value = "true" if value is True else "false" if value is False else str(value)
-        kinds: dict[type, str] = {
+        kinds: dict[type, Kind] = {
             bool: "bool",
             int: "number",
             float: "number",
@@ -181,7 +183,7 @@ class Builder(Directives):
         if want is None or kind == "null":
             return ["K", value]
         if want.kind != kind:
-            return self.fault("E305", f"{want} is needed here, and this is {T(kind)}", path)  # type: ignore[arg-type]  # a Kind
+            return self.fault("E305", f"{want} is needed here, and this is {T(kind)}", path)
         if want.values is not None and value not in want.values:
             near = did_you_mean(value, want.values)
             hint = f"did you mean `{near}`?" if near else f"it is one of: {', '.join(want.values)}"
@@ -337,4 +339,3 @@ def _same_items(found: T, want: T) -> bool:
     return needed.kind == "any" or (
         inner.kind == needed.kind and (needed.kind != "string" or needed.values is None)
     )
-

@@ -24,8 +24,8 @@ class T:
     """One type.
 
     `item` is the element of a list or the value of a map; `values` the only strings there can be, where they
-    are known; `whole` marks a number without a fraction; `name` is the class of a struct, and `access` how its
-    fields are reached: `dict` by `.get`, `attr` as attributes of a view.
+    are known; `whole` marks a number without a fraction; `name` is the class of a struct, and `access` how
+    its fields are reached: `dict` by `.get`, `attr` as attributes of a view.
     """
 
     kind: Kind
