@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import engine.wire.regex  # noqa: F401 - makes RE2 the engine of the patterns in plans
 from engine.errors import ERROR_CODES, EngineError, RequestError
 from engine.plan.code import WireTypeError, bind_expr, bind_template
 from engine.plan.types import Dialect, ErrorRule, Operation, Template

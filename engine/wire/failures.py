@@ -186,11 +186,11 @@ def _bind(rule: ErrorRule) -> Test:
 
 
 def _holds(value: Any, equals: frozenset[str] | None, pattern: Any) -> bool:
-    if isinstance(value, bool):
-        value = str(value).lower()
+    if equals is None and pattern is None:
+        return bool(value)  # the path alone: something is there
     if isinstance(value, dict | list) or value is None:
-        return equals is None and pattern is None and bool(value)
-    text = str(value)
+        return False
+    text = str(value).lower() if isinstance(value, bool) else str(value)
     if equals is not None and text not in equals:
         return False
     return pattern is None or pattern.search(text) is not None

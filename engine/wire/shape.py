@@ -5,25 +5,24 @@ A shape is a type word (`text integer number flag map list any`, several joined 
     type: text|list    required: true    values: [low, high]    min / max: bounds of a number or of a length
     fields: {name: shape}     items: shape     by: role, cases: {user: shape, ...}     any_of: [name, ...]
 
-`fields` describes a map (others are let through), `items` the members of a list, `cases` what else holds
-where the field named by `by` has that value; an unknown value of that field is an error. A null counts as
-absent. `bind` turns a shape into one function, once; the first fault found is raised as a `RequestError`
-that names its path.
+`fields` describes a map (other keys are let through), `items` the members of a list, `cases` what else
+holds where the field named by `by` has that value; an unknown value of that field is an error. A null
+counts as absent. `bind` writes a shape as one Python function, once per plan: what a file says comes into
+its source as `repr` of checked scalars only. The first fault found is raised as a `RequestError` that
+names its path.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from engine.errors import RequestError
 from engine.plan.types import Json
 
-Check = Callable[[Any, str], None]
-
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "text": (str,), "integer": (int,), "number": (int, float), "flag": (bool,), "map": (dict,),
-    "list": (list,), "any": (object,),
+    "list": (list,), "any": (),
 }  # fmt: skip
 _WORDS: Final = {
     "text": "a string", "integer": "an integer", "number": "a number", "flag": "true or false",
@@ -37,6 +36,7 @@ _FOUND: Final[dict[type, str]] = {
 KEYS: Final = frozenset(
     {"type", "required", "values", "min", "max", "fields", "items", "by", "cases", "any_of"}
 )
+_DEPTH: Final = 20
 
 
 class ShapeError(ValueError):
@@ -50,161 +50,228 @@ class ShapeError(ValueError):
 
 def bind(shape: Json) -> Callable[[Any], None]:
     """The checking function of a shape. Raises ShapeError for a shape that does not read."""
-    check = _bind(shape, ())
-
-    def run(body: Any) -> None:
-        check(body, "")
-
-    return run
-
-
-def _bind(shape: Json, path: tuple[str, ...]) -> Check:
-    if isinstance(shape, str):
-        shape = {"type": shape}
-    if not isinstance(shape, Mapping):
-        raise ShapeError("a shape is a type word or a map", path)
-    for key in shape:
-        if key not in KEYS:
-            raise ShapeError(f"`{key}` is no part of a shape; known: {', '.join(sorted(KEYS))}", (*path, key))
-    word = shape.get("type") or (
-        "list" if "items" in shape else "map" if "fields" in shape or "by" in shape else "any"
-    )
-    checks = [_type(word, (*path, "type"))]
-    if "values" in shape:
-        checks.append(_values(frozenset(shape["values"]), ", ".join(str(v) for v in shape["values"])))
-    if "min" in shape or "max" in shape:
-        checks.append(_bounds(shape.get("min"), shape.get("max")))
-    if "fields" in shape:
-        checks.append(_fields(shape["fields"], path))
-    if "any_of" in shape:
-        checks.append(_any_of(tuple(shape["any_of"])))
-    if "items" in shape:
-        checks.append(_items(_bind(shape["items"], (*path, "items"))))
-    if "by" in shape:
-        cases = shape.get("cases", {})
-        bound = {name: _bind(case or {}, (*path, "cases", name)) for name, case in cases.items()}
-        checks.append(_cases(shape["by"], bound))
-    first, rest = checks[0], tuple(checks[1:])
-    if not rest:
-        return first
-
-    def all_of(value: Any, at: str) -> None:
-        first(value, at)
-        for check in rest:
-            check(value, at)
-
-    return all_of
+    writer = _Writer()
+    writer.shape(shape, "v0", [], ())
+    source = "\n".join(["def f(v0):", *(writer.lines or [" pass"]), ""])
+    builtins = {"enumerate": enumerate, "len": len}
+    space: dict[str, Any] = {"__builtins__": builtins, **_SPACE, **writer.constants}
+    exec(compile(source, "<shape>", "exec"), space)  # noqa: S102 - made of fixed syntax and repr() of scalars
+    bound: Callable[[Any], None] = space["f"]
+    return bound
 
 
-def _type(word: str, path: tuple[str, ...]) -> Check:
-    words = str(word).split("|")
-    if unknown := [w for w in words if w not in _TYPES]:
-        raise ShapeError(f"`{unknown[0]}` is no type; known: {', '.join(_TYPES)}", path)
-    if "any" in words:
-        return lambda value, at: None
-    types = tuple({t for w in words for t in _TYPES[w]})
-    exact = frozenset(types)  # a bool is an int to isinstance, and no number to JSON
-    wanted = " or ".join(_WORDS[w] for w in words)
+class _Writer:
+    """Writes the function. A path is a list of parts: texts, and variables that hold an index."""
 
-    def check(value: Any, at: str) -> None:
-        if type(value) not in exact:
-            found = _FOUND.get(type(value), "null")
-            raise RequestError(
-                f"{at or 'the body'} is {found}; {wanted} is expected", code="invalid_type", param=at or None
-            )
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.constants: dict[str, Any] = {}
+        self.level = 1
+        self.variables = 0
 
-    return check
+    def line(self, text: str) -> None:
+        self.lines.append(" " * self.level + text)
 
+    def variable(self) -> str:
+        self.variables += 1
+        return f"v{self.variables}"
 
-def _values(values: frozenset[Any], shown: str) -> Check:
-    def check(value: Any, at: str) -> None:
-        if isinstance(value, str | int | float) and value not in values:
-            text = repr(value) if len(repr(value)) < 40 else "a text"
-            raise RequestError(f"{at} is {text}; it must be one of {shown}", code="invalid_value", param=at)
+    def constant(self, value: Any) -> str:
+        name = f"C{len(self.constants)}"
+        self.constants[name] = value
+        return name
 
-    return check
+    def shape(self, shape: Json, var: str, at: list[str], path: tuple[str, ...]) -> None:
+        """The statements that check variable `var`, which is not null."""
+        if isinstance(shape, str):
+            shape = {"type": shape}
+        if not isinstance(shape, Mapping):
+            raise ShapeError("a shape is a type word or a map", path)
+        if len(path) > 2 * _DEPTH:
+            raise ShapeError("the shape is nested too deeply", path)
+        for key in shape:
+            if key not in KEYS:
+                known = ", ".join(sorted(KEYS))
+                raise ShapeError(f"`{key}` is no part of a shape; known: {known}", (*path, str(key)))
+        classes = self.kind(shape, var, at, path)
+        if "values" in shape:
+            values = self.scalars(shape["values"], (*path, "values"))
+            listed = self.constant(frozenset(values))
+            self.line(f"if {var}.__class__ in SCALARS and {var} not in {listed}:")
+            self.line(f" none_of({_path(at)}, {var}, {', '.join(map(str, values))!r})")
+        if "min" in shape or "max" in shape:
+            self.bounds(shape, var, at, path, classes)
+        if "items" in shape:
+            self.items(shape["items"], var, at, path, classes)
+        if any(key in shape for key in ("fields", "any_of", "by")):
+            self.map(shape, var, at, path, classes)
 
+    def kind(self, shape: Mapping[str, Json], var: str, at: list[str], path: tuple[str, ...]) -> set[type]:
+        """The check of the type; gives the classes that the value can have after it (empty: any)."""
+        is_map = any(key in shape for key in ("fields", "any_of", "by"))
+        word = shape.get("type") or ("list" if "items" in shape else "map" if is_map else "any")
+        words = str(word).split("|")
+        for each in words:
+            if each not in _TYPES:
+                raise ShapeError(f"`{each}` is no type; known: {', '.join(_TYPES)}", (*path, "type"))
+        if "any" in words:
+            return set()
+        classes = {cls for each in words for cls in _TYPES[each]}
+        wanted = " or ".join(_WORDS[each] for each in words)
+        one = next(iter(classes)).__name__
+        # By class, not isinstance: a bool is an int to Python, and no number to JSON.
+        test = f"is not {one}" if len(classes) == 1 else f"not in {self.constant(frozenset(classes))}"
+        self.line(f"if {var}.__class__ {test}: wrong({_path(at)}, {var}, {wanted!r})")
+        return classes
 
-def _bounds(low: float | None, high: float | None) -> Check:
-    def check(value: Any, at: str) -> None:
-        sized = isinstance(value, str | list | dict)
-        number = len(value) if sized else value
-        if isinstance(number, bool) or not isinstance(number, int | float):
+    def bounds(
+        self, shape: Mapping[str, Json], var: str, at: list[str], path: tuple[str, ...], classes: set[type]
+    ) -> None:
+        for key in ("min", "max"):
+            if not isinstance(shape.get(key, 0), int | float):
+                raise ShapeError(f"`{key}` is a number", (*path, key))
+        low, high = shape.get("min"), shape.get("max")
+        for sized in (True, False):
+            if classes and not any((cls in (str, list, dict)) == sized for cls in classes):
+                continue
+            measured = f"len({var})" if sized else var
+            tests = [f"{measured} < {low!r}"] if low is not None else []
+            tests += [f"{measured} > {high!r}"] if high is not None else []
+            guard = f"{var}.__class__ in {'SIZED' if sized else 'NUMBERS'} and "
+            told = f"outside({_path(at)}, {measured}, {low!r}, {high!r}, {sized})"
+            self.line(f"if {guard}({' or '.join(tests)}): {told}")
+
+    def items(self, shape: Json, var: str, at: list[str], path: tuple[str, ...], classes: set[type]) -> None:
+        index, member = self.variable(), self.variable()
+        self.block(f"if {var}.__class__ is list:" if classes != {list} else None)
+        self.line(f"for {index}, {member} in enumerate({var}):")
+        self.level += 1
+        before = len(self.lines)
+        self.shape(shape, member, [*at, index], (*path, "items"))
+        if len(self.lines) == before:
+            self.line("pass")
+        self.level -= 1
+        self.unblock(classes != {list})
+
+    def map(
+        self, shape: Mapping[str, Json], var: str, at: list[str], path: tuple[str, ...], classes: set[type]
+    ) -> None:
+        guarded = classes != {dict}
+        self.block(f"if {var}.__class__ is dict:" if guarded else None)
+        before = len(self.lines)
+        fields = shape.get("fields") or {}
+        for name, inner in fields.items():
+            self.field(str(name), inner, var, at, path)
+        if "any_of" in shape:
+            names = [str(name) for name in self.scalars(shape["any_of"], (*path, "any_of"))]
+            tests = " and ".join(f"{var}.get({name!r}) is None" for name in names)
+            self.line(f"if {tests}: needs({_path(at)}, {', '.join(names)!r})")
+        if "by" in shape:
+            self.cases(shape, var, at, path)
+        if len(self.lines) == before:
+            self.line("pass")
+        self.unblock(guarded)
+
+    def field(self, name: str, shape: Json, var: str, at: list[str], path: tuple[str, ...]) -> None:
+        value = self.variable()
+        where = [*at, repr(f".{name}" if at else name)]
+        self.line(f"{value} = {var}.get({name!r})")
+        if isinstance(shape, Mapping) and shape.get("required"):
+            self.line(f"if {value} is None: missing({_path(where)})")
+            self.shape(shape, value, where, (*path, "fields", name))
             return
-        if low is not None and number < low:
-            wanted = "it must not be empty" if sized and low == 1 else f"at least {low} is expected"
-            raise RequestError(
-                f"{at} is {'empty' if sized and not number else number}; {wanted}",
-                code="invalid_value",
-                param=at,
-            )
-        if high is not None and number > high:
-            raise RequestError(
-                f"{at} is {number}; at most {high} is expected", code="invalid_value", param=at
-            )
+        self.line(f"if {value} is not None:")
+        self.level += 1
+        before = len(self.lines)
+        self.shape(shape, value, where, (*path, "fields", name))
+        if len(self.lines) == before:
+            self.line("pass")
+        self.level -= 1
 
-    return check
+    def cases(self, shape: Mapping[str, Json], var: str, at: list[str], path: tuple[str, ...]) -> None:
+        by, cases = str(shape["by"]), shape.get("cases") or {}
+        word = self.variable()
+        where = [*at, repr(f".{by}" if at else by)]
+        self.line(f"{word} = {var}.get({by!r})")
+        self.line(f"if {word} is None: missing({_path(where)})")
+        branch = "if"
+        for name, inner in cases.items():
+            self.line(f"{branch} {word} == {str(name)!r}:")
+            self.level += 1
+            before = len(self.lines)
+            if inner is not None:
+                self.shape({"type": "map", **inner}, var, at, (*path, "cases", str(name)))
+            if len(self.lines) == before:
+                self.line("pass")
+            self.level -= 1
+            branch = "elif"
+        listed = ", ".join(map(str, cases))
+        self.line(f"else: none_of({_path(where)}, {word}, {listed!r})" if cases else "pass")
 
+    def block(self, head: str | None) -> None:
+        if head is not None:
+            self.line(head)
+            self.level += 1
 
-def _fields(fields: Mapping[str, Json], path: tuple[str, ...]) -> Check:
-    table: list[tuple[str, Check, bool]] = []
-    for name, shape in fields.items():
-        required = isinstance(shape, Mapping) and bool(shape.get("required"))
-        table.append((name, _bind(shape, (*path, "fields", name)), required))
-    bound = {name: check for name, check, _ in table}
-    needed = tuple(name for name, _, required in table if required)
+    def unblock(self, guarded: bool) -> None:
+        self.level -= guarded
 
-    def check(value: Any, at: str) -> None:
-        if type(value) is not dict:
-            return
-        for name in needed:
-            if value.get(name) is None:
-                missing = f"{at}.{name}" if at else name
-                raise RequestError(f"{missing} is missing", code="missing_required_parameter", param=missing)
-        # A body is mostly smaller than the table, so the body is walked.
-        for name, item in value.items():
-            if item is not None and (test := bound.get(name)) is not None:
-                test(item, f"{at}.{name}" if at else name)
-
-    return check
-
-
-def _any_of(names: tuple[str, ...]) -> Check:
-    def check(value: Any, at: str) -> None:
-        if type(value) is dict and all(value.get(name) is None for name in names):
-            where = f"{at} needs" if at else "the body needs"
-            raise RequestError(
-                f"{where} one of {', '.join(names)}", code="missing_required_parameter", param=at or None
-            )
-
-    return check
+    @staticmethod
+    def scalars(value: Json, path: tuple[str, ...]) -> list[Any]:
+        if not isinstance(value, list | tuple) or not all(isinstance(v, str | int | float) for v in value):
+            raise ShapeError("a list of texts or numbers stands here", path)
+        return list(value)
 
 
-def _items(item: Check) -> Check:
-    def check(value: Any, at: str) -> None:
-        if type(value) is list:
-            for index, member in enumerate(value):
-                item(member, f"{at}[{index}]")
-
-    return check
+def _path(at: list[str]) -> str:
+    """Python source of a path: a tuple of texts and index variables."""
+    return f"({''.join(part + ', ' for part in at)})"
 
 
-def _cases(by: str, cases: Mapping[str, Check]) -> Check:
-    known = ", ".join(cases)
+def _shown(at: tuple[str | int, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else part for part in at)
 
-    def check(value: Any, at: str) -> None:
-        if type(value) is not dict:
-            return
-        word = value.get(by)
-        where = f"{at}.{by}" if at else by
-        if word is None:
-            raise RequestError(f"{where} is missing", code="missing_required_parameter", param=where)
-        case = cases.get(word) if isinstance(word, str) else None
-        if case is None:
-            text = repr(word) if len(repr(word)) < 40 else "a long value"
-            raise RequestError(
-                f"{where} is {text}; it must be one of {known}", code="invalid_value", param=where
-            )
-        case(value, at)
 
-    return check
+def _wrong(at: tuple[str | int, ...], value: Any, wanted: str) -> NoReturn:
+    path, found = _shown(at), _FOUND.get(type(value), "null")
+    message = f"{path or 'the body'} is {found}; {wanted} is expected"
+    raise RequestError(message, code="invalid_type", param=path or None)
+
+
+def _missing(at: tuple[str | int, ...]) -> NoReturn:
+    path = _shown(at)
+    raise RequestError(f"{path} is missing", code="missing_required_parameter", param=path)
+
+
+def _needs(at: tuple[str | int, ...], names: str) -> NoReturn:
+    path = _shown(at)
+    message = f"{path or 'the body'} needs one of {names}"
+    raise RequestError(message, code="missing_required_parameter", param=path or None)
+
+
+def _none_of(at: tuple[str | int, ...], value: Any, listed: str) -> NoReturn:
+    path = _shown(at)
+    text = repr(value)
+    shown = text if len(text) < 40 else "a long value"
+    raise RequestError(f"{path} is {shown}; it must be one of {listed}", code="invalid_value", param=path)
+
+
+def _outside(
+    at: tuple[str | int, ...], number: float, low: float | None, high: float | None, sized: bool
+) -> NoReturn:
+    path = _shown(at)
+    if sized and not number:
+        message = f"{path} is empty; it must not be"
+    elif low is not None and number < low:
+        message = f"{path} is {number}; at least {low} is expected"
+    else:
+        message = f"{path} is {number}; at most {high} is expected"
+    raise RequestError(message, code="invalid_value", param=path)
+
+
+_SPACE: Final[dict[str, Any]] = {
+    "wrong": _wrong, "missing": _missing, "needs": _needs, "none_of": _none_of, "outside": _outside,
+    "SCALARS": frozenset({str, int, float, bool}), "SIZED": frozenset({str, list, dict}),
+    "NUMBERS": frozenset({int, float}), "str": str, "int": int, "float": float, "bool": bool, "dict": dict,
+    "list": list,
+}  # fmt: skip

@@ -1,0 +1,147 @@
+"""The classifier's defaults, its rules, retry-after in all its forms; pricing to the nano-dollar."""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+
+import pytest
+
+from engine.plan.types import ErrorRule, PriceRow
+from engine.wire.failures import RETRY_AFTER_CAP_MS, Classifier, by_status, retry_after_ms
+from engine.wire.pricing import cost_of, regional, worst_cost
+from engine.wire.usage import bind
+
+NOW = 1_800_000_000.0
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"),
+    [
+        (400, "bad_request"), (401, "auth"), (402, "quota_exhausted"), (403, "permission"),
+        (404, "not_found"),
+        (408, "timeout"), (409, "bad_request"), (413, "bad_request"), (422, "bad_request"), (424, "server"),
+        (429, "rate_limited"), (500, "server"), (501, "server"), (502, "server"), (503, "overloaded"),
+        (504, "timeout"), (524, "timeout"), (529, "overloaded"), (599, "server"), (301, "server"),
+        (None, "server"),
+    ],
+)  # fmt: skip
+def test_by_status(status: int | None, failure: str) -> None:
+    assert by_status(status) == failure
+
+
+@pytest.mark.parametrize(
+    ("headers", "ms"),
+    [
+        ({}, None),
+        ({"retry-after": "2"}, 2000),
+        ({"retry-after": "1.5"}, 1500),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 250),
+        ({"retry-after-ms": "soon", "retry-after": "9"}, 9000),
+        ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30_000),
+        ({"retry-after": formatdate(NOW - 30, usegmt=True)}, 0),
+        ({"retry-after": "Thu, 01 Jan 2099 00:00:00 GMT"}, RETRY_AFTER_CAP_MS),
+        ({"retry-after": "1m30s"}, 90_000),
+        ({"retry-after": "20ms"}, 20),
+        ({"retry-after": "-5"}, 0),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, RETRY_AFTER_CAP_MS),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "never"}, None),
+        ({"retry-after": "9" * 400}, RETRY_AFTER_CAP_MS),
+    ],
+)
+def test_retry_after(headers: dict[str, str], ms: int | None) -> None:
+    assert retry_after_ms(headers, ("retry-after-ms", "retry-after"), NOW) == ms
+
+
+RULES = (
+    ErrorRule("overloaded", header="x-state", equals=("full",)),
+    ErrorRule("quota_exhausted", status=(400, 429), path="error.details.*.reason", equals=("SPENT",)),
+    ErrorRule("context_length", path="error.message", regex="(?i)too long"),
+    ErrorRule("auth", path="errors.0.code", equals=("7",)),
+    ErrorRule("permission", status=(418,)),
+    ErrorRule("content_policy", path="flagged"),
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "failure"),
+    [
+        (500, {"x-state": "full"}, b"", "overloaded"),
+        (400, {}, b'{"error": {"details": [{"reason": "A"}, {"reason": "SPENT"}]}}', "quota_exhausted"),
+        (403, {}, b'{"error": {"details": [{"reason": "SPENT"}]}}', "permission"),
+        (400, {}, b'{"error": {"message": "prompt is TOO LONG"}}', "context_length"),
+        (500, {}, b'{"errors": [{"code": 7}]}', "auth"),
+        (418, {}, b"tea", "permission"),
+        (400, {}, b'{"flagged": true}', "content_policy"),
+        (400, {}, b'{"flagged": false}', "bad_request"),
+        (400, {}, b'["error"]', "bad_request"),
+        (503, {}, b"\xff\xfe", "overloaded"),
+    ],
+)
+def test_rules(status: int, headers: dict[str, str], body: bytes, failure: str) -> None:
+    assert Classifier(RULES, None).answer(status, headers, body)["failure"] == failure
+
+
+def test_a_vendors_words_are_bounded_and_on_one_line() -> None:
+    def read(body: object, headers: object, status: int) -> object:
+        return {"message": "a\nb\x1b[31m\u202e" + "x" * 900, "code": 5, "type": ["no"], "param": "p"}
+
+    error = Classifier((), read).answer(400, {}, b"{}")
+    assert error["message"].startswith("a b [31m xxx")
+    assert len(error["message"]) == 500
+    assert error["code"] == "5"
+    assert "type" not in error
+    assert Classifier((), read).answer(400, {}, b"<html>")["message"] == "the upstream answered 400"
+
+
+ROW = PriceRow(
+    input=2_000_000_000, output=10_000_000_000, cached=200_000_000, cache_write=2_500_000_000, request=7
+)
+
+
+def test_cost_by_kind_of_token() -> None:
+    cost = cost_of(
+        {"input_tokens": 1000, "cached_tokens": 600, "cache_write_tokens": 100, "output_tokens": 10}, ROW
+    )
+    assert (cost.input, cost.cached, cost.cache_write, cost.output, cost.request) == (
+        300 * 2000, 600 * 200, 100 * 2500, 10 * 10_000, 7,
+    )  # fmt: skip
+    assert cost.total == 600_000 + 120_000 + 250_000 + 100_000 + 7
+    assert cost.known
+
+
+def test_cost_where_little_is_known() -> None:
+    assert cost_of({}, None).known is False
+    assert cost_of({"cost": 0.5}, None).total == 500_000_000
+    assert cost_of({"input_tokens": 5}, PriceRow(output=1)).known is False
+    assert cost_of({"output_tokens": 1}, PriceRow(output=1)).output == 1  # rounded up, never to nothing
+    assert cost_of({"input_tokens": 5, "cached_tokens": 50}, PriceRow(input=10**6, output=0)).total == 5
+
+
+def test_worst_cost_is_never_below_a_cost() -> None:
+    worst = worst_cost(1000, 10, ROW)
+    assert worst == 1000 * 2500 + 10 * 10_000 + 7
+    assert worst_cost(1, 1, None) is None
+    assert worst_cost(1, 1, PriceRow(input=1)) is None
+
+
+def test_a_region_multiplies() -> None:
+    assert regional(ROW, 1.1).input == 2_200_000_000
+    assert regional(ROW, 1.0) is ROW
+    assert regional(PriceRow(input=1, output=None), 1.1) == PriceRow(input=2, output=None)
+
+
+def test_usage_is_made_canonical() -> None:
+    exclusive = bind({"input_includes_cached": False, "output_includes_reasoning": False})
+    told = {"input_tokens": 5, "cached_tokens": 7, "output_tokens": 3, "reasoning_tokens": 2}
+    assert exclusive(told) == {
+        "input_tokens": 12,
+        "cached_tokens": 7,
+        "output_tokens": 5,
+        "reasoning_tokens": 2,
+    }
+    plain = bind({})
+    assert plain({"input_tokens": -1, "output_tokens": True, "cached_tokens": 1.5, "cost": -1}) == {}
+    assert plain({"input_tokens": 10**12}) == {}
+    assert plain(None) == {}
