@@ -95,7 +95,7 @@ def subject(path: Path) -> str:
         text = f"[{key}]{text}" if isinstance(key, int) else f"{key}{text}"
         if isinstance(key, str):
             break
-    return "" if not text or looks_secret(text) else f"`{text}`: "
+    return "" if not text or looks_secret(text) else f"{shown(text)}: "
 
 
 def _fault(context: dict[str, Any], path: Path) -> Words:
@@ -147,7 +147,7 @@ def _this(owner: type[Spec], path: Path) -> str:
     noun = name.partition(" ")[2]
     if issubclass(owner, NodeSpec | Edge) or not path or not isinstance(path[-1], str):
         return f"this {noun}"
-    return f"the {noun} `{path[-1]}`"
+    return f"the {noun} {shown(path[-1])}"
 
 
 def _no_node(value: Any, path: Path) -> Words:
