@@ -1,4 +1,4 @@
-"""The examples of every diagnostic about names and graphs: `bad` yields the code, `good` does not, and compiles."""
+"""The examples of diagnostics about names and graphs: `bad` yields the code, `good` compiles without it."""
 
 from __future__ import annotations
 

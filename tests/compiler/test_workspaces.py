@@ -1,8 +1,9 @@
 """Whole workspaces and what the compiler says of them: pairs on disk, broken ones and good ones.
 
-`workspaces/broken/NAME/` holds files and `expected.txt`: every diagnostic with its place, help and related places.
-`workspaces/good/NAME/` holds files and `expected.txt`: the plan as `engine plan` shows it. A folder with `envs/X` is
-compiled under `--env X`. ENGINE_UPDATE_GOLDENS=1 rewrites the expectations; read the diff before it is committed.
+`workspaces/broken/NAME/` holds files and `expected.txt`: every diagnostic with its place, help and related
+places. `workspaces/good/NAME/` holds files and `expected.txt`: the plan as `engine plan` shows it. A folder
+with `envs/X` is compiled under `--env X`. ENGINE_UPDATE_GOLDENS=1 rewrites the expectations; read the diff
+before it is committed.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def compare_golden(folder: Path, text: str) -> None:
 def test_broken(folder: Path) -> None:
     done = compiled(folder)
     compare_golden(folder, told(done.diagnostics))
-    # Whatever the golden says: something is found, an error leaves no plan, and every place is in a file read.
+    # Whatever the golden says: something is found, an error leaves no plan, every place is in a file read.
     found = [d for d in done.diagnostics if d.severity != "note"]
     assert found
     assert (done.plan is None) == any(d.severity == "error" for d in found)
