@@ -709,7 +709,7 @@ _table(
         "E310", "template-in-expression", "error",
         "The value of `when` and its like is an expression as a whole; `{{ }}` and `{% %}` belong to text templates.",
         "Remove the braces. In provider and dialect files an expression inside text is `${{ expr }}`.",
-        _route_when("'{{ request.stream }}'"), _route_when("'request.stream'"),
+        _route_when("'{# always #} request.stream'"), _route_when("'request.stream'"),
     ),
     Code(
         "E311", "mixed-or", "error",
@@ -780,8 +780,7 @@ _table(
         "E321", "cut-by-yaml", "error",
         "In a YAML value without quotes, ` #` begins a comment: the rest of the expression was cut off.",
         "Put the whole expression in single quotes; the message shows the line.",
-        _route_when("key.org == #acme"), _route_when("'key.org == \"#acme\" or key.org == \"acme\"'").replace(
-            "orgs: [acme]", "orgs: [acme, \"#acme\"]"),
+        _route_when("key.name == #1"), _route_when("'key.name == \"#1\"'"),
     ),
     Code(
         "E322", "impossible-value", "error",

@@ -36,6 +36,9 @@ __all__ = ["WireTypeError", "bind_expr", "bind_template", "expression_source", "
 
 Bound = Callable[..., Any]
 
+#: What generated functions see, shared by all of them: a plan may have ten thousand.
+_SPACE: Final[dict[str, Any]] = {"__builtins__": {}, **NAMESPACE}
+
 _METHODS: Final = frozenset({"has", "header", "between"})
 _COMPARE: Final = {"==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _HELPERS: Final = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -77,10 +80,10 @@ def _bound(kind: str, scope: str, text: str) -> Bound:
         from engine.plan.templates import template_code  # that module builds on this one
 
         source, constants = template_code(scope, ir)
-    space: dict[str, Any] = {"__builtins__": {}, **NAMESPACE, **constants}
-    exec(compile(source, f"<{scope}>", "exec"), space)  # noqa: S102 - the source is made of checked IR only
-    bound: Bound = space["f"]
-    return bound
+    made: dict[str, Bound] = {}
+    space = {**_SPACE, **constants} if constants else _SPACE
+    exec(compile(source, f"<{scope}>", "exec"), space, made)  # noqa: S102 - made of checked IR only
+    return made["f"]
 
 
 def _expression(scope: str, ir: Any) -> tuple[str, dict[str, Any]]:
@@ -185,7 +188,7 @@ class Code:
         return f"({' and '.join([*checks, f'{sides[0]} {sign} {sides[1]}'])})"
 
     def arithmetic(self, op: str, a: Any, b: Any, mode: str) -> str:
-        if mode == "plain" and op in "+-*":
+        if mode == "plain" and op in ("+", "-", "*"):
             return f"({self.value(a)} {op} {self.value(b)})"
         return f"{_MATH[op]}({self.value(a)}, {self.value(b)})"
 

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from engine.compiler.expr import compile_template, reads
-from engine.compiler.expr.facts import writes
+from engine.compiler.expr import compile_template, reads, writes
 from engine.diagnostics import Diagnostics
 from engine.plan.code import WireTypeError, bind_template
 from engine.plan.operations import UnsafeHeaderError

@@ -1,13 +1,13 @@
-"""Expressions and templates: Jinja2's syntax, checked and typed, lowered to the IR that `engine.plan.code`
-runs.
+"""Expressions and templates: Jinja2's syntax, checked and typed, lowered to the IR that `plan/code.py` runs.
 
 `compile_expression` and `compile_template` report every fault to `out`, with its place in the YAML file,
-and then give None. What an expression reads, and whether it can hold, `facts` tells.
+and then give None. What an expression reads, and whether it can hold, `fields` and `facts` tell.
 """
 
 from engine.compiler.expr.context import Scope, route_scope, scope
 from engine.compiler.expr.expression import compile_expression
-from engine.compiler.expr.facts import always, disjoint, equals, fields_read, negation_of, reads, uses_clock
+from engine.compiler.expr.facts import always, disjoint, equals, negation_of
+from engine.compiler.expr.fields import fields_read, reads, uses_clock, writes
 from engine.compiler.expr.place import Place
 from engine.compiler.expr.template import compile_template
 
@@ -25,4 +25,5 @@ __all__ = [
     "route_scope",
     "scope",
     "uses_clock",
+    "writes",
 ]

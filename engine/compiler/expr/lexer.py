@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from jinja2 import Environment, TemplateSyntaxError
@@ -90,6 +91,7 @@ class _OffsetParser(Parser):
         self._end_token_stack = []
 
 
+@lru_cache(maxsize=4096)
 def parse(text: str) -> Parsed:
     """The tree of `text`. Raises `Refused` for what is no expression, or one beyond the limits."""
     if len(text) > MAX_TEXT:
