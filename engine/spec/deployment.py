@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 from typing_extensions import TypeAliasType
 
+from engine.spec.base_url import BaseUrl
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
@@ -21,7 +22,6 @@ from engine.spec.scalars import (
     Sample,
     Some,
     Text,
-    Url,
 )
 
 ExecutionProvider = TypeAliasType("ExecutionProvider", Literal["cpu", "cuda", "directml"])
@@ -80,7 +80,7 @@ class Deployment(Spec):
     credentials: OneOrMore[CredentialName] | None = about(
         "One credential, or a list that is rotated.", shown=PRINTED["deployment.credentials"]
     )
-    endpoint: Url | None = about(
+    endpoint: BaseUrl | None = about(
         "Another address than the provider's; its residency is `unknown` until a policy says otherwise."
     )
     wire_model: Text | None = about("The model's name on the wire, where it is not the provider file's.")

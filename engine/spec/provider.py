@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Any, ClassVar, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from engine.plan.types import PriceRow
+from engine.spec.base_url import BaseUrl
 from engine.spec.dialect import Ability, ErrorRuleSpec, Regex, Template, UrlPath
-from engine.spec.fault import fault, shown, wrong_type
+from engine.spec.fault import fault, wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.scalars import (
     Count,
@@ -25,7 +24,6 @@ from engine.spec.scalars import (
     Price,
     SecretRef,
     Text,
-    Url,
     Zone,
 )
 
@@ -35,35 +33,6 @@ SCHEMES_TO_COME: Final = (
     "aws_sigv4", "oauth2_client_credentials", "oauth2_jwt_bearer", "token_exchange", "azure_entra",
     "jwt_hs256",
 )  # fmt: skip
-
-_PRIVATE_SUFFIXES: Final = (".local", ".internal", ".lan", ".svc", ".localhost", ".home.arpa")
-
-
-def is_private_host(host: str) -> bool:
-    """Whether plain HTTP may go there: loopback, a private address, or a name of an inner network."""
-    name = host.strip("[]").rstrip(".").lower()
-    try:
-        address = ipaddress.ip_address(name)
-    except ValueError:
-        return name == "localhost" or "." not in name or name.endswith(_PRIVATE_SUFFIXES)
-    return address.is_loopback or (
-        address.is_private and not address.is_link_local and not address.is_unspecified
-    )
-
-
-def _base_url(value: Any) -> Any:
-    if isinstance(value, str) and value.startswith("http://"):
-        host = urlsplit(value).hostname or ""
-        if not is_private_host(host):
-            raise fault(
-                "E403",
-                f"plain http to {shown(host)}, no private address: prompts and keys could be read",
-                f"write https://{value.removeprefix('http://')}",
-            )  # fmt: skip
-    return value
-
-
-BaseUrl = Annotated[Url, BeforeValidator(_base_url)]
 
 
 class HeaderAuth(Spec):

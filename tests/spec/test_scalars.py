@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from engine.plan.types import Secret
 from engine.spec import scalars as s
+from engine.spec.base_url import BaseUrl
 from engine.spec.call import FailureName
 from engine.spec.fault import looks_secret, shown
 from engine.spec.nodes.hedge import After
@@ -48,6 +49,9 @@ READ: list[tuple[Any, Any, Any]] = [
     (s.Address, "127.0.0.1:0", "127.0.0.1:0"),
     (s.Address, "[::1]:8080", "[::1]:8080"),
     (s.Url, "https://api.acme.ai/v1", "https://api.acme.ai/v1"),
+    (BaseUrl, "http://10.0.0.5:8000/v1", "http://10.0.0.5:8000/v1"),
+    (BaseUrl, "http://[::1]:1/v1", "http://[::1]:1/v1"),
+    (BaseUrl, "http://ollama:11434", "http://ollama:11434"),
     (s.Moment, "2026-12-01T10:00", "2026-12-01T10:00"),
     (After, "p95", "p95"),
     (After, "800ms", 800),
@@ -108,6 +112,12 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (s.Address, "h:8a", "E102"),
     (s.Url, "ftp://x", "E102"),
     (s.Url, "https://user@x", "E102"),
+    (BaseUrl, "http://api.acme.ai/v1", "E403"),
+    (BaseUrl, "http://8.8.8.8/v1", "E403"),
+    (BaseUrl, "http://169.254.169.254/latest", "E403"),
+    (BaseUrl, "http://0.0.0.0:1", "E403"),
+    (BaseUrl, "http://[zz]/v1", "E102"),
+    (BaseUrl, "https://", "E102"),
     (s.Moment, "tomorrow", "E102"),
     (After, "p5", "E103"),
     (StateStore, "postgres://x", "E104"),
