@@ -37,6 +37,7 @@ class OpenFlow:
         "entry",
         "flow",
         "guard",
+        "over",
         "place",
         "ready",
         "source",
@@ -54,6 +55,7 @@ class OpenFlow:
         self.place = place
         self.guard = guard
         self.tally = Tally()
+        self.over = False  # its end was seen
         self.ready: deque[Chunk] = deque()
         self._clock = clock
         self._idle_ms = effect.target.call.idle_ms
@@ -62,10 +64,13 @@ class OpenFlow:
 
     async def receive(self) -> Chunk | None:
         """The next chunk; None at the end. Raises LimitReached."""
+        if self.over:
+            return None
         try:
             with self.guard:
                 chunk: Chunk = await anext(self.source)
         except StopAsyncIteration:
+            self.over = True
             return None
         self.tally.take(chunk)
         return chunk
@@ -127,7 +132,9 @@ class LiveFlow:
     async def close(self) -> None:
         """The client has left: stop the upstream at once. Harmless after the end."""
         if not self._ended:
-            await self._end(None if self._over and not self._open.ready else "cancelled")
+            whole = self._over and not self._open.ready
+            self._open.ready.clear()
+            await self._end(None if whole else "cancelled")
 
     async def _fetch(self) -> None:
         """Put what comes next into `ready`; nothing at a clean end."""

@@ -51,45 +51,53 @@ class JsonLines:
     """Appends one JSON object a record to a file.
 
     The queue has no bound: a record is small, and one that is lost cannot be audited. A file that cannot be
-    written is said once in the log, and tried again with the next record.
+    written is said once in the log; what did not fit is kept and tried again with the next record.
     """
 
     def __init__(self, path: Path) -> None:
         """Opens the file, so that a path that cannot be written is an error at the start. Raises OSError."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("ab", buffering=0)
         self._path = path
         self._queue: queue.SimpleQueue[DecisionRecord | None] = queue.SimpleQueue()
+        self._waiting = b""  # lines that are not in the file yet
         self._failed = False
         self._closed = False
-        self._thread = threading.Thread(target=self._write, name="decision-log", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
         self._thread.start()
 
     def __call__(self, record: DecisionRecord) -> None:
         self._queue.put(record)
 
     def close(self) -> None:
-        """Write what is waiting, then close the file. Blocks until it is on its way to the disk."""
-        if not self._closed:
-            self._closed = True
-            self._queue.put(None)
-            self._thread.join()
-            self._file.close()
+        """Write what is waiting, then close the file. Blocks until the system has it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+        self._file.close()
+        if self._waiting:
+            log.error("decision log %s: %d records are lost", self._path, self._waiting.count(b"\n"))
 
-    def _write(self) -> None:
-        while True:
+    def _run(self) -> None:
+        last = False
+        while not last:
             batch = self._batch()
-            lines = [json.dumps(as_json(r), separators=(",", ":"), ensure_ascii=False) for r in batch if r]
+            last = None in batch
+            lines = (json.dumps(as_json(r), separators=(",", ":"), ensure_ascii=False) for r in batch if r)
+            self._waiting += "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
             try:
-                self._file.write("".join(f"{line}\n" for line in lines))
-                self._file.flush()
+                self._write()
                 self._failed = False
             except OSError as error:
                 if not self._failed:
                     self._failed = True
                     log.error("decision log %s cannot be written: %s", self._path, error)
-            if None in batch:
-                return
+
+    def _write(self) -> None:
+        while self._waiting:
+            self._waiting = self._waiting[self._file.write(self._waiting) :]
 
     def _batch(self) -> list[DecisionRecord | None]:
         """What is in the queue; waits for the first."""

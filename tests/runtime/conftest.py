@@ -71,6 +71,11 @@ def more_tokens_than(count: int) -> Expr:
     return Expr(source=f"request.input_tokens > {count}", scope="route", type="bool", ir=ir)
 
 
+def when_org(name: str) -> Expr:
+    ir = ["cmp", "==", ["a", ["p", 1], "org"], ["c", name], "plain"]
+    return Expr(source=f'key.org == "{name}"', scope="route", type="bool", ir=ir)
+
+
 def switch(when: Expr, then: Node, otherwise: Node) -> Switch:
     return Switch(id="r/switch", call=NO_CALL, arms=(Arm(when, then),), otherwise=otherwise)
 
@@ -126,7 +131,9 @@ def route(start: Node, name: str = "r", **changes: Any) -> Route:
     return Route(**{**fields, **changes})
 
 
-def plan(*routes: Route, deployments: tuple[Deployment, ...], nodes: Mapping[str, Node] | None = None) -> Plan:
+def plan(
+    *routes: Route, deployments: tuple[Deployment, ...], nodes: Mapping[str, Node] | None = None
+) -> Plan:
     segments: dict[str, bytes] = {}
 
     def keep(segment: Any) -> str:
@@ -285,6 +292,7 @@ class Bench:
         *,
         deployments: tuple[Deployment, ...] | None = None,
         missing: Mapping[str, str] | None = None,
+        routes: tuple[Route, ...] = (),
         seed: int = 1,
         **changes: Any,
     ) -> None:
@@ -293,7 +301,7 @@ class Bench:
         self.records: list[DecisionRecord] = []
         self.upstream = Scripted(self.clock, script)
         made = deployments or tuple(deployment(name) for name in script)
-        self.plan = plan(route(start, **changes), deployments=made)
+        self.plan = plan(route(start, **changes), *routes, deployments=made)
         self.snapshot = Snapshot(self.plan, {"fake": Shared(self.upstream).hold()}, missing)
         self.executor = Executor(self.state, self.clock, Random(seed), [self.records.append])
         self._ids = itertools.count(1)
@@ -355,6 +363,7 @@ class Kit:
     fallback = staticmethod(fallback)
     balance = staticmethod(balance)
     switch = staticmethod(switch)
+    when_org = staticmethod(when_org)
     more_tokens_than = staticmethod(more_tokens_than)
     deployment = staticmethod(deployment)
     route = staticmethod(route)
