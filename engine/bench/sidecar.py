@@ -77,7 +77,7 @@ def _load(url: str, core: int, options: Options, **more: Any) -> dict[str, Any]:
 
 
 def _serve(folder: Path, core: int) -> tuple[Process, str]:
-    process = Process(["-m", "engine.cli.main", "serve", str(folder), "--no-watch"], core=core)
+    process = Process(["-m", "engine", "serve", str(folder), "--no-watch"], core=core)
     return process, f"http://{process.hello['listen']}"
 
 
@@ -157,12 +157,12 @@ def _start_up(report: Report, options: Options, folder: Path) -> None:
         with process:
             ready.append(process.ready_ms)
     report.add("engine serve, ready after", median(ready), "ms", at_most=1000)
-    took = [wall_seconds(["-m", "engine.cli.main", "validate", str(folder)]) for _ in range(runs)]
+    took = [wall_seconds(["-m", "engine", "validate", str(folder)]) for _ in range(runs)]
     report.add("engine validate of this workspace", median(took) * 1e3, "ms", at_most=600)
 
 
 def _serve_anywhere(folder: Path) -> tuple[Process, str]:
-    process = Process(["-m", "engine.cli.main", "serve", str(folder), "--no-watch"], core=None)
+    process = Process(["-m", "engine", "serve", str(folder), "--no-watch"], core=None)
     return process, f"http://{process.hello['listen']}"
 
 
@@ -185,7 +185,10 @@ async def _hold(url: str, count: int, sidecar: Process) -> tuple[int | None, int
     async def open_one() -> asyncio.StreamWriter:
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(payload)
-        await asyncio.wait_for(reader.readuntil(b"\n\n"), 30)
+        try:
+            await asyncio.wait_for(reader.readuntil(b"\n\n"), 30)
+        except TimeoutError:
+            raise BenchError("an idle stream brought no event within 30 s") from None
         return writer
 
     first = [await open_one() for _ in range(4)]  # whatever is set up once is set up now

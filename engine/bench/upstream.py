@@ -2,7 +2,7 @@
 
 A stream request is told by `"stream":true` in its body. `tokens` events follow the first one, one write
 each and one a `pace` for every open stream, as a vendor sends them; with `idle` a stream stays open after
-its first event until the client leaves, for measuring what an open stream costs.
+its first token until the client leaves, for measuring what an open stream costs.
 """
 
 from __future__ import annotations
@@ -90,6 +90,8 @@ class FakeVendor(asyncio.Protocol):
                 transport.write(STREAM_HEAD + STREAM_FIRST)
                 if self._pacer is not None:
                     self._pacer.start(transport)
+                else:
+                    transport.write(STREAM_TOKEN)
             else:
                 transport.write(WHOLE)
             buffer = buffer[end + 4 + length :]
@@ -110,7 +112,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0, help="0 = any free port")
     parser.add_argument("--tokens", type=int, default=100, help="content events of a stream")
     parser.add_argument("--pace", type=float, default=1.0, help="ms between the events of a stream")
-    parser.add_argument("--idle", action="store_true", help="streams stay open after the first event")
+    parser.add_argument("--idle", action="store_true", help="streams stay open after the first token")
     args = parser.parse_args()
     run(serve(args.port, None if args.idle else Pacer(args.tokens, args.pace / 1e3)))
 
