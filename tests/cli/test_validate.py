@@ -114,5 +114,5 @@ def test_the_repository_is_valid_and_quick() -> None:
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.returncode == 0, done.stdout.decode()
-    # 0.5 s where it was made, and the clock of a shared machine is not ours: twice that is a fault all the same.
+    # 0.5 s where it was made, and a shared machine has slow days: twice that is a fault all the same.
     assert min(seconds) < 1.0
