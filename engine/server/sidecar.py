@@ -75,6 +75,7 @@ async def serve(options: Options, compiled: Compiled, content: str, ready: Calla
         # What is there now stays: no collection need look at it again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(20_000, 20, 50)
         return await sidecar.until_stopped(content)
 
 
