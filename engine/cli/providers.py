@@ -1,0 +1,292 @@
+"""Vendors: what they speak, where they run, what their models cost and can do.
+
+`list` names every provider that a deployment may use: those that the engine ships and those of the workspace.
+`show NAME` prints one in full. `check` runs the samples of provider and dialect files: examples that say what
+must go over the wire and how an answer or an error reads; exit 1 if one does not hold. No network, no keys.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.cli.arguments import Parser, did_you_mean
+from engine.cli.output import CommandFailed, colour_on, message, paint, table, write, write_json
+
+if TYPE_CHECKING:
+    from engine.compiler.vendors import Vendors
+    from engine.plan.types import Facts, Provider
+    from engine.spec.provider import ProviderSpec
+
+
+def register(parser: Parser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    every = actions.add_parser("list", help="all providers")
+    show = actions.add_parser("show", help="one provider: auth, regions, models, prices, abilities")
+    show.add_argument("name", metavar="NAME")
+    check = actions.add_parser("check", help="run the samples of provider and dialect files")
+    check.add_argument("name", nargs="?", metavar="NAME", help="of a provider or dialect (default: all)")
+    for leaf in (every, show, check):
+        leaf.add_argument(
+            "--workspace", default=".", metavar="WS", help="whose providers.d counts too (default: .)"
+        )
+
+
+def run(args: argparse.Namespace) -> int:
+    reader = _Reader(Path(args.workspace))
+    action = {"list": _list, "show": _show, "check": _check}[args.action]
+    return action(reader, args)
+
+
+class _Reader:
+    """The provider and dialect files of a workspace; their faults go to stderr once, at the end."""
+
+    def __init__(self, root: Path) -> None:
+        # Deferred: the compiler is the most expensive import that a command has.
+        from engine.compiler.load import load
+        from engine.compiler.parse import parse
+        from engine.compiler.vendors import Vendors
+        from engine.diagnostics import Diagnostics
+
+        self.out = Diagnostics()
+        sources = load(root, None, self.out)
+        if self.out.failed:
+            first = next(d for d in self.out if d.severity == "error")
+            raise CommandFailed(first.message, help=first.help)
+        files = [source for source in sources.files if source.kind in ("provider", "dialect")]
+        documents = [document for source in files if (document := parse(source, self.out)) is not None]
+        self.sources = sources
+        self.vendors: Vendors = Vendors(sources, documents, self.out)
+
+    def spec(self, name: str) -> ProviderSpec | None:
+        from engine.compiler.shape import shape
+        from engine.spec.provider import ProviderSpec
+
+        document = self.vendors.providers.get(name)
+        return shape(ProviderSpec, document, self.out) if document is not None else None
+
+    def told(self) -> bool:
+        """Print what is wrong with the files; True if something is."""
+        from engine.compiler.render.text import render
+
+        texts = {**self.sources.texts(), **{d.source.path: d.source.text for d in self.vendors.documents()}}
+        sys.stderr.write(render(self.out.sorted(), texts, color=colour_on(sys.stderr)))
+        return self.out.failed
+
+
+def _list(reader: _Reader, args: argparse.Namespace) -> int:
+    rows: list[dict[str, Any]] = []
+    for name in reader.vendors.providers.names():
+        vendor = reader.vendors.vendor(name)
+        if vendor is None:
+            continue
+        provider, secret = vendor.provider, _secret(vendor.credential)
+        rows.append(
+            {
+                "name": name,
+                "title": provider.title,
+                "category": provider.category,
+                "dialect": provider.dialect,
+                "regions": list(provider.regions),
+                "models": len(provider.models),
+                "auth": provider.auth.scheme,
+                "secret": secret,
+                "secret_set": None if secret is None else _is_set(secret),
+                "own": vendor.own,
+            }
+        )
+    if args.format == "json":
+        write_json({"providers": rows})
+    else:
+        cells = [
+            [
+                r["name"],
+                r["category"],
+                r["dialect"] or "-",
+                " ".join(r["regions"]),
+                str(r["models"] or "any"),
+                _key(r),
+            ]
+            for r in rows
+        ]
+        write(table(cells, headers=["PROVIDER", "CATEGORY", "DIALECT", "REGIONS", "MODELS", "KEY"]))
+    return 1 if reader.told() else 0
+
+
+def _show(reader: _Reader, args: argparse.Namespace) -> int:
+    name = reader.vendors.providers.canonical(args.name)
+    if name is None:
+        near = did_you_mean(args.name, reader.vendors.providers.names())
+        raise CommandFailed(
+            f"there is no provider {args.name!r}{near}", help="`engine providers list` names them"
+        )
+    vendor, spec = reader.vendors.vendor(name), reader.spec(name)
+    if vendor is None or spec is None:
+        reader.told()
+        return 1
+    row = _facts(vendor.provider, spec)
+    row["secret"] = _secret(vendor.credential)
+    if args.format == "json":
+        write_json(row)
+        return 0
+    _print(row)
+    return 0
+
+
+def _facts(provider: Provider, spec: ProviderSpec) -> dict[str, Any]:
+    return {
+        "name": provider.name,
+        "title": provider.title,
+        "category": provider.category,
+        "aliases": list(spec.aliases or ()),
+        "dialect": provider.dialect,
+        "auth": {"scheme": provider.auth.scheme, **provider.auth.params, "pattern": provider.auth.pattern},
+        "regions": {
+            region.name: {
+                "base_url": region.base_url,
+                "residency": region.residency,
+                "price": region.price,
+                "default": region.name == provider.default_region,
+            }
+            for region in provider.regions.values()
+        },
+        "rename": dict(provider.rename),
+        "drop": list(provider.drop),
+        "compliance": list(spec.compliance or ()),
+        "unknown_models": provider.unknown_models,
+        "models": {
+            model: _model(facts, provider.wire_models.get(model)) for model, facts in provider.models.items()
+        },
+    }
+
+
+def _model(facts: Facts, wire: str | None) -> dict[str, Any]:
+    price = facts.price
+    dollars = {
+        key: None if value is None else value / 10**9
+        for key, value in (
+            ("input", price.input if price else None),
+            ("output", price.output if price else None),
+            ("cached", price.cached if price else None),
+            ("cache_write", price.cache_write if price else None),
+        )
+    }
+    return {
+        "id": wire,
+        "context": facts.context,
+        "output": facts.output,
+        "can": None if facts.can is None else list(facts.can),
+        "usd_per_million": dollars if price is not None else None,
+        "source": facts.source,
+    }
+
+
+def _print(row: dict[str, Any]) -> None:
+    write(f"{paint(row['name'], 'bold')}  {row['title']} ({row['category']})")
+    write(f"speaks    {row['dialect'] or 'nothing over HTTP: it runs inside the engine'}")
+    scheme = row["auth"]["scheme"]
+    write(f"auth      {scheme}" + (f", {_key({'secret': row['secret']})}" if scheme != "none" else ""))
+    for name, region in row["regions"].items():
+        price = f", price x{region['price']:g}" if region["price"] != 1 else ""
+        default = " (default)" if region["default"] and len(row["regions"]) > 1 else ""
+        where = region["base_url"] or "this process"
+        write(f"region    {name}{default}  {where}, residency {region['residency']}{price}")
+    for old, new in row["rename"].items():
+        write(f"renames   {old} to {new}")
+    if row["drop"]:
+        write(f"leaves out  {', '.join(row['drop'])}")
+    for note in row["compliance"]:
+        write(f"note      {note}")
+    if row["models"]:
+        write()
+        cells = [
+            [
+                name,
+                _count(m["context"]),
+                _count(m["output"]),
+                _dollars(m, "input"),
+                _dollars(m, "output"),
+                _dollars(m, "cached"),
+                "?" if m["can"] is None else " ".join(m["can"]),
+            ]
+            for name, m in row["models"].items()
+        ]
+        headers = ["MODEL", "CONTEXT", "OUTPUT", "IN $/M", "OUT $/M", "CACHED", "CAN"]
+        write(table(cells, headers=headers))
+        sources = sorted({m["source"] for m in row["models"].values() if m["source"]})
+        if sources:
+            message(f"prices: {'; '.join(sources)}")
+    if row["unknown_models"]:
+        message("a deployment may name any model, listed or not")
+
+
+def _check(reader: _Reader, args: argparse.Namespace) -> int:
+    # Deferred: only this action runs samples.
+    from engine.compiler.samples import Failed, check_dialect, check_provider
+    from engine.compiler.shape import shape
+    from engine.spec.dialect import DialectSpec
+
+    vendors = reader.vendors
+    names = [*vendors.dialects.names(), *vendors.providers.names()]
+    if args.name is not None and args.name not in names:
+        raise CommandFailed(f"there is no provider or dialect {args.name!r}{did_you_mean(args.name, names)}")
+    count = 0
+    failed: list[tuple[str, Failed]] = []
+    for name in vendors.dialects.names():
+        document, dialect = vendors.dialects.get(name), vendors.dialect(name)
+        if document is None or dialect is None or args.name not in (None, name):
+            continue
+        spec = shape(DialectSpec, document, reader.out)
+        if spec is not None:
+            count += len(spec.samples or ())
+            failed += [(name, each) for each in check_dialect(spec, dialect)]
+    for name in vendors.providers.names():
+        vendor, own = vendors.vendor(name), reader.spec(name)
+        if vendor is None or own is None or vendor.provider.dialect is None or args.name not in (None, name):
+            continue
+        spoken = vendors.dialect(vendor.provider.dialect)
+        if spoken is not None:
+            count += len(own.samples or ())
+            failed += [(name, each) for each in check_provider(own, vendor.provider, spoken)]
+    if args.format == "json":
+        rows = [
+            {"file": name, "sample": f.name, "number": f.number, "message": f.message} for name, f in failed
+        ]
+        write_json({"samples": count, "failed": rows})
+    else:
+        for name, each in failed:
+            write(f"{paint('failed', 'red')}  {name}: {each.name}: {each.message}")
+        write(f"{count} samples, {len(failed)} failed")
+    return 1 if reader.told() or failed else 0
+
+
+def _secret(credential: Any) -> str | None:
+    return None if credential is None else str(next(iter(credential.secrets.values()), "")) or None
+
+
+def _is_set(secret: str) -> bool:
+    source, _, name = secret.partition(":")
+    return bool(os.environ.get(name)) if source == "env" else Path(name).is_file()
+
+
+def _key(row: dict[str, Any]) -> str:
+    secret = row.get("secret")
+    if secret is None:
+        return "none"
+    return f"{secret} ({'set' if _is_set(secret) else 'not set'})"
+
+
+def _count(number: int | None) -> str:
+    # Deferred: units are needed here only.
+    from engine.units import show_count
+
+    return "?" if number is None else show_count(number)
+
+
+def _dollars(model: dict[str, Any], key: str) -> str:
+    prices = model["usd_per_million"]
+    value = None if prices is None else prices[key]
+    return "?" if value is None else "free" if value == 0 else f"{value:g}"

@@ -1,0 +1,87 @@
+"""`engine providers`: what it lists, shows and checks, with the workspace's own files too."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.cli.main import main
+
+ACME = """\
+dialect: openai_chat
+auth: {bearer: env:ACME_API_KEY}
+regions:
+  us: {base_url: https://api.acme.ai/v1, residency: us}
+  eu: {base_url: https://eu.acme.ai/v1, residency: eu, price: +10%}
+default_region: us
+models:
+  acme-large: {context: 128k, output: 8k, input_price: $2/M, output_price: $6/M, can: [tools], id: acme/large}
+samples:
+  - {name: its error, status: 402, error: {error: {message: x}}, gives: {failure: quota_exhausted}}
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    (tmp_path / "providers.d").mkdir()
+    (tmp_path / "providers.d" / "acme.yaml").write_text(ACME)
+    return tmp_path
+
+
+def _json(capsys: pytest.CaptureFixture[str], *argv: str, code: int = 0) -> Any:
+    assert main(["providers", *argv, "--format", "json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def test_list(capsys: pytest.CaptureFixture[str], workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_API_KEY", "k")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    rows = {r["name"]: r for r in _json(capsys, "list", "--workspace", str(workspace))["providers"]}
+    assert {"openai", "groq", "ollama", "vllm", "openai_compatible", "onnx", "acme"} <= set(rows)
+    assert rows["acme"]["own"] is True
+    assert (rows["acme"]["secret"], rows["acme"]["secret_set"]) == ("env:ACME_API_KEY", True)
+    assert rows["openai"]["secret_set"] is False
+    assert main(["providers", "list", "--workspace", str(workspace)]) == 0
+    assert "env:ACME_API_KEY (set)" in capsys.readouterr().out
+
+
+def test_show(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
+    shown = _json(capsys, "show", "acme", "--workspace", str(workspace))
+    assert shown["regions"]["eu"] == {
+        "base_url": "https://eu.acme.ai/v1", "residency": "eu", "price": 1.1, "default": False,
+    }  # fmt: skip
+    assert shown["models"]["acme-large"]["usd_per_million"]["output"] == 6
+    assert shown["models"]["acme-large"]["id"] == "acme/large"
+    assert main(["providers", "show", "acme", "--workspace", str(workspace)]) == 0
+    assert "price x1.1" in capsys.readouterr().out
+
+
+def test_show_of_an_unknown_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["providers", "show", "opnai"]) == 2
+    assert "did you mean 'openai'" in capsys.readouterr().err
+
+
+def test_check(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
+    checked = _json(capsys, "check", "--workspace", str(workspace))
+    assert checked["failed"] == []
+    assert checked["samples"] > 25
+    path = workspace / "providers.d" / "acme.yaml"
+    path.write_text(path.read_text().replace("quota_exhausted", "auth"))
+    assert main(["providers", "check", "acme", "--workspace", str(workspace)]) == 1
+    assert "acme: its error: `failure` is" in capsys.readouterr().out
+
+
+def test_a_broken_file_is_told_and_the_rest_is_listed(
+    capsys: pytest.CaptureFixture[str], workspace: Path
+) -> None:
+    (workspace / "providers.d" / "bad.yaml").write_text(
+        "dialect: openai_chatt\nbase_url: http://api.bad.ai/v1\n"
+    )
+    assert main(["providers", "list", "--workspace", str(workspace)]) == 1
+    printed = capsys.readouterr()
+    assert "providers.d/bad.yaml:2:11" in printed.err
+    assert "E403" in printed.err
+    assert "acme" in printed.out
