@@ -223,6 +223,9 @@ class Code:
         if name not in functions.TABLE:
             raise ValueError(f"no function {name!r}")
         written = [self.value(arg) for arg in args]
+        if name == "default":
+            var = self.temporary()
+            return f"({var} if ({var} := {written[0]}) is not None else {written[1]})"
         if name in ("matches", "replace", "find_text"):
             written[1] = self.pattern(args[1][1])
         return f"F_{identifier(name)}({', '.join(written)})"

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from engine.compiler.expr.calls import FILTERS, FUNCTIONS
+import engine
+from engine.compiler.expr.calls import FILTERS, FUNCTIONS, TESTS
+from engine.compiler.expr.directives import DIRECTIVES
 from engine.plan import functions
 from engine.plan.code import bind_expr, bind_template, expression_source
 from engine.plan.types import Expr, Template
@@ -105,3 +109,9 @@ def test_a_pattern_without_an_engine_says_what_to_do() -> None:
         "no RE2 engine is registered: import engine.wire.regex before binding a plan",
         "False",
     ]
+
+
+def test_the_page_of_templates_names_everything() -> None:
+    page = (Path(engine.__file__).parent.parent / "docs" / "templates.md").read_text()
+    words = set(re.findall(r"\$?[a-z_0-9]+", page))
+    assert {*FILTERS, *FUNCTIONS, *DIRECTIVES, "required", *TESTS} <= words
