@@ -15,9 +15,10 @@ from typing import Any, Final, NamedTuple
 from typing_extensions import TypeAliasType
 
 from engine.compiler.document import Path
+from engine.spec.expression import Expression
 from engine.spec.model import Spec, key_of
+from engine.spec.names import Refers
 from engine.spec.nodes.node import EDGE_CHILD
-from engine.spec.scalars import Expression, Refers
 
 
 class Reference(NamedTuple):

@@ -12,8 +12,8 @@ from pydantic.fields import FieldInfo
 from typing_extensions import TypeAliasType
 
 from engine.spec.model import Spec
+from engine.spec.names import Refers
 from engine.spec.nodes.node import NodeSpec
-from engine.spec.scalars import Refers
 
 _NODES: Final = "engine.spec.nodes"
 

@@ -6,9 +6,11 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
+from engine.spec.containers import Some
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
-from engine.spec.scalars import SecretRef, Some, Text
+from engine.spec.plain import Text
+from engine.spec.secret import SecretRef
 
 _WAYS = ("webhook", "pagerduty", "email", "log")
 

@@ -6,21 +6,13 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Tag, model_validator
 
+from engine.spec.amounts import Duration, Money, Rate, Ratio, Window
+from engine.spec.containers import Some
+from engine.spec.expression import Expression
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
-from engine.spec.scalars import (
-    AlertName,
-    Duration,
-    Expression,
-    Money,
-    Name,
-    Positive,
-    Rate,
-    Ratio,
-    Some,
-    Target,
-    Window,
-)
+from engine.spec.names import AlertName, Name, Target
+from engine.spec.plain import Positive
 
 
 class BudgetStep(Spec):

@@ -9,10 +9,13 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator
 from typing_extensions import TypeAliasType
 
+from engine.spec.amounts import Duration, PositiveDuration
+from engine.spec.containers import Mapped, Some
 from engine.spec.defaults import NEVER_MOVES_ON, PRINTED
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
-from engine.spec.scalars import Duration, JsonValue, Mapped, Name, Natural, PositiveDuration, Some
+from engine.spec.names import Name
+from engine.spec.plain import JsonValue, Natural
 
 FailureName = TypeAliasType(
     "FailureName",

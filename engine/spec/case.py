@@ -6,25 +6,13 @@ from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Discriminator, RootModel, Tag, model_validator
 
+from engine.spec.amounts import Count, Money, PositiveDuration
 from engine.spec.call import FailureName
+from engine.spec.containers import Listed, Mapped, Some
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
-from engine.spec.scalars import (
-    Count,
-    DeploymentName,
-    JsonValue,
-    Listed,
-    Mapped,
-    Moment,
-    Money,
-    Name,
-    Natural,
-    Positive,
-    PositiveDuration,
-    Some,
-    Text,
-    Word,
-)
+from engine.spec.names import DeploymentName, Name, Word
+from engine.spec.plain import JsonValue, Moment, Natural, Positive, Text
 
 
 class CaseKey(Spec):

@@ -6,9 +6,12 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
+from engine.spec.expression import Expression
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
-from engine.spec.scalars import Expression, Name, SecretRef, Text
+from engine.spec.names import Name
+from engine.spec.plain import Text
+from engine.spec.secret import SecretRef
 
 
 class Credential(Spec):

@@ -7,22 +7,15 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import model_validator
 from typing_extensions import TypeAliasType
 
-from engine.spec.base_url import BaseUrl
+from engine.spec.address import BaseUrl
+from engine.spec.amounts import PositiveDuration, Ratio, Sample
+from engine.spec.containers import Some
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
+from engine.spec.names import CredentialName, LimitName, Name
 from engine.spec.one_or_more import OneOrMore
-from engine.spec.scalars import (
-    CredentialName,
-    LimitName,
-    Name,
-    Positive,
-    PositiveDuration,
-    Ratio,
-    Sample,
-    Some,
-    Text,
-)
+from engine.spec.plain import Positive, Text
 
 ExecutionProvider = TypeAliasType("ExecutionProvider", Literal["cpu", "cuda", "directml"])
 

@@ -10,9 +10,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from engine.spec.containers import Listed
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
-from engine.spec.scalars import Flag, JsonValue, Listed, Name, Text
+from engine.spec.names import Name
+from engine.spec.plain import Flag, JsonValue, Text
 from engine.wire.canonical import FailureClass
 
 Template = JsonValue

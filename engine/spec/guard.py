@@ -6,8 +6,9 @@ from typing import ClassVar, Literal
 
 from typing_extensions import TypeAliasType
 
+from engine.spec.containers import Some
 from engine.spec.model import Spec, about
-from engine.spec.scalars import Flag, Some
+from engine.spec.plain import Flag
 
 Detector = TypeAliasType("Detector", Literal["secrets", "email", "phone", "iban", "payment_card"])
 

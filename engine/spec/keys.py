@@ -8,23 +8,12 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler, WithJsonSchema, mode
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from engine.spec.containers import Listed, Mapped, Some
+from engine.spec.expression import Expression
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
-from engine.spec.scalars import (
-    AllowedZone,
-    BudgetName,
-    Expression,
-    Flag,
-    GuardName,
-    LimitName,
-    Listed,
-    Mapped,
-    ModelPattern,
-    Name,
-    Some,
-    Text,
-    Word,
-)
+from engine.spec.names import AllowedZone, BudgetName, GuardName, LimitName, ModelPattern, Name, Word
+from engine.spec.plain import Flag, Text
 
 _HASH = r"hmac-sha256:[0-9A-Fa-f.]+"
 

@@ -9,23 +9,15 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from engine.plan.types import PriceRow
-from engine.spec.base_url import BaseUrl
+from engine.spec.address import BaseUrl
+from engine.spec.amounts import Count, Money, Multiplier, Price
+from engine.spec.containers import Listed
 from engine.spec.dialect import Ability, ErrorRuleSpec, Regex, Template, UrlPath
 from engine.spec.fault import fault, wrong_type
 from engine.spec.model import Spec, about
-from engine.spec.scalars import (
-    Count,
-    Flag,
-    JsonValue,
-    Listed,
-    Money,
-    Multiplier,
-    Name,
-    Price,
-    SecretRef,
-    Text,
-    Zone,
-)
+from engine.spec.names import Name, Zone
+from engine.spec.plain import Flag, JsonValue, Text
+from engine.spec.secret import SecretRef
 
 #: Schemes of `auth` that execute; `SCHEMES_TO_COME` parse and are refused with E090.
 SCHEMES: Final = ("none", "bearer", "header", "query")

@@ -6,18 +6,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Tag
 
+from engine.spec.containers import Some
+from engine.spec.expression import Expression
 from engine.spec.model import Spec, about
+from engine.spec.names import AllowedZone, BudgetName, CredentialName, GuardName, LimitName, ModelPattern
 from engine.spec.route import Admit, PerRequest
-from engine.spec.scalars import (
-    AllowedZone,
-    BudgetName,
-    CredentialName,
-    Expression,
-    GuardName,
-    LimitName,
-    ModelPattern,
-    Some,
-)
 
 
 def _credentials(value: Any) -> str:

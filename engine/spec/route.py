@@ -9,28 +9,16 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType
 
+from engine.spec.amounts import Money, PositiveCount, PositiveDuration
 from engine.spec.call import CallOptions
+from engine.spec.containers import Listed, Some
 from engine.spec.defaults import PRINTED
+from engine.spec.expression import Expression
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about, fields
+from engine.spec.names import AllowedZone, BudgetName, GuardName, LimitName, ModelPattern
 from engine.spec.nodes.node import Child, kinds_in
-from engine.spec.scalars import (
-    AllowedZone,
-    BudgetName,
-    Expression,
-    Flag,
-    GuardName,
-    LimitName,
-    Listed,
-    ModelPattern,
-    Money,
-    Natural,
-    Positive,
-    PositiveCount,
-    PositiveDuration,
-    Some,
-    Text,
-)
+from engine.spec.plain import Flag, Natural, Positive, Text
 
 Operation = TypeAliasType(
     "Operation",

@@ -10,10 +10,13 @@ from pydantic import PlainValidator, WithJsonSchema
 from typing_extensions import TypeAliasType
 
 from engine.spec import defaults
+from engine.spec.address import Address
+from engine.spec.amounts import PositiveDuration, Size
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
-from engine.spec.scalars import Address, Flag, Positive, PositiveDuration, SecretRef, Size, Text
+from engine.spec.plain import Flag, Positive, Text
+from engine.spec.secret import SecretRef
 
 _STATE = r"memory|sqlite:.+|redis://[^\s/@]+(?::[0-9]+)?(?:/[0-9]+)?"
 

@@ -13,16 +13,17 @@ from pydantic import PlainValidator, WithJsonSchema
 from engine.spec.alert import Alert
 from engine.spec.budget import Budget, Limit
 from engine.spec.call import Defaults
+from engine.spec.containers import Mapped, Section
 from engine.spec.credential import Credential
 from engine.spec.deployment import Deployment
 from engine.spec.fault import fault, shown
 from engine.spec.guard import Guard
 from engine.spec.keys import Group, Keys
 from engine.spec.model import Spec, about
+from engine.spec.names import Zone
 from engine.spec.nodes.node import Child
 from engine.spec.require import Require
 from engine.spec.route import Route
-from engine.spec.scalars import Mapped, Section, Zone
 
 _PLACE = r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9][A-Za-z0-9_-]*)?"
 

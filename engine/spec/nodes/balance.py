@@ -8,13 +8,14 @@ from typing import ClassVar, Literal, Self
 from pydantic import model_validator
 
 from engine.kinds.balance import Balance
+from engine.spec.containers import Some
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault
 from engine.spec.lowering import Lowering, Path
 from engine.spec.model import Spec, about
 from engine.spec.nodes.node import CallingNode, Edge, NodeSpec
 from engine.spec.nodes.sticky import Sticky
-from engine.spec.scalars import Fraction, Positive, Some, Weight
+from engine.spec.plain import Fraction, Positive, Weight
 
 
 class Member(Edge):

@@ -7,11 +7,14 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
+from engine.spec.amounts import PositiveDuration
+from engine.spec.expression import Expression
 from engine.spec.fault import fault
 from engine.spec.lowering import Path
 from engine.spec.model import Spec, about
+from engine.spec.names import DeploymentName
 from engine.spec.nodes.node import CallingNode, Child, NodeSpec
-from engine.spec.scalars import DeploymentName, Expression, Fraction, PositiveDuration
+from engine.spec.plain import Fraction
 
 
 class Semantic(Spec):

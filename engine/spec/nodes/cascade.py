@@ -7,10 +7,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Tag
 
+from engine.spec.containers import Some
+from engine.spec.expression import Expression
 from engine.spec.lowering import Path
 from engine.spec.model import Spec, about
+from engine.spec.names import Target
 from engine.spec.nodes.node import CallingNode, Child, NodeSpec
-from engine.spec.scalars import Expression, Fraction, Some, Target
+from engine.spec.plain import Fraction
 
 
 class JudgeBelow(Spec):

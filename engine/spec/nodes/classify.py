@@ -8,11 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BeforeValidator, WithJsonSchema
 from typing_extensions import TypeAliasType
 
+from engine.spec.containers import Mapped
 from engine.spec.fault import fault, wrong_type
 from engine.spec.lowering import Path
 from engine.spec.model import about
+from engine.spec.names import DeploymentName, Word
 from engine.spec.nodes.node import CallingNode, Child, NodeSpec
-from engine.spec.scalars import DeploymentName, Mapped, Word
 
 
 def _label(value: Any) -> str | tuple[str, ...]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+from engine.spec.containers import Some
 from engine.spec.lowering import Path
 from engine.spec.model import about
+from engine.spec.names import Target
 from engine.spec.nodes.balance import Member
 from engine.spec.nodes.node import CallingNode, NodeSpec
-from engine.spec.scalars import Some, Target
 
 
 class EnsembleNode(CallingNode):

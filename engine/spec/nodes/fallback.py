@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from engine.kinds.fallback import Fallback
+from engine.spec.containers import Some
 from engine.spec.lowering import Lowering, Path
 from engine.spec.model import about
 from engine.spec.nodes.node import CallingNode, Child, NodeSpec
-from engine.spec.scalars import Some
 
 
 class FallbackNode(CallingNode):

@@ -9,11 +9,11 @@ from typing import Annotated, Any, ClassVar
 from pydantic import PlainValidator, WithJsonSchema
 from typing_extensions import TypeAliasType
 
+from engine.spec.containers import Some
 from engine.spec.fault import fault
 from engine.spec.lowering import Path
 from engine.spec.model import about
 from engine.spec.nodes.node import CallingNode, Child, NodeSpec
-from engine.spec.scalars import Some
 from engine.units import UnitError, duration
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from engine.spec.amounts import Ratio
 from engine.spec.lowering import Path
 from engine.spec.model import about
 from engine.spec.nodes.node import CallingNode, Child, NodeSpec
-from engine.spec.scalars import Ratio
 
 
 class MirrorNode(CallingNode):

@@ -8,8 +8,9 @@ from engine.kinds.reject import Reject
 from engine.spec.defaults import PRINTED
 from engine.spec.lowering import Lowering, Path
 from engine.spec.model import about
+from engine.spec.names import Word
 from engine.spec.nodes.node import NodeSpec
-from engine.spec.scalars import ErrorStatus, Text, Word
+from engine.spec.plain import ErrorStatus, Text
 
 
 class RejectNode(NodeSpec):

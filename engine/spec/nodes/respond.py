@@ -8,7 +8,7 @@ from engine.kinds.respond import Respond
 from engine.spec.lowering import Lowering, Path
 from engine.spec.model import about
 from engine.spec.nodes.node import NodeSpec
-from engine.spec.scalars import Text
+from engine.spec.plain import Text
 
 
 class RespondNode(NodeSpec):

@@ -7,12 +7,15 @@ from typing import ClassVar, Self
 
 from pydantic import model_validator
 
+from engine.spec.amounts import Ratio
+from engine.spec.containers import Mapped, Some
 from engine.spec.fault import fault
 from engine.spec.lowering import Path
 from engine.spec.model import Spec, about
+from engine.spec.names import Name
 from engine.spec.nodes.node import CallingNode, Edge, NodeSpec
 from engine.spec.nodes.sticky import Sticky
-from engine.spec.scalars import Mapped, Moment, Name, Ratio, Some
+from engine.spec.plain import Moment
 
 
 class SplitArm(Edge):

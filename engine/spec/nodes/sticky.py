@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from engine.spec.amounts import PositiveDuration
+from engine.spec.expression import Expression
 from engine.spec.model import Spec, about
-from engine.spec.scalars import Expression, PositiveDuration
 
 
 class Sticky(Spec):

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 from engine.kinds.switch import Arm, Switch
 from engine.plan.types import Node
+from engine.spec.containers import Some
+from engine.spec.expression import Expression
 from engine.spec.lowering import Lowering, Path
 from engine.spec.model import about
 from engine.spec.nodes.node import CallingNode, Child, Edge, NodeSpec
-from engine.spec.scalars import Expression, Some
 
 
 class SwitchArm(Edge):

@@ -10,8 +10,8 @@ from engine.kinds.use import Use
 from engine.plan.types import Node, Ref
 from engine.spec.lowering import Lowering, Path
 from engine.spec.model import about
+from engine.spec.names import Target
 from engine.spec.nodes.node import CallingNode
-from engine.spec.scalars import Target
 
 
 class UseNode(CallingNode):
