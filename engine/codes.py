@@ -479,8 +479,9 @@ _table(
         "E090",
         "not-built-yet",
         "error",
-        why="The language is designed as a whole and built in steps. This part of it is read and checked, but nothing"
-        " executes it yet; a plan that left it out in silence would do something else than the file says.",
+        why="The language is designed as a whole and built in steps. This part of it is read and checked, "
+        "but nothing executes it yet; a plan that left it out in silence would do something else than the "
+        "file says.",
         fix="Remove it until it is built; the reference (`docs/language.md`) says what executes.",
         bad=_ROUTED + "budgets:\n  month: {limit: $500, window: month}\n",
         good=_ROUTED,
@@ -525,19 +526,19 @@ _table(
         "E105",
         "literal-secret",
         "error",
-        why="A secret field holds something else than a reference. Files of a workspace go to Git, where a key in plain"
-        " text stays for ever. The value is not repeated anywhere: it may be a key.",
+        why="A secret field holds something else than a reference. Files of a workspace go to Git, where a "
+        "key in plain text stays for ever. The value is not repeated anywhere: it may be a key.",
         fix="Write env:NAME, file:/path or vault:PATH. If it was a real key, revoke it.",
         bad=_ROUTED + "credentials:\n  mine: {provider: openai, secret: my-own-key}\n",
-        good="deployments:\n  gpt: {provider: openai, model: gpt-5-mini, credentials: mine}\nroutes:\n  chat: gpt\n"
-        "credentials:\n  mine: {provider: openai, secret: env:OPENAI_API_KEY}\n",
+        good="deployments:\n  gpt: {provider: openai, model: gpt-5-mini, credentials: mine}\nroutes:\n  "
+        "chat: gpt\ncredentials:\n  mine: {provider: openai, secret: env:OPENAI_API_KEY}\n",
     ),
     Code(
         "E106",
         "template-in-expression",
         "error",
-        why="`when`, `per`, `by` and `only` are expressions as they stand. Braces are for templates, which put values"
-        " into text, and only provider and dialect files have those.",
+        why="`when`, `per`, `by` and `only` are expressions as they stand. Braces are for templates, which "
+        "put values into text, and only provider and dialect files have those.",
         fix="Write the bare expression, in single quotes where it holds `{`, `[`, `: ` or ` #`.",
         bad=_HERE + "routes:\n  chat: {start: {switch: [{when: '{{ request.stream }}', use: here}], else: here}}\n",
         good=_HERE + "routes:\n  chat: {start: {switch: [{when: request.stream, respond: Not here.}], else: here}}\n",
@@ -582,8 +583,8 @@ _table(
         "E111",
         "bad-name",
         "error",
-        why="Names are short and plain, so that they can stand in paths, labels of metrics and messages; those used in"
-        " expressions are also free of `-`, which is minus there.",
+        why="Names are short and plain, so that they can stand in paths, labels of metrics and messages; "
+        "those used in expressions are also free of `-`, which is minus there.",
         fix="Use letters, digits, `.`, `_` and `-`; in expressions small letters, digits and `_`.",
         bad="deployments:\n  my model: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n  chat: {respond: hi}\n",
         good="deployments:\n  my-model: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n  chat: my-model\n",
@@ -1395,6 +1396,19 @@ _table(
             "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\n"
             "keys:\n  tags:\n    team: {values: [a, b], required: true}\nroutes:\n  chat: big\n"
         ),
+    ),
+    Code(
+        "E245",
+        "graph-too-large",
+        "error",
+        why="A named node stands in a route's tree wherever it is used, so nodes that use one another several times"
+        " multiply. A tree of more than 10,000 nodes or 100 levels is refused before it is built.",
+        fix="Use named nodes at fewer places.",
+        bad=_HERE
+        + "nodes:\n"
+        + "".join(f"  n{i}: {{fallback: [n{i + 1}, n{i + 1}]}}\n" for i in range(40))
+        + "  n40: here\nroutes:\n  chat: n0\n",
+        good=_HERE + "nodes:\n  n0: n1\n  n1: here\nroutes:\n  chat: n0\n",
     ),
     Code(
         "E244",

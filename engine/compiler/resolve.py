@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from engine.compiler.document import Document, Path
 from engine.compiler.extends import Files
+from engine.compiler.graph_size import check_graph_size
 from engine.compiler.mentions import Reference, mentions
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics, Related
@@ -41,6 +42,8 @@ def resolve(spec: Workspace, document: Document, providers: Files, out: Diagnost
             _reference(mention, names, document, out)
     _one_namespace(spec, document, out)
     _cycles(spec, document, out)
+    if not out.failed:
+        check_graph_size(spec, document, out)
     _providers(spec, document, providers, out)
     _models_of_groups(spec, document, out)
     if spec.keys is not None:
@@ -159,6 +162,11 @@ def _providers(spec: Workspace, document: Document, providers: Files, out: Diagn
                 document.span(path),
                 help=there_is(provider, known) + "; your own go to providers.d/NAME.yaml",
             )
+    for place in sorted(spec.residency or {}):
+        provider = place.partition(".")[0]
+        if providers.canonical(provider) is None:
+            where = document.key_span(("residency", place))
+            out.add("E213", f"there is no provider `{provider}`", where, help=there_is(provider, known))
     for name, deployment in sorted(spec.deployments.items()):
         for index, credential in enumerate(deployment.credentials or ()):
             found = spec.credentials.get(credential)

@@ -7,11 +7,11 @@ from engine.kinds.outline import worst
 
 
 def check(subject: Subject) -> None:
-    for name, route in sorted(subject.linked.items()):
+    for name, route in sorted(subject.lowered.routes.items()):
         most = route.per_request.calls
         if most is None:
             continue
-        needed = worst(route.start, retries=False).calls
+        needed = worst(subject.linked(name).start, retries=False).calls
         if needed > most:
             subject.out.add(
                 "W229",

@@ -44,9 +44,10 @@ class _Need:
 
 
 def check(subject: Subject) -> None:
-    for name, route in sorted(subject.linked.items()):
-        if subject.spec.routes[name].admit is None:
+    for name, spec in sorted(subject.spec.routes.items()):
+        if spec.admit is None:
             continue
+        route = subject.linked(name)
         for need in _needs(subject, route):
             gap = _gap(subject, route.start, need, _admitted(subject, route))
             if gap is not None:

@@ -15,10 +15,10 @@ from engine.plan.types import Deployment
 
 def check(subject: Subject) -> None:
     told: set[str] = set()
-    for name, route in sorted(subject.linked.items()):
+    for name, route in sorted(subject.lowered.routes.items()):
         if route.residency is None:
             continue
-        for node in walk_tree(route.start):
+        for node in walk_tree(subject.linked(name).start):
             if isinstance(node, Use) and node.deployment in subject.lowered.deployments:
                 told.add(node.deployment)
                 _target(subject, name, node, route.residency)

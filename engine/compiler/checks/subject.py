@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from engine.compiler.document import Document, Path
@@ -30,6 +30,7 @@ class Subject:
     vendors: Vendors
     places: dict[str, Path]
     out: Diagnostics
+    _linked: dict[str, Route] = field(default_factory=dict, repr=False)
 
     @property
     def document(self) -> Document:
@@ -40,13 +41,13 @@ class Subject:
         """What the routes lead to."""
         return reached(self.lowered)
 
-    @cached_property
-    def linked(self) -> dict[str, Route]:
-        """Every route with named nodes in place and every option inherited, by name."""
-        return {
-            name: link(route, self.lowered.nodes.__getitem__, lambda _: Call())
-            for name, route in self.lowered.routes.items()
-        }
+    def linked(self, name: str) -> Route:
+        """The route with named nodes in place and every option inherited."""
+        found = self._linked.get(name)
+        if found is None:
+            found = link(self.lowered.routes[name], self.lowered.nodes.__getitem__, lambda _: Call())
+            self._linked[name] = found
+        return found
 
     def place(self, node: Node) -> Span:
         """Where a node is written: for a target the name it uses."""
