@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import operator
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.compiler.expr import compile_template, disjoint
+from engine.compiler.expr.directives import DIRECTIVES
 from engine.diagnostics import Diagnostics
 from engine.plan.code import bind_expr, bind_template
 
@@ -169,33 +171,66 @@ def test_no_text_crashes_the_compiler(text: str, scope: str, document_of: Any) -
             bind_template(template)
 
 
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-9, 9),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.text(max_size=5),
+    st.sampled_from(
+        ["body.a", "${{ body.a }}", "x", "${{ x.b }}", "a ${{ body.b }}", "blk", "status == 200"]
+    ),
+)
+KEYS = st.sampled_from(
+    [*sorted(DIRECTIVES), "a", "b", "x", "by", "concat", "is", "put", "$$a", "${{ body.a }}"]
+)
 JSON = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(-9, 9),
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.text(max_size=5),
-    ),
+    LEAVES,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(KEYS, inner, max_size=4)),
+    max_leaves=10,
+)
+#: Whole directives, so that most of them are well formed.
+WELL = st.recursive(
+    LEAVES,
     lambda inner: st.one_of(
-        st.lists(inner, max_size=3),
-        st.dictionaries(
-            st.sampled_from(["a", "b", "$if", "$then", "$for", "$in", "$do", "x"]), inner, max_size=3
+        st.fixed_dictionaries({"$if": st.just("body.a"), "$then": inner}, optional={"$else": inner}),
+        st.fixed_dictionaries(
+            {"$for": st.sampled_from(["x", "y", "z"]), "$in": st.just("body.a"), "$do": inner},
+            optional={
+                "$flat": st.booleans(),
+                "$when": st.just("body.b"),
+                "$join": st.just(","),
+                "$keep": st.booleans(),
+                "$merge_adjacent": st.just({"by": "a", "concat": "b"}),
+                "$ensure_first": inner.map(lambda put: {"by": "a", "is": 1, "put": put}),
+            },
         ),
+        st.fixed_dictionaries(
+            {"$switch": st.just("body.a"), "$cases": st.dictionaries(st.text(max_size=3), inner, min_size=1)},
+            optional={"$default": inner},
+        ),
+        st.fixed_dictionaries({"$let": st.fixed_dictionaries({"x": inner}), "$in": inner}),
+        st.fixed_dictionaries({"$merge": inner, "a": inner}, optional={"$keep": st.booleans()}),
+        st.lists(st.one_of(inner, st.fixed_dictionaries({"$splice": inner})), max_size=3),
+        st.dictionaries(st.sampled_from(["a", "b", "$$a", "${{ body.b }}", "{"]), inner, max_size=3),
     ),
-    max_leaves=8,
+    max_leaves=10,
 )
 
 
 @QUICK
-@given(data=JSON, body=JSON)
-def test_any_json_is_a_template_or_a_finding(data: Any, body: Any, document_of: Any) -> None:
+@given(data=st.one_of(JSON, WELL), body=JSON)
+@pytest.mark.parametrize("want", [None, "Request"])
+def test_any_json_is_a_template_or_a_finding(
+    data: Any, body: Any, want: str | None, document_of: Any
+) -> None:
     out = Diagnostics()
     template = compile_template(
-        data, document=document_of("t: {}\n"), path=("t",), scope="response_read", out=out
-    )
+        data, document=document_of("t: {}\n"), path=("t",), scope="response_read", out=out, want=want,
+        blocks={"blk": {"a": "${{ body.b }}"}},
+    )  # fmt: skip
     if template is not None:
-        bind_template(template)(body, {}, 200)
+        json.dumps(bind_template(template)({"a": body, "b": body}, {}, 200))
 
 
 READS = [

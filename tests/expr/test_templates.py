@@ -336,3 +336,17 @@ def test_a_block_used_often_meets_the_limit(compile_yaml: Callable[..., Any]) ->
     template, out = compile_yaml(json.dumps({"blocks": blocks, "t": {"$use": "b8"}}), "response_read")
     assert template is None
     assert [d.code for d in out] == ["E333"]
+
+
+def test_the_deepest_that_is_let_in_binds(document_of: Callable[..., Any]) -> None:
+    """Python has limits of its own, on indentation, blocks and brackets: ours come first."""
+    data: Any = "${{ (body.a | default({}))" + ".a" * 30 + " }}"
+    for name in "abcdefgh":
+        data = {"$for": name, "$in": "body.l", "$when": "body.x", "$do": {"k": data}}
+    for _ in range(3):
+        data = {"$if": "body.x", "$then": {"$switch": "body.x", "$cases": {"a": data}, "$default": 1}}
+    out = Diagnostics()
+    document = document_of("t: {}\n")
+    template = compile_template(data, document=document, path=("t",), scope="response_read", out=out)
+    assert template is not None, list(out)
+    assert bind_template(template)({"x": "no"}, {}, 200) == 1

@@ -210,7 +210,7 @@ class Directives(Loops):
 
     def use(self, data: dict[str, Any], path: Path, want: T | None) -> list[Any]:
         name = data["$use"]
-        if name not in self.blocks:
+        if not isinstance(name, str) or name not in self.blocks:
             near = did_you_mean(str(name), self.blocks)
             known = f"blocks: {', '.join(sorted(self.blocks)) or 'none are defined'}"
             return self.fault(
