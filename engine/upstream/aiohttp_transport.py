@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import io
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, NoReturn
@@ -32,6 +33,8 @@ CONNECTIONS: Final = 4096
 #: Longest status or header line, and the most headers that an answer may have.
 HEADER_LINE: Final = 16 * 1024
 HEADERS: Final = 256
+#: Largest body that is handed over in one piece.
+ONE_PIECE: Final = 1 << 20
 
 #: Calls are not cached without bound: a deployment has a handful of URLs and header sets.
 _CACHE: Final = 4096
@@ -67,7 +70,8 @@ class AiohttpTransport:
                 response = await session.request(
                     call.method,
                     url,
-                    data=call.body,
+                    # In one piece a large body would hold up the loop, and aiohttp says so.
+                    data=call.body if len(call.body) <= ONE_PIECE else io.BytesIO(call.body),
                     headers=headers,
                     timeout=timeout,
                     allow_redirects=False,

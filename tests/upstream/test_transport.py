@@ -238,3 +238,63 @@ async def test_a_slow_reader_stops_the_writer(transport: Transport) -> None:
         await asyncio.sleep(0.3)
         assert written < 24 << 20  # the kernel's socket buffers on loopback hold some megabytes
         await reply.close()
+
+
+async def test_a_thousand_headers(transport: Transport) -> None:
+    rows = b"".join(b"set-cookie: a%d=b\r\n" % n for n in range(1000))
+    async with Scripted(sends(b"HTTP/1.1 200 OK\r\n" + rows + b"content-length: 2\r\n\r\n{}")) as server:
+        if isinstance(transport, HttpxTransport):
+            pytest.skip("httpx's own limits apply")
+        with pytest.raises(TransportError) as caught:
+            await transport.send(call(server.url))
+        assert caught.value.failure == "server"
+
+
+async def test_a_large_body_arrives_whole(transport: Transport) -> None:
+    async with Scripted(sends(whole(200, b"{}"))) as server:
+        body = bytes(range(256)) * (3 << 12)
+        reply = await transport.send(HttpCall("POST", server.url, (("content-type", "a/b"),), body))
+        assert await read_all(reply) == b"{}"
+        head_sent, _, sent = server.connections[0].last.partition(b"\r\n\r\n")
+        assert sent == body
+        assert b"content-type: a/b" in head_sent.lower()
+        assert b"content-disposition" not in head_sent.lower()
+
+
+async def test_tls_to_a_plain_server(transport: Transport) -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(plain, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(TransportError) as caught:
+            await transport.send(call(f"https://127.0.0.1:{port}"))
+        assert caught.value.failure == "connect"
+
+
+async def test_an_early_answer_stops_the_upload(transport: Transport) -> None:
+    """The server refuses after the headers and does not read on: its answer is told, and nothing hangs."""
+    if isinstance(transport, HttpxTransport):
+        pytest.skip("httpx sends the whole body before it reads")
+
+    class Early(scripted.Connection):  # type: ignore[misc, name-defined]  # loaded by path
+        def data_received(self, data: bytes) -> None:
+            if not self.received:
+                self.received += data
+                self.transport.pause_reading()
+                self.send(whole(413, b'{"error": 1}', "application/json", "connection: close"))
+
+    server = Scripted(sends())
+    loop = asyncio.get_running_loop()
+    listener = await loop.create_server(lambda: Early(server), "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
+    big = HttpCall("POST", url, (("content-type", "application/json"),), b"x" * (32 << 20), 1000)
+    async with asyncio.timeout(5):
+        reply = await transport.send(big)
+        assert (reply.status, await read_all(reply)) == (413, b'{"error": 1}')
+    for connection in server.connections:
+        connection.transport.abort()
+    listener.close()
+    await listener.wait_closed()
