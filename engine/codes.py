@@ -499,7 +499,8 @@ _table(
         "E102",
         "wrong-type",
         "error",
-        why="A value is of another type than the key takes. Nothing is converted in silence: `yes` is a text, not true.",
+        why="A value is of another type than the key takes. Nothing is converted in silence: `yes` is a "
+        "text, not true.",
         fix="Write the value in the form that the message names.",
         bad=_HERE + "routes:\n  chat: {start: {fallback: here}}\n",
         good=_HERE + "routes:\n  chat: {start: {fallback: [here]}}\n",
@@ -508,7 +509,8 @@ _table(
         "E103",
         "bad-unit",
         "error",
-        why="An amount lacks its unit, or has one that is not read. A bare `30` could be seconds or milliseconds.",
+        why="An amount lacks its unit, or has one that is not read. A bare `30` could be seconds or "
+        "milliseconds.",
         fix="Write the unit: 30s, 20MiB, 30k, $0.05, 80%, 100/min, $2/M.",
         bad=_HERE + "routes:\n  chat: {start: here, timeout: {total: 30}}\n",
         good=_HERE + "routes:\n  chat: {start: here, timeout: {total: 30s}}\n",
@@ -540,8 +542,10 @@ _table(
         why="`when`, `per`, `by` and `only` are expressions as they stand. Braces are for templates, which "
         "put values into text, and only provider and dialect files have those.",
         fix="Write the bare expression, in single quotes where it holds `{`, `[`, `: ` or ` #`.",
-        bad=_HERE + "routes:\n  chat: {start: {switch: [{when: '{{ request.stream }}', use: here}], else: here}}\n",
-        good=_HERE + "routes:\n  chat: {start: {switch: [{when: request.stream, respond: Not here.}], else: here}}\n",
+        bad=_HERE + "routes:\n  chat: {start: {switch: [{when: '{{ request.stream }}', use: here}], else: "
+        "here}}\n",
+        good=_HERE + "routes:\n  chat: {start: {switch: [{when: request.stream, respond: Not here.}], else: "
+        "here}}\n",
     ),
     Code(
         "E107",
@@ -556,7 +560,8 @@ _table(
         "E108",
         "no-kind",
         "error",
-        why="A node is a name or a map with one kind key (`use`, `fallback`, `switch`, ...), and this map has none.",
+        why="A node is a name or a map with one kind key (`use`, `fallback`, `switch`, ...), and this "
+        "map has none.",
         fix="Write the kind key that was meant.",
         bad=_HERE + "routes:\n  chat: {start: {falback: [here]}}\n",
         good=_HERE + "routes:\n  chat: {start: {fallback: [here]}}\n",
@@ -565,7 +570,8 @@ _table(
         "E109",
         "two-kinds",
         "error",
-        why="A node has one kind, and this map has the keys of two. Which of them holds the other is not said.",
+        why="A node has one kind, and this map has the keys of two. Which of them holds the other is not "
+        "said.",
         fix="Put one of them below the other, or keep one.",
         bad=_HERE + "routes:\n  chat: {start: {fallback: [here], balance: [here]}}\n",
         good=_HERE + "routes:\n  chat: {start: {fallback: [{balance: [here]}]}}\n",
@@ -586,8 +592,10 @@ _table(
         why="Names are short and plain, so that they can stand in paths, labels of metrics and messages; "
         "those used in expressions are also free of `-`, which is minus there.",
         fix="Use letters, digits, `.`, `_` and `-`; in expressions small letters, digits and `_`.",
-        bad="deployments:\n  my model: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n  chat: {respond: hi}\n",
-        good="deployments:\n  my-model: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n  chat: my-model\n",
+        bad="deployments:\n  my model: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
+        "  chat: {respond: hi}\n",
+        good="deployments:\n  my-model: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
+        "  chat: my-model\n",
     ),
     Code(
         "E112",
@@ -620,8 +628,10 @@ _table(
         "E115",
         "secret-in-text",
         "error",
-        why="A text holds what a vendor's key looks like. Files of a workspace go to Git, where it stays for ever.",
-        fix="Put it into an environment variable or a file and name that in a secret field. If it is real, revoke it.",
+        why="A text holds what a vendor's key looks like. Files of a workspace go to Git, where it stays "
+        "for ever.",
+        fix="Put it into an environment variable or a file and name that in a secret field. If it is "
+        "real, revoke it.",
         bad=_HERE + "routes:\n  chat: {start: {respond: 'AKIA" + "ABCDEFGHIJKLMNOP'}}\n",
         good=_ROUTED,
     ),

@@ -1,8 +1,8 @@
 """The base of every spec class, and how a field says what it is for.
 
 A spec is what a user wrote, typed: frozen, with no key it does not know, and nothing converted in silence
-(every leaf type reads exactly its own form). A field's description is its documentation: it
-goes to the JSON Schema and the reference page as it stands, with the default that `shown` names.
+(every leaf type reads exactly its own form). A field's description is its documentation: it goes to the JSON
+Schema and the reference page as it stands, with the default that `shown` names.
 
 The classes build their validators on first use: a workspace needs one (the root's), and building one for each
 class would cost a second.
