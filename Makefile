@@ -14,7 +14,7 @@ VENV        ?= .venv
 PYTEST_ARGS ?=
 SERVE_ARGS  ?=
 MODEL       := smollm2-135m-instruct
-BENCHES     := sidecar local
+BENCHES     := sidecar templates local
 
 BIN         := $(VENV)/bin
 # An install is as good as the pyproject it was made from: touching the file changes nothing, editing it does.

@@ -55,7 +55,7 @@ def _bench(args: argparse.Namespace) -> Report:
     if args.what == "templates":
         from engine.bench import templates
 
-        return templates.bench(smoke=args.smoke)
+        return templates.run(args.smoke)
     from engine.bench import sidecar
 
     if args.smoke:
