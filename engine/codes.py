@@ -419,7 +419,7 @@ _table(
         " wire quirks by accident must not happen in silence.",
         fix="Write `extends: NAME` to patch the shipped file, `replace: true` to replace it, or rename"
         " yours.",
-        bad={"providers.d/openai.yaml": "dialect: openai_chat\nbase_url: https://example.com/v1\nauth: none\n"},
+        bad={"providers.d/openai.yaml": "dialect: openai_chat\nbase_url: https://me.example/v1\nauth: none\n"},
         good={"providers.d/openai.yaml": "extends: openai\n"},
     ),
     Code(

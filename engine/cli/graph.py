@@ -1,7 +1,7 @@
 """Draw the route graph of a workspace: Mermaid or DOT on stdout, or a file.
 
 `-o FILE` chooses by its ending: .mmd (Mermaid, which GitHub and most wikis draw), .dot (Graphviz), .svg
-(needs Graphviz's program `dot`). Without -o Mermaid is printed; `--format json` prints the graph's text in JSON.
+(needs Graphviz's program `dot`). Without -o Mermaid is printed; `--format json` prints the text in JSON.
 """
 
 from __future__ import annotations
