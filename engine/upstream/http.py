@@ -46,7 +46,7 @@ class HttpUpstream:
         self._transport = transport
         self._secrets = secrets
         self._classifier = dialect.classifier(provider.errors, provider.retry_after)
-        self._outbound: dict[tuple[str, str], Outbound] = {}
+        self._outbound: dict[tuple[str, str, str | None], Outbound] = {}
 
     async def whole(self, ask: Ask) -> Whole:
         """One answer in one piece. Failures come as `Whole.error`; only cancellation raises."""
@@ -126,10 +126,12 @@ class HttpUpstream:
 
     def _bound(self, ask: Ask) -> Outbound:
         deployment: Deployment = ask.deployment
-        key = (deployment.name, ask.operation)
+        key = (deployment.name, ask.operation, ask.credential.name if ask.credential is not None else None)
         found = self._outbound.get(key)
-        if found is None or found.deployment is not deployment:
-            found = Outbound(self._provider, deployment, self._dialect, ask.operation, self._secrets)
+        if found is None or found.deployment is not deployment or found.credential is not ask.credential:
+            found = Outbound(
+                self._provider, deployment, self._dialect, ask.operation, self._secrets, ask.credential
+            )
             self._outbound[key] = found
         return found
 

@@ -12,12 +12,15 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.plan.code import bind_template
-from engine.plan.types import Deployment, Provider
+from engine.plan.types import Credential, Deployment, Provider
 from engine.upstream.auth import Authenticator, Shown
 from engine.upstream.protocol import Ask
 from engine.upstream.secrets import Secrets
 from engine.version import VERSION
 from engine.wire.dialect import BoundDialect
+
+#: The model of a deployment that passes on whatever name the client asked for.
+ANY_MODEL: Final = "*"
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -28,13 +31,22 @@ class Outbound:
     """Calls of one operation to one deployment."""
 
     def __init__(
-        self, provider: Provider, deployment: Deployment, dialect: BoundDialect, op: str, secrets: Secrets
+        self,
+        provider: Provider,
+        deployment: Deployment,
+        dialect: BoundDialect,
+        op: str,
+        secrets: Secrets,
+        credential: Credential | None = None,
     ) -> None:
         self.deployment = deployment
         self.operation = operation = dialect.operation(op)
         self._dialect = dialect
         self._op = op
-        self._auth = Authenticator(provider.auth, next(iter(deployment.credentials), None), secrets)
+        self.credential = credential
+        shown = credential or next(iter(deployment.credentials), None)
+        self._auth = Authenticator(provider.auth, shown, secrets)
+        self._any_model = deployment.wire_model == ANY_MODEL
         self._provider = {"name": provider.name, "drop": list(provider.drop)}
         self._facts = {k: v for k, v in dataclasses.asdict(deployment.facts).items() if v is not None}
         self._target = {
@@ -84,7 +96,7 @@ class Outbound:
         if ask.body is not None and through:
             body = dict(ask.body)
             if self._model_field is not None:
-                body[self._model_field] = self.deployment.wire_model
+                body[self._model_field] = self._wire_model(ask)
         else:
             target = {
                 **self._target,
@@ -92,6 +104,8 @@ class Outbound:
                 "max_tokens": ask.max_tokens,
                 "params": dict(ask.params),
             }
+            if self._any_model:
+                target["wire_model"] = self._wire_model(ask)
             body = self._dialect.write_request(self._op, ask.request, self._facts, target, self._provider)
             dropped = self.operation.dropped(ask.request)
         if self._limits:
@@ -102,6 +116,9 @@ class Outbound:
         if self._adjusts:
             dropped += self._adjust(body)
         return body, dropped, through
+
+    def _wire_model(self, ask: Ask) -> str:
+        return ask.request["model"] if self._any_model else self.deployment.wire_model
 
     def shown_url(self, stream: bool) -> str:
         """The URL without its query, where a key may be."""
