@@ -7,7 +7,6 @@ request wait. At the start the child runs while this process imports what servin
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +60,6 @@ async def compile_in_child(workspace: Path, env: str | None) -> Compiled:
             *_command(workspace, env, colour=False),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            env=os.environ,
         )
     except OSError as error:
         raise CompileFault(f"the compiler cannot be started: {error.strerror or error}") from error

@@ -40,7 +40,7 @@ PATHS: Final[dict[str, tuple[Surface, str, Handler]]] = {
 }
 
 
-class _Paths:
+class Paths:
     """The dialects' paths under one snapshot."""
 
     __slots__ = ("ingress", "models", "snapshot", "speaks")
@@ -78,7 +78,6 @@ class App:
             # Whoever serves clients alone is scraped there; an admin address of its own takes /metrics along.
             self._fixed.setdefault("/metrics", PATHS["/metrics"])
             self._fixed[MODELS] = ("clients", "GET", send_models)
-        self._paths: _Paths | None = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         kind = scope["type"]
@@ -86,9 +85,9 @@ class App:
             await _other(kind, receive, send)
             return
         snapshot = self._service.current()
-        paths = self._paths
+        paths = self._service.paths
         if paths is None or paths.snapshot is not snapshot:
-            paths = self._paths = _Paths(self._service, snapshot)
+            paths = self._service.paths = Paths(self._service, snapshot)
         request_id = new_request_id()
         path: str = scope["path"]
         try:

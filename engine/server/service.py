@@ -11,12 +11,15 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from engine.observe.log import Log
 from engine.observe.metrics import Metrics
 from engine.runtime.snapshot import Snapshot
 from engine.server.departure import Departure
+
+if TYPE_CHECKING:
+    from engine.server.app import Paths
 
 BODY_LIMIT: Final = 20 * 1024 * 1024
 
@@ -49,6 +52,7 @@ class Service:
     current: the snapshot that a request beginning now runs on.
     status: `/admin/status` as plain data. reload: compiles now; (HTTP status, body). None: not served.
     since: epoch seconds at which the current plan went live.
+    paths: the dialects' paths under the current snapshot, bound by the first request to any address.
     draining: no new work is wanted; `/readyz` says so and every answer closes its connection.
     open: the requests being answered, so that a drain can wait for them and end them.
     """
@@ -63,4 +67,5 @@ class Service:
     admin_key: AdminKey | None = None
     since: float = field(default_factory=time.time)
     draining: bool = False
+    paths: Paths | None = None
     open: set[Departure] = field(default_factory=set)

@@ -20,12 +20,13 @@ from typing import Any
 
 from engine.control.compiled import Compiled
 from engine.control.host import Host
-from engine.control.reload import Provision, ProvisionFault, Reloaded, Reloader
+from engine.control.reload import ProvisionFault, Reloaded, Reloader
 from engine.control.settings import ProcessSettings
 from engine.control.status import Status
 from engine.control.watch import changes
 from engine.observe.log import Log, LogHandler
 from engine.observe.metrics import Metrics
+from engine.plan.plan import Plan
 from engine.plan.types import Secret
 from engine.runtime.snapshot import Snapshot
 from engine.server.app import App, Surface
@@ -72,7 +73,8 @@ async def serve(options: Options, compiled: Compiled, content: str, ready: Calla
     sidecar = Sidecar(options, options.over(settings))
     async with sidecar.running(compiled):
         ready(sidecar)
-        # What is there now stays: no collection need look at it again.
+        # What is there now stays, so no collection need look at it again; and a request makes hundreds of
+        # objects that its end frees without one, so collections may be rarer than every other request.
         gc.collect()
         gc.freeze()
         gc.set_threshold(20_000, 20, 50)
@@ -108,14 +110,10 @@ class Sidecar:
             for sock in sockets.values():
                 stack.callback(sock.close)
             self.host = await stack.enter_async_context(Host.open(self._options.workspace, self.metrics))
-            try:
-                snapshot = await self.host.provision(plan)
-            except ProvisionFault as fault:
-                raise StartError(str(fault)) from None
-            self._control(snapshot, self.host.provision)
+            await self._control(plan)
             stack.push_async_callback(self.reloader.close)
             self.service.admin_key = key
-            self._published(snapshot, self.settings)
+            self._published(self.reloader.snapshot, self.settings)
             for name, sock in sockets.items():
                 listener = self.listeners[name] = Listener(sock, self._app(name))
                 await listener.start()
@@ -163,7 +161,12 @@ class Sidecar:
         }
         return App(self.service, frozenset(serves[name]), rebinding=self.settings.admin_key is None)
 
-    def _control(self, snapshot: Snapshot, provision: Provision) -> None:
+    async def _control(self, plan: Plan) -> None:
+        """The first snapshot, and what replaces it. No frame keeps it: it goes when it is replaced."""
+        try:
+            snapshot = await self.host.provision(plan)
+        except ProvisionFault as fault:
+            raise StartError(str(fault)) from None
         now = time.time()
         self.status = Status(snapshot.revision, now)
         self.reloader = Reloader(
@@ -171,7 +174,7 @@ class Sidecar:
             self._options.env,
             snapshot,
             self.settings,
-            provision,
+            self.host.provision,
             status=self.status,
             metrics=self.metrics,
             log=self.log,
@@ -213,6 +216,7 @@ class Sidecar:
     def _published(self, snapshot: Snapshot, settings: ProcessSettings) -> None:
         """A plan went live: follow its settings as far as a running process can."""
         self.settings = settings
+        self.service.paths = None
         self.service.body_limit = settings.body_limit
         self.service.since = self.status.since
 

@@ -115,7 +115,9 @@ async def test_local_models(canned_here: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_a_loaded_model_is_taken_over(canned_here: Path) -> None:
-    routes = LOCAL.format(path="model").replace("  gone: {provider: onnx, model: smollm2-135m-instruct}\n", "")
+    routes = LOCAL.format(path="model").replace(
+        "  gone: {provider: onnx, model: smollm2-135m-instruct}\n", ""
+    )
     plan = compiled(canned_here, routes.replace("[gone, tiny]", "[tiny]"))
     first = await provision(plan, root=canned_here)
     second = await provision(plan, root=canned_here, previous=first)

@@ -43,7 +43,10 @@ async def test_depth_is_limited_without_a_crash(sidecar: Running) -> None:
 async def test_deep_tool_schemas_are_no_fault(sidecar: Running) -> None:
     """Many brackets are not many levels."""
     tools = [
-        {"type": "function", "function": {"name": f"t{n}", "parameters": {"type": "object", "properties": {}}}}
+        {
+            "type": "function",
+            "function": {"name": f"t{n}", "parameters": {"type": "object", "properties": {}}},
+        }
         for n in range(60)
     ]
     assert (await sidecar.chat(tools=tools)).status_code == 200
@@ -96,7 +99,11 @@ async def test_the_limit_is_the_workspaces(vendor: Vendor, tmp_path: Path) -> No
         ("bare line feeds", b"GET /healthz HTTP/1.1\nhost: a\n\n", b"400"),
         ("no Host", b"GET /healthz HTTP/1.1\r\n\r\n", b"400"),
         ("two Hosts", b"GET /healthz HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n", b"400"),
-        ("bad chunk", post(b"").replace(b"content-length: 0", b"transfer-encoding: chunked") + b"zz\r\n", b"400"),
+        (
+            "bad chunk",
+            post(b"").replace(b"content-length: 0", b"transfer-encoding: chunked") + b"zz\r\n",
+            b"400",
+        ),
         ("blank before the colon", b"GET /healthz HTTP/1.1\r\nhost : a\r\n\r\n", b"400"),
         ("many headers", b"GET /healthz HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 1000 + b"\r\n", b"431"),
         ("a large header", b"GET /healthz HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 200_000 + b"\r\n\r\n", b"431"),
@@ -104,7 +111,9 @@ async def test_the_limit_is_the_workspaces(vendor: Vendor, tmp_path: Path) -> No
         ("no HTTP", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n", b"400"),
     ],
 )
-async def test_malformed_http_ends_the_connection(sidecar: Running, name: str, data: bytes, status: bytes) -> None:
+async def test_malformed_http_ends_the_connection(
+    sidecar: Running, name: str, data: bytes, status: bytes
+) -> None:
     answer = await sidecar.send_raw(data)
     assert answer.split(b" ")[1] == status, answer
     assert b"connection: close" in answer.lower()
@@ -125,7 +134,9 @@ async def test_an_upstreams_words_do_not_leak_a_key(sidecar: Running, vendor: Ve
     """Our credential was refused: the client is told that, not what the vendor said about it."""
     from vendor import answers
 
-    vendor.answer = answers({"error": {"message": "Incorrect API key provided: sk-live-123", "code": "k"}}, 401)
+    vendor.answer = answers(
+        {"error": {"message": "Incorrect API key provided: sk-live-123", "code": "k"}}, 401
+    )
     answer = await sidecar.chat()
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_auth")
     assert "sk-live" not in answer.text

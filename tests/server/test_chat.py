@@ -108,7 +108,9 @@ async def test_a_fixed_text_and_the_list_of_models(sidecar: Running) -> None:
 
 async def test_pipelined_requests_are_answered_in_order(sidecar: Running) -> None:
     reader, writer = await sidecar.connect()
-    writer.write(post({"model": "fixed", "messages": HELLO}) + b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    writer.write(
+        post({"model": "fixed", "messages": HELLO}) + b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n"
+    )
     both = b""
     async with asyncio.timeout(5):
         while both.count(b"HTTP/1.1 200 OK") < 2 or not both.endswith(b"}"):

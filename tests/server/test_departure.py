@@ -91,7 +91,9 @@ async def test_a_deadline_of_the_clients(sidecar: Running, vendor: Vendor) -> No
     vendor.answer = silence
     began = time.monotonic()
     answer = await sidecar.client.post(
-        "/v1/chat/completions", json={"model": "one", "messages": HELLO}, headers={"x-engine-timeout-ms": "80"}
+        "/v1/chat/completions",
+        json={"model": "one", "messages": HELLO},
+        headers={"x-engine-timeout-ms": "80"},
     )
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
     assert time.monotonic() - began < 1

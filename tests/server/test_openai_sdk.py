@@ -1,4 +1,4 @@
-"""The openai SDK as a real client over a real socket: what it sends is understood, what it gets it understands."""
+"""The openai SDK as a real client over a real socket: both sides understand what they get."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from vendor import Vendor, answers, chat, streams
 
 TOOL = {
     "type": "function",
-    "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}},
+    "function": {
+        "name": "weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
 }
 CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}
 

@@ -1,0 +1,209 @@
+"""Reload: a good workspace replaces the plan under running requests; a bad one is rejected and the old stays."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import weakref
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from running import HELLO, ROUTES, Running, running, write_workspace
+from vendor import Vendor, streams
+
+from engine.control import reload as reload_module
+from engine.control.compile_child import compile_here
+from engine.control.compiled import Compiled, CompileFault
+
+BROKEN = ROUTES + "  oops: {start: nobody}\n"
+CHANGED = ROUTES.replace("A fixed text.", "Another text.")
+
+
+@pytest.fixture
+async def vendor() -> AsyncIterator[Vendor]:
+    async with Vendor() as served:
+        yield served
+
+
+@pytest.fixture
+async def sidecar(vendor: Vendor, tmp_path: Path) -> AsyncIterator[Running]:
+    async with running(write_workspace(tmp_path / "ws", vendor.port)) as started:
+        yield started
+
+
+def save(sidecar: Running, routes: str) -> None:
+    (sidecar.folder / "routes" / "main.yaml").write_text(routes)
+
+
+async def reload(sidecar: Running) -> tuple[int, dict[str, Any]]:
+    answer = await sidecar.client.post("/admin/reload")
+    return answer.status_code, answer.json()
+
+
+async def text(sidecar: Running) -> str:
+    told: str = (await sidecar.chat("fixed")).json()["choices"][0]["message"]["content"]
+    return told
+
+
+async def test_a_stream_ends_on_the_plan_it_began_with(sidecar: Running, vendor: Vendor) -> None:
+    """In a child process, as in production: once is enough, the other tests compile here."""
+    gate = asyncio.Event()
+    vendor.answer = streams(gate)
+    old = await sidecar.status()
+    kept = weakref.ref(sidecar.sidecar.reloader.snapshot)
+    body = {"model": "one", "messages": HELLO, "stream": True}
+    async with sidecar.client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        lines = answer.aiter_lines()
+        async for line in lines:
+            if "Hel" in line:
+                break
+        save(sidecar, CHANGED)
+        status, told = await reload(sidecar)
+        assert (status, told["result"], told["rejected"]) == (200, "ack", None)
+        new = await sidecar.status()
+        assert new["revision"] == told["revision"] != old["revision"]
+        assert new["since"] > old["since"]
+        assert await text(sidecar) == "Another text."
+        assert kept() is not None  # the stream holds it
+        gate.set()
+        rest = [line async for line in lines if line]
+    assert answer.headers["x-engine-revision"] == old["revision"]
+    assert rest[-1] == "data: [DONE]"
+    for _ in range(100):
+        gc.collect()
+        if kept() is None:
+            break
+        await asyncio.sleep(0.01)
+    assert kept() is None
+
+
+@pytest.fixture
+def compiled_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Compiles in this process: tests of what follows a compile need no second interpreter."""
+    calls: list[str] = []
+
+    async def compile_quickly(workspace: Path, env: str | None) -> Compiled:
+        calls.append(str(workspace))
+        await asyncio.sleep(0.02)
+        return compile_here(workspace, env)
+
+    monkeypatch.setattr(reload_module, "compile_in_child", compile_quickly)
+    return calls
+
+
+async def test_a_broken_file_is_rejected_and_the_fixed_one_taken(
+    sidecar: Running, compiled_here: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = (await sidecar.status())["revision"]
+    save(sidecar, BROKEN)
+    status, told = await reload(sidecar)
+    assert (status, told["result"], told["revision"]) == (422, "nack", good)
+    rejected = (await sidecar.status())["rejected"]
+    found = [d for d in rejected["diagnostics"] if d["severity"] == "error"]
+    assert rejected["revision"] is None
+    place = (found[0]["file"], found[0]["line"], found[0]["column"])
+    assert place == ("routes/main.yaml", 11, 17)
+    assert await text(sidecar) == "A fixed text."
+    metrics = (await sidecar.client.get("/metrics")).text
+    assert 'engine_reloads_total{result="nack"} 1.0' in metrics
+    assert "engine_plan_rejected 1.0" in metrics
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    logged = [line for line in lines if line["event"] == "reload_nack"]
+    assert len(logged) == 1
+    assert "routes/main.yaml:11:17" in logged[0]["diagnostics"][0]
+    save(sidecar, CHANGED)
+    assert (await reload(sidecar))[1]["result"] == "ack"
+    assert (await sidecar.status())["rejected"] is None
+    assert await text(sidecar) == "Another text."
+
+
+async def test_going_back_clears_the_rejection(sidecar: Running, compiled_here: list[str]) -> None:
+    before = sidecar.sidecar.reloader.snapshot
+    save(sidecar, BROKEN)
+    await reload(sidecar)
+    save(sidecar, ROUTES)
+    status, told = await reload(sidecar)
+    assert (status, told["result"], told["rejected"]) == (200, "ack", None)
+    assert sidecar.sidecar.reloader.snapshot is before
+
+
+async def test_nothing_new_is_nothing_done(sidecar: Running, compiled_here: list[str]) -> None:
+    before = sidecar.sidecar.reloader.snapshot
+    save(sidecar, "# a comment changes no plan\n" + ROUTES)
+    assert (await reload(sidecar))[1]["result"] == "unchanged"
+    assert sidecar.sidecar.reloader.snapshot is before
+
+
+async def test_an_upstream_that_stays_is_shared(sidecar: Running, compiled_here: list[str]) -> None:
+    before = sidecar.sidecar.reloader.snapshot.upstreams["fake"]
+    save(sidecar, CHANGED)
+    await reload(sidecar)
+    assert sidecar.sidecar.reloader.snapshot.upstreams["fake"] is before
+    assert (await sidecar.chat()).status_code == 200
+
+
+async def test_an_address_cannot_change(sidecar: Running, compiled_here: list[str]) -> None:
+    save(sidecar, CHANGED)
+    (sidecar.folder / "engine.yaml").write_text("listen: 127.0.0.1:9\nstate: memory\n")
+    status, told = await reload(sidecar)
+    assert status == 422
+    assert told["rejected"]["diagnostics"][0]["code"] == "E501"
+    assert told["rejected"]["revision"] is not None
+    assert await text(sidecar) == "A fixed text."  # never half
+
+
+async def test_other_settings_follow(sidecar: Running, compiled_here: list[str]) -> None:
+    (sidecar.folder / "engine.yaml").write_text("listen: 127.0.0.1:0\nstate: memory\nbody_limit: 1KiB\n")
+    await reload(sidecar)
+    assert (await sidecar.chat(user="u" * 2000)).status_code == 413
+
+
+async def test_what_cannot_be_provided_is_rejected(sidecar: Running, compiled_here: list[str]) -> None:
+    """A decision log in a place that cannot be written."""
+    more = "listen: 127.0.0.1:0\nstate: memory\ndecision_log: routes/main.yaml/log.jsonl\n"
+    (sidecar.folder / "engine.yaml").write_text(more)
+    status, told = await reload(sidecar)
+    assert status == 422
+    assert told["rejected"]["diagnostics"][0]["code"] == "E502"
+    assert (await sidecar.chat()).status_code == 200
+
+
+async def test_a_compiler_that_dies_is_a_rejection(sidecar: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def dies(workspace: Path, env: str | None) -> Compiled:
+        raise CompileFault("the compiler ended with -9")
+
+    monkeypatch.setattr(reload_module, "compile_in_child", dies)
+    status, told = await reload(sidecar)
+    assert (status, told["rejected"]["diagnostics"][0]["code"]) == (422, "E500")
+    assert await text(sidecar) == "A fixed text."
+
+
+async def test_many_ask_and_few_compile(sidecar: Running, compiled_here: list[str]) -> None:
+    first = asyncio.create_task(reload(sidecar))
+    await asyncio.sleep(0.01)
+    save(sidecar, CHANGED)
+    ended = await asyncio.gather(first, *(reload(sidecar) for _ in range(20)))
+    assert len(compiled_here) <= 3
+    assert {told["revision"] for _, told in ended[1:]} == {(await sidecar.status())["revision"]}
+    assert await text(sidecar) == "Another text."
+
+
+async def test_reloads_under_load_fail_nobody(sidecar: Running, compiled_here: list[str]) -> None:
+    stop = asyncio.Event()
+    statuses: list[int] = []
+
+    async def ask() -> None:
+        while not stop.is_set():
+            statuses.append((await sidecar.chat("both")).status_code)
+
+    askers = [asyncio.create_task(ask()) for _ in range(4)]
+    for number in range(8):
+        save(sidecar, ROUTES.replace("A fixed text.", f"Text {number}."))
+        assert (await reload(sidecar))[1]["result"] == "ack"
+    stop.set()
+    await asyncio.gather(*askers)
+    assert len(statuses) > 8
+    assert set(statuses) == {200}

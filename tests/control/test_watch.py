@@ -1,0 +1,160 @@
+"""Changes of a workspace: every way to save is seen, once, and what did not change is not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from engine.control import fingerprint
+from engine.control.watch import changes
+from engine.observe.log import Log
+
+OLD, NEW = "routes: {a: gpt}\n", "routes: {b: gpt}\n"
+
+
+def _in_place(file: Path) -> None:
+    file.write_text(NEW)
+
+
+def _renamed_over(file: Path) -> None:
+    other = file.with_name(".main.yaml.swp")
+    other.write_text(NEW)
+    other.replace(file)
+
+
+def _truncated_then_written(file: Path) -> None:
+    with file.open("w") as handle:
+        handle.flush()
+        time.sleep(0.02)
+        handle.write(NEW[:8])
+        handle.flush()
+        time.sleep(0.02)
+        handle.write(NEW[8:])
+
+
+def _moved_away_and_back(file: Path) -> None:
+    file.rename(file.with_suffix(".bak"))
+    file.write_text(NEW)
+
+
+def _at_the_same_time(file: Path) -> None:
+    before = file.stat()
+    file.write_text(NEW)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _a_new_file(file: Path) -> None:
+    (file.parent / "more.yaml").write_text(NEW)
+
+
+def _a_new_folder(file: Path) -> None:
+    folder = file.parent.parent / "policies"
+    folder.mkdir()
+    (folder / "p.yaml").write_text(NEW)
+
+
+def _gone(file: Path) -> None:
+    file.unlink()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes" / "main.yaml").write_text(OLD)
+    return tmp_path
+
+
+@contextlib.asynccontextmanager
+async def watching(root: Path, poll_s: float = 60.0) -> AsyncIterator[asyncio.Queue[str]]:
+    """What `changes` yields, in a queue; begins once events are listened to."""
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def watch() -> None:
+        async for digest in changes(root, fingerprint.content(root), Log("error"), poll_s=poll_s):
+            seen.put_nowait(digest)
+
+    task = asyncio.create_task(watch())
+    await asyncio.sleep(0.25)
+    yield seen
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        _in_place,
+        _renamed_over,
+        _truncated_then_written,
+        _moved_away_and_back,
+        _at_the_same_time,
+        _a_new_file,
+        _a_new_folder,
+        _gone,
+    ],
+)
+async def test_a_save_is_seen_once(root: Path, save: Callable[[Path], None]) -> None:
+    async with watching(root, poll_s=0.3 if save is _a_new_folder else 60.0) as seen:
+        await asyncio.to_thread(save, root / "routes" / "main.yaml")
+        digest = await asyncio.wait_for(seen.get(), 3)
+        assert digest == fingerprint.content(root)
+        await asyncio.sleep(0.3)
+        assert seen.empty()
+
+
+async def test_a_swapped_symlink_is_seen(tmp_path: Path) -> None:
+    """As Kubernetes updates a ConfigMap: `..data` is replaced, the file that is read never is."""
+    folder = tmp_path / "routes"
+    for version, text in (("..1", OLD), ("..2", NEW)):
+        (folder / version).mkdir(parents=True)
+        (folder / version / "main.yaml").write_text(text)
+    (folder / "..data").symlink_to("..1")
+    (folder / "main.yaml").symlink_to("..data/main.yaml")
+    async with watching(tmp_path) as seen:
+        (folder / "..data_tmp").symlink_to("..2")
+        (folder / "..data_tmp").replace(folder / "..data")
+        assert await asyncio.wait_for(seen.get(), 3) == fingerprint.content(tmp_path)
+
+
+async def test_what_does_not_change_is_not_told(root: Path) -> None:
+    async with watching(root, poll_s=0.1) as seen:
+        (root / "routes" / "main.yaml").write_text(OLD)
+        (root / "routes" / ".main.yaml.swp").write_text("an editor's")
+        (root / "routes" / "notes.txt").write_text("nobody reads it")
+        (root / "README.md").write_text("nor this")
+        await asyncio.sleep(0.5)
+        assert seen.empty()
+
+
+async def test_many_saves_are_few_changes(root: Path) -> None:
+    async with watching(root) as seen:
+        for number in range(100):
+            (root / "routes" / "main.yaml").write_text(f"routes: {{r{number}: gpt}}\n")
+            await asyncio.sleep(0.002)
+        last = ""
+        with contextlib.suppress(TimeoutError):
+            while True:
+                last = await asyncio.wait_for(seen.get(), 1)
+        assert last == fingerprint.content(root)
+
+
+async def test_without_events_the_poll_sees(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fingerprint, "folders", lambda root: [root])  # no events from routes/
+    async with watching(root, poll_s=0.1) as seen:
+        _in_place(root / "routes" / "main.yaml")
+        await asyncio.wait_for(seen.get(), 3)
+
+
+def test_the_digest_is_of_contents(root: Path) -> None:
+    file = root / "routes" / "main.yaml"
+    before = fingerprint.content(root)
+    os.utime(file, (1, 1))
+    assert fingerprint.content(root) == before
+    _at_the_same_time(file)
+    assert fingerprint.content(root) != before

@@ -1,0 +1,245 @@
+"""`engine serve` as a process: what it prints, how it refuses, how signals and saved files move it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from running import CHAT, HELLO, ROUTES, write_workspace
+from vendor import Vendor, begins_only, streams
+
+FIXED = {"model": "fixed", "messages": HELLO}
+STREAM = {"model": "one", "messages": HELLO, "stream": True}
+
+
+class Served:
+    """A sidecar's process."""
+
+    def __init__(self, process: asyncio.subprocess.Process, hello: dict[str, Any]) -> None:
+        self.process = process
+        self.hello = hello
+        self.url = f"http://{hello['listen']}"
+
+    async def status(self, client: httpx.AsyncClient) -> dict[str, Any]:
+        told: dict[str, Any] = (await client.get(f"{self.url}/admin/status")).json()
+        return told
+
+    async def until(
+        self, holds: Callable[[dict[str, Any]], bool], client: httpx.AsyncClient
+    ) -> dict[str, Any]:
+        """`/admin/status` once it is as wanted; a change of a file takes a compile."""
+        async with asyncio.timeout(10):
+            while not holds(told := await self.status(client)):
+                await asyncio.sleep(0.05)
+        return told
+
+    async def ended(self, seconds: float = 5) -> tuple[int, str]:
+        """The exit code and what stood on stderr."""
+        _, errors = await asyncio.wait_for(self.process.communicate(), seconds)
+        assert self.process.returncode is not None
+        return self.process.returncode, errors.decode()
+
+
+@contextlib.asynccontextmanager
+async def serve(folder: Path, *options: str) -> AsyncIterator[Served]:
+    process = await _start(folder, *options)
+    try:
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), 15)
+        if not line:
+            assert process.stderr is not None
+            raise AssertionError((await process.stderr.read()).decode())
+        yield Served(process, json.loads(line))
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def _start(folder: Path, *options: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "engine",
+        "serve",
+        str(folder),
+        *options,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def refused(folder: Path, *options: str) -> tuple[int, str]:
+    """The exit code and the message of a sidecar that does not start."""
+    process = await _start(folder, *options)
+    out, errors = await asyncio.wait_for(process.communicate(), 15)
+    assert out == b""
+    assert process.returncode is not None
+    return process.returncode, errors.decode()
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(timeout=10) as made:
+        yield made
+
+
+async def test_saved_files_are_followed(vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient) -> None:
+    folder = write_workspace(tmp_path / "ws", vendor.port)
+    routes = folder / "routes" / "main.yaml"
+    async with serve(folder) as served:
+        assert set(served.hello) == {"listen", "admin", "probes", "revision", "pid"}
+        assert served.hello["pid"] == served.process.pid
+        first = await served.status(client)
+        assert first["revision"] == served.hello["revision"]
+        await asyncio.sleep(0.3)  # the watch begins after the first answer
+        routes.write_text(ROUTES + "  oops: nobody\n")
+        told = await served.until(lambda told: told["rejected"] is not None, client)
+        assert told["revision"] == first["revision"]
+        error = next(d for d in told["rejected"]["diagnostics"] if d["severity"] == "error")
+        assert (error["file"], error["line"]) == ("routes/main.yaml", 11)
+        assert (await client.post(served.url + CHAT, json=FIXED)).status_code == 200
+        other = routes.with_suffix(".new")
+        other.write_text(ROUTES.replace("A fixed text.", "Saved."))
+        other.replace(routes)
+        told = await served.until(lambda told: told["rejected"] is None, client)
+        assert told["revision"] != first["revision"]
+        answer = (await client.post(served.url + CHAT, json=FIXED)).json()
+        assert answer["choices"][0]["message"]["content"] == "Saved."
+        assert told["listeners"] == {"listen": served.hello["listen"]}
+
+
+async def test_an_orderly_end(vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient) -> None:
+    """The open stream goes on to its end, readiness is gone, and the process ends well."""
+    gate = asyncio.Event()
+    vendor.answer = streams(gate)
+    folder = write_workspace(tmp_path / "ws", vendor.port)
+    async with serve(folder, "--no-watch") as served:
+        async with client.stream("POST", served.url + CHAT, json=STREAM) as answer:
+            lines = answer.aiter_lines()
+            async for line in lines:
+                if "Hel" in line:
+                    break
+            served.process.send_signal(signal.SIGTERM)
+            async with asyncio.timeout(3):
+                while (ready := await client.get(served.url + "/readyz")).status_code == 200:
+                    await asyncio.sleep(0.01)
+            assert (ready.status_code, ready.json()["error"]["code"]) == (503, "shutting_down")
+            assert ready.headers["connection"] == "close"
+            late = await client.post(served.url + CHAT, json=FIXED)
+            assert (late.status_code, late.headers["connection"]) == (200, "close")
+            assert (await client.get(served.url + "/healthz")).status_code == 200
+            gate.set()
+            rest = [line async for line in lines if line]
+        assert rest[-1] == "data: [DONE]"
+        code, errors = await served.ended()
+    assert code == 0
+    assert [json.loads(line)["event"] for line in errors.splitlines() if line.startswith("{")] == ["draining"]
+
+
+async def test_the_drain_has_an_end(vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient) -> None:
+    """A stream that outlasts it is told so in its own dialect."""
+    vendor.answer = begins_only
+    folder = write_workspace(tmp_path / "ws", vendor.port, settings="drain: 300ms\n")
+    async with serve(folder, "--no-watch") as served:
+        async with client.stream("POST", served.url + CHAT, json=STREAM) as answer:
+            lines = answer.aiter_lines()
+            async for line in lines:
+                if "Hel" in line:
+                    break
+            served.process.send_signal(signal.SIGINT)
+            rest = [line async for line in lines if line]
+        assert json.loads(rest[-1].removeprefix("data: "))["error"]["code"] == "shutting_down"
+        assert (await served.ended())[0] == 0
+    await asyncio.wait_for(vendor.connections[-1].closed.wait(), 2)
+
+
+async def test_a_second_signal_ends_it_at_once(
+    vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient
+) -> None:
+    vendor.answer = begins_only
+    folder = write_workspace(tmp_path / "ws", vendor.port)
+    async with serve(folder, "--no-watch") as served:
+        async with client.stream("POST", served.url + CHAT, json=STREAM) as answer:
+            lines = answer.aiter_lines()  # kept: dropping it would close the stream
+            async for line in lines:
+                if "Hel" in line:
+                    break
+            served.process.send_signal(signal.SIGTERM)
+            await asyncio.sleep(0.1)
+            assert served.process.returncode is None
+            began = time.monotonic()
+            served.process.send_signal(signal.SIGTERM)
+            code, _ = await served.ended()
+        assert code == 1
+        assert time.monotonic() - began < 2
+
+
+async def test_hangup_reloads(vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient) -> None:
+    folder = write_workspace(tmp_path / "ws", vendor.port)
+    async with serve(folder, "--no-watch") as served:
+        (folder / "routes" / "main.yaml").write_text(ROUTES.replace("A fixed text.", "Reloaded."))
+        await asyncio.sleep(0.2)
+        assert (await served.status(client))["revision"] == served.hello["revision"]
+        served.process.send_signal(signal.SIGHUP)
+        await served.until(lambda told: told["revision"] != served.hello["revision"], client)
+
+
+async def test_a_broken_workspace_does_not_start(vendor: Vendor, tmp_path: Path) -> None:
+    folder = write_workspace(tmp_path / "ws", vendor.port, routes=ROUTES + "  oops: nobody\n")
+    code, errors = await refused(folder)
+    assert code == 1
+    assert "routes/main.yaml:11:9" in errors
+    assert "error[" in errors
+
+
+async def test_what_it_refuses(vendor: Vendor, tmp_path: Path) -> None:
+    folder = write_workspace(tmp_path / "ws", vendor.port)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, errors = await refused(folder, "--listen", f"127.0.0.1:{port}")
+    assert (code, "in use" in errors, str(port) in errors) == (2, True, True)
+    code, errors = await refused(folder, "--listen", "0.0.0.0:0")
+    assert (code, "client keys" in errors) == (2, True)
+    code, errors = await refused(folder, "--admin", "0.0.0.0:0")
+    assert (code, "admin_key" in errors) == (2, True)
+    code, errors = await refused(folder, "--workers", "2")
+    assert (code, "E090" in errors) == (2, True)
+    code, errors = await refused(folder, "--listen", "here")
+    assert (code, "HOST:PORT" in errors) == (2, True)
+
+
+async def test_an_empty_engine_yaml_is_valid(
+    vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient
+) -> None:
+    folder = write_workspace(tmp_path / "ws", vendor.port)
+    (folder / "engine.yaml").write_text("")
+    async with serve(folder, "--listen", "127.0.0.1:0", "--admin", "localhost:0", "--no-watch") as served:
+        assert (await client.get(served.url + "/readyz")).status_code == 200
+        assert (await client.get(served.url + "/admin/status")).status_code == 404
+        assert (await client.get(f"http://{served.hello['admin']}/admin/status")).status_code == 200
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads /proc")
+async def test_it_stays_small_and_without_the_compiler(vendor: Vendor, tmp_path: Path) -> None:
+    folder = write_workspace(tmp_path / "ws", vendor.port)
+    async with serve(folder) as served, httpx.AsyncClient() as client:
+        for _ in range(20):
+            assert (await client.post(served.url + CHAT, json=FIXED)).status_code == 200
+        assert (await client.get(served.url + "/metrics")).status_code == 200
+        pid = served.process.pid
+        rows = dict(row.split(":", 1) for row in Path(f"/proc/{pid}/status").read_text().splitlines())
+        assert int(rows["VmRSS"].split()[0]) <= 90 * 1024
+        mapped = Path(f"/proc/{pid}/maps").read_text()
+        assert "pydantic_core" not in mapped
