@@ -1028,13 +1028,23 @@ _table(
         "E216",
         "undeclared-key",
         "error",
-        why="A client key carries an organisation or a tag that is not declared, or lacks one that it must "
-        "carry.",
+        why="A client key carries an organisation or a tag that is not declared.",
         fix="Declare it under `keys`, or correct the client key.",
         bad=_HERE + "routes:\n  chat: here\nkeys:\n  orgs: [acme]\n  clients:\n"
         '    bot: {hash: "hmac-sha256:5f1c", org: acne}\n',
         good=_HERE + "routes:\n  chat: here\nkeys:\n  orgs: [acme]\n  clients:\n"
         '    bot: {hash: "hmac-sha256:5f1c", org: acme}\n',
+    ),
+    Code(
+        "W246",
+        "key-lacks-tag",
+        "warning",
+        why="A client key lacks a tag that every key must carry, so each of its requests is refused with 403.",
+        fix="Give it the tag.",
+        bad=_HERE + "routes:\n  chat: here\nkeys:\n  tags:\n    team: {required: true}\n  clients:\n"
+        '    bot: {hash: "hmac-sha256:5f1c"}\n',
+        good=_HERE + "routes:\n  chat: here\nkeys:\n  tags:\n    team: {required: true}\n  clients:\n"
+        '    bot: {hash: "hmac-sha256:5f1c", tags: {team: a}}\n',
     ),
     Code(
         "E217",

@@ -248,8 +248,8 @@ def _clients(keys: Keys, document: Document, out: Diagnostics) -> None:
             tag for tag, spec in tags.items() if spec.required and tag not in (client.tags or {})
         ):
             out.add(
-                "E216",
-                f"the client key `{name}` lacks the tag `{tag}`, which every key must carry",
+                "W246",
+                f"the client key `{name}` lacks the tag `{tag}`, which every key must carry: it will get 403",
                 document.key_span(path),
                 help=f"add `tags: {{{tag}: ...}}`",
                 related=[Related("required here", document.key_span(("keys", "tags", tag)))],

@@ -7,6 +7,7 @@ only the policies' own `residency:` counts for it: the floor must not rest on a 
 from __future__ import annotations
 
 from engine.compiler.checks.subject import Subject
+from engine.compiler.resolve import there_is
 from engine.diagnostics import Related, Span
 from engine.kinds.outline import walk_tree
 from engine.kinds.use import Use
@@ -14,6 +15,7 @@ from engine.plan.types import Deployment
 
 
 def check(subject: Subject) -> None:
+    _statements(subject)
     told: set[str] = set()
     for name, route in sorted(subject.lowered.routes.items()):
         if route.residency is None:
@@ -31,6 +33,20 @@ def check(subject: Subject) -> None:
                 subject.document.key_span(("deployments", name)),
                 help=f"write `region: {deployment.region}` to say so; where a residency applies it must be "
                 "named",
+            )
+
+
+def _statements(subject: Subject) -> None:
+    """`residency: {acme.eu: eu}` in policies names regions that there are."""
+    for place in sorted(subject.spec.residency or {}):
+        name, _, region = place.partition(".")
+        vendor = subject.vendors.vendor(name)
+        if region and vendor is not None and region not in vendor.provider.regions:
+            subject.out.add(
+                "E217",
+                f"{name} has no region `{region}`",
+                subject.document.key_span(("residency", place)),
+                help=there_is(region, vendor.provider.regions),
             )
 
 
