@@ -156,9 +156,6 @@ VALUES: Final[Mapping[tuple[str, str], LaterValue]] = {
         _is("quality", "headroom"), "this `rank`", "weight, round_robin, in_flight, latency and cost are"
     ),
     ("Match", "operations"): LaterValue(lambda name: name != "chat", "this operation", "only `chat` is"),
-    ("Deployment", "model"): LaterValue(
-        _is("*"), "passing on any model (`*`)", "name the models that are used"
-    ),
     ("Settings", "state"): LaterValue(
         lambda store: store != "memory", "a state store other than `memory`", "write `state: memory`"
     ),
