@@ -1,7 +1,7 @@
 """Bounds on what a route becomes once named nodes stand in their places.
 
-A node that is used twice stands in the tree twice, so forty nodes that use the next one twice would be a million
-million targets. Counted before anything is expanded, from the bottom up, without recursion.
+A node that is used twice stands in the tree twice, so forty nodes that each use the next one twice would be a
+million million targets. Counted before anything is expanded, from the bottom up, without recursion.
 """
 
 from __future__ import annotations
