@@ -1,4 +1,4 @@
-"""Reload: a good workspace replaces the plan under running requests; a bad one is rejected and the old stays."""
+"""Reload: a good workspace replaces the running plan; a bad one is rejected and the old stays."""
 
 from __future__ import annotations
 
