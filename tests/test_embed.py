@@ -15,6 +15,7 @@ from engine import Engine, PlanError
 from engine.errors import NoRoute, RequestError, UpstreamError
 from engine.runtime.clock import VirtualClock
 from engine.runtime.record import DecisionRecord
+from engine.runtime.views import Key
 from engine.state.memory import MemoryState
 
 HI = [{"role": "user", "content": "hi"}]
@@ -272,3 +273,42 @@ async def test_three_at_once(local_root: Path) -> None:
     async with Engine.open(local_root) as engine:
         replies = await asyncio.gather(*(engine.chat(model="assistant", messages=HI) for _ in range(3)))
     assert {reply.text for reply in replies} == {"Hello from the tiny test model."}
+
+
+ROTATION = """
+deployments:
+  any: {provider: keyed, model: "*", credentials: [ours, theirs]}
+credentials:
+  ours: {provider: keyed, secret: env:OUR_KEY}
+  theirs: {provider: keyed, secret: env:THEIR_KEY, only: 'key.org == "acme"'}
+routes:
+  any: {match: {models: ["keyed-*"]}, start: any}
+keys: {orgs: [acme]}
+"""
+
+
+async def test_credentials_and_names_that_pass_through(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A credential is shown only for the keys its `only` holds for, and they take turns."""
+    root = workspace(tmp_path, ROTATION)
+    keyed = VENDOR.replace("auth: none", "auth: {bearer: env:OUR_KEY}").replace(
+        "models: {", "models: {x: {}, "
+    )
+    (root / "providers.d" / "keyed.yaml").write_text(keyed + "unknown_models: true\n")
+    monkeypatch.setenv("OUR_KEY", "our-key")
+    monkeypatch.setenv("THEIR_KEY", "their-key")
+    shown: list[str] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        shown.append(request.headers["authorization"])
+        return completion("hello", json.loads(request.content)["model"])
+
+    async with Engine.open(root, transport=httpx.MockTransport(handle)) as engine:
+        reply = await engine.chat(model="keyed-7b", messages=HI)
+        await engine.chat(model="keyed-7b", messages=HI)
+        for _ in range(2):
+            await engine.chat(model="keyed-7b", messages=HI, key=Key(org="acme"))
+    assert reply.model == "keyed-7b"
+    assert shown[:2] == ["Bearer our-key"] * 2
+    assert sorted(shown[2:]) == ["Bearer our-key", "Bearer their-key"]

@@ -117,10 +117,10 @@ class Attempts:
         except LimitReached as limit:
             failed = _too_late(effect, limit)
         except BaseException:
-            await _close(opened, guard)
+            await self._give_up(run, effect, opened, guard)
             raise
         if failed is not None or opened is None:
-            await _close(opened, guard)
+            await self._give_up(run, effect, opened, guard)
             return _failed(effect, failed or Error(failure="server", message="no answer"))
         entry.dropped = opened.flow.dropped
         live = LiveFlow(run, effect.lease, opened, self._leases, finish, run.told_model(place))
@@ -147,6 +147,16 @@ class Attempts:
             if not complete:
                 return None
             opened.idle_limit()
+
+    async def _give_up(self, run: Run, effect: Attempt, opened: OpenFlow | None, guard: Guard) -> None:
+        """Close a stream that was not committed. Content that had come is paid for, though nobody gets it."""
+        guard.close()
+        if opened is None:
+            return
+        await opened.close()
+        if opened.tally.content:
+            usage = whole_usage(run, opened.tally.usage, opened.tally.size)
+            await self._leases.settle(run, effect.lease, opened.entry, opened.place, usage)
 
     # --- what both need -------------------------------------------------------------------------------
 
@@ -212,9 +222,3 @@ def _failed(effect: Attempt, error: Error) -> Outcome:
 def _too_late(effect: Attempt, limit: LimitReached) -> Error:
     words = f"{effect.target.deployment} did not answer within its {limit.why} limit"
     return Error(failure="timeout", message=words)
-
-
-async def _close(opened: OpenFlow | None, guard: Guard) -> None:
-    guard.close()
-    if opened is not None:
-        await opened.close()
