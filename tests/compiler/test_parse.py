@@ -434,7 +434,7 @@ _PLAIN = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**63), 2**63 - 1)
-    | st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda text: not _NUMBER_OF_12.fullmatch(text)),
+    | st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda t: not _NUMBER_OF_12.fullmatch(t)),
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text("abc -", max_size=4), inner, max_size=3)
     ),

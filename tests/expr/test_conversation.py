@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -57,15 +56,3 @@ def test_what_is_dropped_can_be_told(template: Template) -> None:
     read = reads(template)
     assert {"tools", "messages.content.text", "stop", "reasoning.effort"} <= read
     assert not {"logit_bias", "seed", "temperature", "messages.content.filename"} & read
-
-
-def test_it_is_quick(template: Template, example: dict[str, Any]) -> None:
-    """About 15 us on the machine it was written on; the bound is far above any noise."""
-    render, request, target = bind_template(template), example["request"], example["target"]
-    best = 1.0
-    for _ in range(5):
-        begun = time.perf_counter()
-        for _ in range(100):
-            render(request, {}, target, {})
-        best = min(best, (time.perf_counter() - begun) / 100)
-    assert best < 400e-6
