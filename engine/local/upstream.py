@@ -106,6 +106,6 @@ class LocalFlow:
 
 
 def _with_params(request: Request, params: Mapping[str, Any]) -> Request:
-    """The request with the target's `params` where the client said nothing; names are the canonical ones."""
-    missing = {name: value for name, value in params.items() if name in KEPT and name not in request}
-    return cast(Request, {**request, **missing}) if missing else request
+    """The request with the target's `params` over the client's own; names are the canonical ones."""
+    written = {name: value for name, value in params.items() if name in KEPT}
+    return cast(Request, {**request, **written}) if written else request

@@ -96,7 +96,8 @@ class CallOptions(Spec):
     timeout: Timeout | None = about("How long a call may take, by part.")
     retry: Retry | None = about("More calls to the same target.")
     params: Mapped[Name, JsonValue] | None = about(
-        "Fields set on the request where the client has not set them.", examples=[{"reasoning_effort": "low"}]
+        "Fields set on the call, over what the client says; null leaves one out that an outer level sets.",
+        examples=[{"reasoning_effort": "low"}]
     )
     failures: Failures | None = about(
         "The failure classes after which the next target is asked.", shown=PRINTED["failures"]
