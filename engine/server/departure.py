@@ -35,14 +35,14 @@ class Departure:
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
-        self._loop = asyncio.get_running_loop()
-        self._task = asyncio.current_task()
+        self._loop = loop = asyncio.get_running_loop()
+        self._task = asyncio.current_task(loop)
         self._watcher: asyncio.Task[None] | None = None
         self._ticks = 0
         self._seen = 0
         self.why: Reason | None = None
         self.writes = 0
-        self._timer = self._loop.call_later(GRACE_S, self._start)
+        self._timer = loop.call_later(GRACE_S, self._start)
 
     def stop(self) -> None:
         """The request is over; nobody is cancelled any more."""

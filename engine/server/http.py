@@ -11,10 +11,12 @@ import asyncio
 import time
 from email.utils import formatdate
 from typing import Any, Final
+from urllib.parse import unquote
 
+import httptools
 import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 #: Request line and headers of one request.
@@ -42,6 +44,70 @@ _SLOW: Final = _refusal("408 Request Timeout", "request_timeout", f"the head too
 
 class _TooLargeError(Exception):
     """Raised inside a parser's callback; the parser turns it into a refusal."""
+
+
+class _Cycle(RequestResponseCycle):
+    """One request and its answer. The head is kept back until there is a body to write it with.
+
+    A whole answer so costs one write, and a stream's head goes out with its first event.
+    """
+
+    _head: bytes | None = None
+
+    async def send(self, message: Any) -> None:
+        """As uvicorn's, for the messages that this project's app sends."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            self.response_started = True
+            self.waiting_for_100_continue = False
+            self._begin(message)
+            return
+        body: bytes = message.get("body", b"")
+        last = not message.get("more_body", False)
+        silent = self.scope["method"] == "HEAD"
+        if self.chunked_encoding and not silent:
+            framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            body = framed + b"0\r\n\r\n" if last else framed
+        elif not silent:
+            self.expected_content_length -= len(body)
+            if self.expected_content_length < 0 or (last and self.expected_content_length):
+                raise RuntimeError("the body is not as long as its content-length")
+        if self._head is not None:
+            body, self._head = self._head + (b"" if silent else body), None
+        if body:
+            self.transport.write(body)
+        if last:
+            self.response_complete = True
+            self.message_event.set()
+            if not self.keep_alive:
+                self.transport.close()
+            self.on_response()
+
+    def _begin(self, message: Any) -> None:
+        """Make the head. Names are lower-case already."""
+        status = message["status"]
+        rows = [STATUS_LINE[status]]
+        self.chunked_encoding = status not in (204, 304)
+        for name, value in (*self.default_headers, *message["headers"]):
+            if name == b"content-length":
+                self.expected_content_length = int(value)
+                self.chunked_encoding = False
+            elif name == b"connection" and value == b"close":
+                self.keep_alive = False
+                continue
+            rows.append(b"%b: %b\r\n" % (name, value))
+        if self.chunked_encoding:
+            rows.append(b"transfer-encoding: chunked\r\n")
+        if not self.keep_alive:
+            rows.append(b"connection: close\r\n")
+        rows.append(b"\r\n")
+        head = b"".join(rows)
+        if head.count(b"\n") != len(rows) or head.count(b"\r") != len(rows) or b"\0" in head:
+            raise RuntimeError("a header of the answer holds a line break")
+        self._head = head
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -84,7 +150,42 @@ class GuardedProtocol(HttpToolsProtocol):
             if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
                 self._answer = _LARGE
                 raise _TooLargeError
-        super().on_headers_complete()
+        self._read_target()
+        before: RequestResponseCycle | None = self.cycle
+        self.cycle = self._new_cycle()
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:  # pipelined: it waits for the answer before it
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _read_target(self) -> None:
+        """Method and target into the scope. A fault in them is one of the parser's, answered with 400."""
+        scope, parser = self.scope, self.parser
+        scope["method"] = parser.get_method().decode("ascii")
+        version = parser.get_http_version()
+        if version != "1.1":
+            scope["http_version"] = version
+        url = httptools.parse_url(self.url)
+        path = url.path.decode("ascii")
+        scope["path"] = unquote(path) if "%" in path else path
+        scope["raw_path"] = url.path
+        scope["query_string"] = url.query or b""
+
+    def _new_cycle(self) -> _Cycle:
+        return _Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=self.scope["http_version"] != "1.0" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
 
     def send_400_response(self, msg: str) -> None:
         self._refuse(self._answer)
