@@ -272,7 +272,9 @@ class Engine:
         from engine.server.app import App
         from engine.server.service import Service
 
-        return App(Service(current=lambda: self.snapshot, executor=self.executor))
+        service = Service(current=lambda: self.snapshot, executor=self.executor)
+        self.executor.sinks.append(service.metrics.record)
+        return App(service)
 
     async def _execute(self, request: Request, key: Key) -> Answer:
         request_id = secrets.token_hex(12)

@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 #: What the sidecar prints is a protocol (one JSON line) and its log, so there is no format to choose.
 FORMATS: tuple[str, ...] = ()
 
-#: Exit codes: the sidecar ended well; the workspace has errors, or open requests were given up.
-OK, FOUND = 0, 1
+#: Exit codes: the workspace has errors (also: open requests were given up); it was called wrong.
+FOUND, FAILED = 1, 2
+
+#: There was nothing to compile: no such folder, no such environment.
+_CALLED_WRONG = frozenset({"E001", "E002"})
 
 
 def register(parser: Parser) -> None:
@@ -68,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
         if compiled.rendered:
             message(compiled.rendered.rstrip("\n"))
         if compiled.plan is None:
-            return FOUND
+            nothing = any(found["code"] in _CALLED_WRONG for found in compiled.diagnostics)
+            return FAILED if nothing else FOUND
         return run_on_loop(serve(options, compiled, content, _ready))
     except (StartError, AddressError, CompileFault) as error:
         raise CommandFailed(str(error)) from None

@@ -90,6 +90,9 @@ class App:
             paths = self._service.paths = Paths(self._service, snapshot)
         request_id = new_request_id()
         path: str = scope["path"]
+        mounted = scope.get("root_path")
+        if mounted and path.startswith(mounted):
+            path = path[len(mounted) :] or "/"
         try:
             head = read_head(scope["headers"], scope.get("http_version", "1.1"))
             ingress = paths.ingress.get(path) if self._clients else None

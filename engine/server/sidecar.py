@@ -256,7 +256,8 @@ class Sidecar:
             logger = logging.getLogger(name)
             logger.handlers = [handler]
             logger.propagate = False
-            logger.setLevel(logging.WARNING)
+            # uvicorn warns of every malformed request: whoever sends them would fill the log.
+            logger.setLevel(logging.ERROR if name == "uvicorn.error" else logging.WARNING)
 
 
 def check_addresses(settings: ProcessSettings) -> None:

@@ -1,4 +1,4 @@
-"""A local model behind the sidecar: whole and streamed, after a vendor that is not there, and when its worker dies."""
+"""A local model behind the sidecar: whole, streamed, after a vendor that is not there, and killed."""
 
 from __future__ import annotations
 

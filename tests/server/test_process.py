@@ -216,6 +216,10 @@ async def test_what_it_refuses(vendor: Vendor, tmp_path: Path) -> None:
     assert (code, "admin_key" in errors) == (2, True)
     code, errors = await refused(folder, "--workers", "2")
     assert (code, "E090" in errors) == (2, True)
+    code, errors = await refused(folder, "--env", "nowhere")
+    assert (code, "E002" in errors) == (2, True)
+    code, errors = await refused(tmp_path / "nothing")
+    assert (code, "E001" in errors) == (2, True)
     code, errors = await refused(folder, "--listen", "here")
     assert (code, "HOST:PORT" in errors) == (2, True)
 

@@ -1,0 +1,82 @@
+"""Metrics are sums over decision records, in a format that Prometheus' own parser reads."""
+
+from __future__ import annotations
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from engine.observe.metrics import BUCKETS, Metrics
+from engine.runtime.record import AttemptRecord, DecisionRecord
+from engine.wire.pricing import Cost
+
+
+def record(route: str | None, status: int, *attempts: AttemptRecord) -> DecisionRecord:
+    return DecisionRecord(
+        id="r", at="", revision="", route=route, status=status, duration_ms=30.0, attempts=list(attempts)
+    )
+
+
+def attempt(deployment: str, failure: str | None = None, **more: object) -> AttemptRecord:
+    return AttemptRecord(1, deployment, "n", "p", "m", 10.0, failure=failure, **more)  # type: ignore[arg-type] # a test's shorthand
+
+
+def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(metrics.exposition().decode())
+        for sample in family.samples
+    }
+
+
+def test_sums() -> None:
+    metrics = Metrics()
+    usage = {"input_tokens": 100, "cached_tokens": 40, "output_tokens": 7}
+    served = attempt(
+        "near",
+        usage=usage,
+        cost=Cost(input=1_000_000, output=500_000),
+        first_token_ms=40.0,
+        estimated=True,
+    )
+    metrics.record(record("a", 200, attempt("far", "connect"), served))
+    metrics.record(record("a", 502, attempt("far", "connect")))
+    metrics.record(record(None, 404))
+    found = samples(metrics)
+    assert found["engine_requests_total", "route=a", "status=200"] == 1
+    assert found["engine_requests_total", "route=a", "status=502"] == 1
+    assert found["engine_requests_total", "route=", "status=404"] == 1
+    assert found["engine_attempts_total", "deployment=far", "failure=connect"] == 2
+    assert found["engine_attempts_total", "deployment=near", "failure="] == 1
+    tokens = {
+        kind: found["engine_tokens_total", "deployment=near", f"kind={kind}"]
+        for kind in ("input", "cached", "output")
+    }
+    assert tokens == {"input": 100, "cached": 40, "output": 7}
+    assert found["engine_cost_usd_total", "deployment=near"] == 0.0015
+    assert found["engine_usage_estimated_total", "deployment=near"] == 1
+    assert found["engine_first_token_seconds_count", "deployment=near"] == 1
+    assert found["engine_first_token_seconds_sum", "deployment=near"] == 0.03
+
+
+def test_buckets_are_cumulative_and_end_at_infinity() -> None:
+    metrics = Metrics()
+    for milliseconds in (1.0, 5.0, 30.0, 10_000_000.0):
+        made = record("a", 200)
+        made.duration_ms = milliseconds
+        metrics.record(made)
+    found = samples(metrics)
+
+    def below(bound: str) -> float:
+        return found["engine_request_duration_seconds_bucket", f"le={bound}", "route=a"]
+
+    assert [below(str(bound)) for bound in BUCKETS[:4]] == [2, 2, 2, 3]
+    assert below("600.0") == 3
+    assert below("+Inf") == found["engine_request_duration_seconds_count", "route=a"] == 4
+
+
+def test_gauges_are_asked_when_scraped() -> None:
+    metrics = Metrics()
+    now = [1.0]
+    metrics.gauge("engine_thing", "A thing.", ("name",), lambda: ((('quoted "name"\n',), now[0]),))
+    assert samples(metrics)["engine_thing", 'name=quoted "name"\n'] == 1.0
+    now[0] = 2.0
+    assert samples(metrics)["engine_thing", 'name=quoted "name"\n'] == 2.0
