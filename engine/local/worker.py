@@ -203,7 +203,10 @@ def _die_with_parent() -> None:
 def main() -> None:
     """Runs one worker to its end."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which drains and then stops us
+    # Ctrl-C and a service manager's stop reach every process of the group; they are for the parent, which
+    # drains and then stops us.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _die_with_parent()
     pipes = Pipes()
     command = pipes.take()

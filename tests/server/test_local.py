@@ -103,6 +103,16 @@ async def test_a_worker_that_is_killed_moves_the_request_on(local: Running, vend
     assert (await local.chat("local")).status_code == 200
 
 
+async def test_a_stop_of_the_whole_group_leaves_the_model_to_the_drain(local: Running) -> None:
+    """Ctrl-C and service managers signal every process; open answers go on while the sidecar drains."""
+    pid = (await local.status())["local_models"][0]["pid"]
+    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, signal.SIGINT)
+    assert (await local.chat("local")).status_code == 200
+    model = (await local.status())["local_models"][0]
+    assert (model["pid"], model["restarts"]) == (pid, 0)
+
+
 async def test_leaving_stops_the_model(local: Running) -> None:
     """The worker is told to cancel: it is free for the next request."""
     _, writer = await local.connect()
