@@ -140,3 +140,32 @@ async def test_an_upstreams_words_do_not_leak_a_key(sidecar: Running, vendor: Ve
     answer = await sidecar.chat()
     assert (answer.status_code, answer.json()["error"]["code"]) == (502, "upstream_auth")
     assert "sk-live" not in answer.text
+
+
+async def test_a_head_that_does_not_come(sidecar: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that says nothing is closed; one that begins a request and stops is told why."""
+    from engine.server import http
+
+    monkeypatch.setattr(http, "HEAD_S", 0.1)
+    assert await sidecar.send_raw(b"") == b""
+    answer = await sidecar.send_raw(b"GET /healthz HTTP/1.1\r\nhost: loc")
+    assert answer.split(b" ")[1] == b"408"
+
+
+async def test_a_body_that_stops_coming(sidecar: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    from engine.server import body
+
+    monkeypatch.setattr(body, "BODY_IDLE_S", 0.1)
+    data = post(b"x" * 100)
+    answer = await sidecar.send_raw(data[:-50])
+    assert answer.split(b" ")[1] == b"408"
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "request_timeout"
+
+
+async def test_a_client_that_leaves_inside_its_body(sidecar: Running, vendor: Vendor) -> None:
+    _, writer = await sidecar.connect()
+    writer.write(post(b"x" * 100)[:-50])
+    await asyncio.sleep(0.05)
+    writer.close()
+    assert (await sidecar.chat()).status_code == 200
+    assert len(vendor.bodies) == 1
