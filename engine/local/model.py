@@ -236,10 +236,11 @@ class LocalModel:
             return
         why = process.epitaph()
         log.error("local model %s: %s; %s open requests are lost", self.name, why, len(self._answers))
+        self._settle("backoff", why)  # now: a request in this very turn of the loop must not wait for nobody
         self._lose(why)
         if time.monotonic() - self._since > self._options.steady_s:
             self._failures = 0
-        self._restarting = asyncio.get_running_loop().create_task(self._restart(why))
+        self._restarting = asyncio.get_running_loop().create_task(self._restart())
 
     def _lose(self, why: str) -> None:
         for answer in self._answers.values():
@@ -249,7 +250,7 @@ class LocalModel:
                 count.set_exception(ModelError("start_failed", why, "try again"))
         self._leaving.clear()
 
-    async def _restart(self, why: str) -> None:
+    async def _restart(self) -> None:
         """Tries until the worker is up again: each delay twice the last, less up to half by chance."""
         while True:
             options = self._options
@@ -257,13 +258,12 @@ class LocalModel:
             delay *= self._rng.uniform(0.5, 1.0)
             self._failures += 1
             self._retry_at = time.monotonic() + delay
-            self._settle("backoff", why)
             await asyncio.sleep(delay)
             try:
                 await self._launch()
             except (ModelError, OSError) as error:
-                why = str(error)
-                log.error("local model %s does not start: %s", self.name, why)
+                log.error("local model %s does not start: %s", self.name, error)
+                self._settle("backoff", str(error))
             else:
                 self._restarts += 1
                 return

@@ -155,6 +155,8 @@ async def test_killed_in_the_middle_it_says_so_and_comes_back(started: Starter, 
     os.kill(old, signal.SIGKILL)
     async for batch in stream:
         got.events += batch
+        if batch[-1]["type"] == "error":  # in the very moment of the news
+            assert model.status().state == "backoff"
     assert got.events[-1]["type"] == "error"
     assert got.error["failure"] == "cut"
     assert "SIGKILL" in got.error["message"]
