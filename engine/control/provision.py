@@ -70,10 +70,10 @@ def _speaks_http(plan: Plan) -> bool:
 def _own_transport(previous: Snapshot | None) -> Shared[Transport]:
     if previous is not None and previous.transport is not None:
         return previous.transport.hold()
-    # Deferred: a plan with local models only does not pay for aiohttp at start-up.
-    from engine.upstream.aiohttp_transport import AiohttpTransport
+    # Deferred: a plan with local models only does not pay for TLS and sockets at start-up.
+    from engine.upstream.direct_transport import DirectTransport
 
-    made: Shared[Transport] = Shared(AiohttpTransport())
+    made: Shared[Transport] = Shared(DirectTransport())
     return made.hold()
 
 

@@ -1,4 +1,4 @@
-"""The default transport: HTTP/1.1 over aiohttp's client, one pool for all upstreams.
+"""A transport over aiohttp's client, for those who need what it can (proxies, resolvers, connectors).
 
 What aiohttp would do by itself and may not: follow redirects, keep cookies, read proxies from the
 environment, inflate bodies, retry. All of it is off. `accept-encoding: identity` is sent, and an answer

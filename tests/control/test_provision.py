@@ -75,7 +75,7 @@ async def test_the_engines_own_transport_lives_as_long_as_a_snapshot_needs_it(
         made.append(NoNetwork())
         return made[-1]
 
-    monkeypatch.setattr("engine.upstream.aiohttp_transport.AiohttpTransport", make)
+    monkeypatch.setattr("engine.upstream.direct_transport.DirectTransport", make)
     plan = compiled(tmp_path, two("m1"), acme="m1", globex="m")
     old = await provision(plan)
     new = await provision(plan, previous=old)
@@ -134,7 +134,7 @@ async def test_a_fault_on_the_way_closes_what_was_opened(
 ) -> None:
     plan = compiled(tmp_path, two("m1"), acme="m1", globex="m")
     transport = NoNetwork()
-    monkeypatch.setattr("engine.upstream.aiohttp_transport.AiohttpTransport", lambda: transport)
+    monkeypatch.setattr("engine.upstream.direct_transport.DirectTransport", lambda: transport)
 
     def broken(*_: Any) -> Any:
         raise RuntimeError("a bug")

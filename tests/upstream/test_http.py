@@ -17,6 +17,7 @@ import respx
 
 from engine.plan.types import Call, Credential, Deployment, Facts, Secret
 from engine.upstream.aiohttp_transport import AiohttpTransport
+from engine.upstream.direct_transport import DirectTransport
 from engine.upstream.http import HttpFlow, HttpUpstream
 from engine.upstream.httpx_transport import HttpxTransport
 from engine.upstream.protocol import Ask, Transport, Whole
@@ -102,6 +103,7 @@ def ask(url: str, *, stream: bool = False, through: bool = True, **body: Any) ->
 
 
 MAKERS: dict[str, Callable[[], Transport]] = {
+    "direct": DirectTransport,
     "aiohttp": AiohttpTransport,
     "httpx": lambda: HttpxTransport(httpx.AsyncHTTPTransport()),
 }

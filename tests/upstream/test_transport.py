@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from engine.upstream.aiohttp_transport import AiohttpTransport
+from engine.upstream.direct_transport import DirectTransport
 from engine.upstream.httpx_transport import HttpxTransport
 from engine.upstream.protocol import HttpCall, HttpReply, Transport, TransportError
 
@@ -25,6 +26,7 @@ _spec.loader.exec_module(scripted)
 Scripted, chunk, head, whole = scripted.Scripted, scripted.chunk, scripted.head, scripted.whole
 
 MAKERS: dict[str, Callable[[], Transport]] = {
+    "direct": DirectTransport,
     "aiohttp": AiohttpTransport,
     "httpx": lambda: HttpxTransport(httpx.AsyncHTTPTransport()),
 }
