@@ -67,7 +67,7 @@ def workspace(folder: Path, port: int) -> None:
 def _load(url: str, core: int, options: Options, **more: Any) -> dict[str, Any]:
     args = ["-m", "engine.bench.load", url, "--seconds", str(options.seconds)]
     args += ["--model", more.pop("model", "bench"), "--connections", str(more.pop("connections", 32))]
-    args += ["--warmup", "0.1" if options.smoke else "0.3"]
+    args += ["--warmup", "0.05" if options.smoke else "0.3"]
     if more.pop("stream", False):
         args.append("--stream")
     counted = run_json(args, core=core, timeout=options.seconds + 60)

@@ -59,5 +59,5 @@ def _bench(args: argparse.Namespace) -> Report:
     from engine.bench import sidecar
 
     if args.smoke:
-        return sidecar.bench(sidecar.Options(seconds=0.2, rounds=1, smoke=True))
+        return sidecar.bench(sidecar.Options(seconds=0.1, rounds=1, smoke=True))
     return sidecar.bench(sidecar.Options(args.seconds, args.rounds, vs=args.vs, vs_model=args.vs_model))
