@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from engine.cli.arguments import Parser, add_workspace
-from engine.cli.output import CommandFailed, colour_on, is_terminal, message, paint
+from engine.cli.output import CommandFailed, colour_on, message, paint
 
 if TYPE_CHECKING:
     from engine.server.sidecar import Sidecar
@@ -78,12 +78,14 @@ def run(args: argparse.Namespace) -> int:
         raise CommandFailed(str(error)) from None
 
 
+#: What the line to paste asks: any model has an answer, and a reader can tell a right one.
+QUESTION = "What is the capital of France?"
+
+
 def _ready(sidecar: Sidecar) -> None:
-    """The addresses for programs on stdout; where a person reads along, what to try, on stderr."""
+    """The addresses for programs on stdout; for people, what to try, on stderr."""
     hello = sidecar.hello()
     print(json.dumps(hello), flush=True)
-    if not is_terminal(sys.stderr):
-        return
     address = hello["listen"]
     model = next(iter(sidecar.reloader.snapshot.matcher.names()), None)
     admin = hello["admin"] or address
@@ -92,7 +94,7 @@ def _ready(sidecar: Sidecar) -> None:
     message(f"status   http://{admin}/admin/status")
     if model is not None:
         body = json.dumps(
-            {"model": model.replace("*", "x"), "messages": [{"role": "user", "content": "Hello!"}]}
+            {"model": model.replace("*", "x"), "messages": [{"role": "user", "content": QUESTION}]}
         )
         message("try      " + curl(f"http://{address}", body))
 
