@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
-from engine.codes import CODES
-
-Severity = Literal["error", "warning", "note"]
+from engine.codes import CODES, Severity
 
 #: More than this and the first fault has drowned: the rest is counted, not printed.
 CAP = 200
@@ -116,9 +114,9 @@ class Diagnostics:
         help: str | None = None,
         related: Iterable[Related] = (),
     ) -> None:
-        """Record one finding; `code` must stand in `engine/codes.py`."""
+        """Record one finding; `code` must stand in `engine/codes/`."""
         if code not in CODES:
-            raise KeyError(f"diagnostic code {code} is not in engine/codes.py")
+            raise KeyError(f"diagnostic code {code} is not in engine/codes/")
         self._found[Diagnostic(code, message, span, help, tuple(related))] = None
 
     def extend(self, other: Iterable[Diagnostic]) -> None:

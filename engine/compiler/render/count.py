@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence, Sized
 
-from engine.diagnostics import Diagnostic, Severity
+from engine.codes import Severity
+from engine.diagnostics import Diagnostic
 
 _ORDER: tuple[Severity, ...] = ("error", "warning", "note")
 

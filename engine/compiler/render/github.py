@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from engine.codes import Severity
 from engine.compiler.render.count import counted
 from engine.compiler.render.excerpt import visible
-from engine.diagnostics import Diagnostic, Severity
+from engine.diagnostics import Diagnostic
 
 _COMMAND: Final[dict[Severity, str]] = {"error": "error", "warning": "warning", "note": "notice"}
 

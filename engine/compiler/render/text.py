@@ -19,10 +19,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from engine.codes import Severity
 from engine.compiler.render.count import counted, summary
 from engine.compiler.render.excerpt import excerpt, visible
 from engine.compiler.text_lines import split_lines
-from engine.diagnostics import Diagnostic, Severity, Span
+from engine.diagnostics import Diagnostic, Span
 
 _COLOURS: Final[dict[Severity, str]] = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 _BOLD: Final = "\x1b[1m"

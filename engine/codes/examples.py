@@ -1,0 +1,24 @@
+"""What the examples of codes are made of: the smallest workspaces that compile."""
+
+from __future__ import annotations
+
+#: A deployment, for examples that bring their own routes.
+HERE = "deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct}\n"
+#: Two of them.
+TWO = HERE + "  there: {provider: onnx, model: smollm2-135m-instruct, threads: 2}\n"
+#: The smallest `routes/` file that serves something.
+ROUTED = HERE + "routes:\n  chat: here\n"
+#: A vendor with two regions, as a workspace's own file.
+ACME = (
+    "dialect: openai_chat\nauth: {bearer: env:ACME_API_KEY}\nregions:\n"
+    "  us: {base_url: 'https://api.acme.ai/v1', residency: us}\n"
+    "  eu: {base_url: 'https://eu.acme.ai/v1', residency: eu}\ndefault_region: us\ndrop: [logit_bias]\n"
+    "models:\n  large: {context: 128k, output: 8k, can: [tools]}\n"
+    "  small: {context: 8k, output: 1k, can: []}\n"
+)
+
+
+def with_acme(routes: str, **files: str) -> dict[str, str]:
+    """A workspace of `routes`, the vendor `acme`, and `files` (`policies__keys=` is policies/keys.yaml)."""
+    named = {path.replace("__", "/") + ".yaml": text for path, text in files.items()}
+    return {"providers.d/acme.yaml": ACME, "routes/main.yaml": routes, **named}

@@ -1,0 +1,148 @@
+"""Residency, policies and credentials: who may send what where (`compiler/checks/`)."""
+
+from __future__ import annotations
+
+from engine.codes.code import Code
+from engine.codes.examples import HERE, with_acme
+
+CODES = (
+    Code(
+        "E219",
+        "no-credential",
+        why="The provider asks for a credential, its file names none by default, and the deployment has "
+        "none.",
+        fix="Define a credential and name it in the deployment's `credentials`.",
+        bad={
+            "providers.d/acme.yaml": "dialect: openai_chat\nbase_url: https://api.acme.ai/v1\n"
+            "auth: {header: {name: x-api-key}}\n",
+            "routes/main.yaml": "deployments:\n  big: {provider: acme, model: large}\nroutes:\n  chat: big\n",
+        },
+        good={
+            "providers.d/acme.yaml": "dialect: openai_chat\nbase_url: https://api.acme.ai/v1\n"
+            "auth: {header: {name: x-api-key}}\n",
+            "routes/main.yaml": "deployments:\n  big: {provider: acme, model: large, credentials: mine}\n"
+            "credentials:\n  mine: {provider: acme, secret: env:ACME_KEY}\nroutes:\n  chat: big\n",
+        },
+    ),
+    Code(
+        "E224",
+        "residency",
+        why="A route has a residency, and one of its targets may process data elsewhere, or nobody knows "
+        "where. Under a policy, only the policies' own `residency:` counts for providers of the "
+        "workspace.",
+        fix="Take a region that is allowed, another target, or allow the place.",
+        bad=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: us}\nroutes:\n"
+            "  chat: {residency: [eu], start: big}\n"
+        ),
+        good=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat: {residency: [eu], start: big}\n"
+        ),
+    ),
+    Code(
+        "E225",
+        "region-not-named",
+        why="A residency applies to a deployment that takes its provider's default region. The default is "
+        "allowed now, and a new version of the provider file may change it.",
+        fix="Write the region on the deployment.",
+        bad=with_acme(
+            "deployments:\n  big: {provider: acme, model: large}\nroutes:\n"
+            "  chat: {residency: [us], start: big}\n"
+        ),
+        good=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: us}\nroutes:\n"
+            "  chat: {residency: [us], start: big}\n"
+        ),
+    ),
+    Code(
+        "N226",
+        "default-region",
+        why="A deployment runs in its provider's default region, because it names none.",
+        fix="Nothing, if that is meant; name the region to keep it.",
+        bad=with_acme("deployments:\n  big: {provider: acme, model: large}\nroutes:\n  chat: big\n"),
+        good=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: us}\nroutes:\n  chat: big\n"
+        ),
+    ),
+    Code(
+        "E227",
+        "looser-than-policy",
+        why="A route allows more than a policy does. Routes have the floor without writing it; what they "
+        "write may only be stricter.",
+        fix="Allow at most what the policy does, or leave it out.",
+        bad={
+            "policies/floor.yaml": "require:\n  home: {residency: [on_host]}\n",
+            "routes/main.yaml": HERE + "routes:\n  chat: {residency: [on_host, us], start: here}\n",
+        },
+        good={
+            "policies/floor.yaml": "require:\n  home: {residency: [on_host]}\n",
+            "routes/main.yaml": HERE + "routes:\n  chat: {residency: [on_host], start: here}\n",
+        },
+    ),
+    Code(
+        "E239",
+        "policy-reaches-out",
+        why="What a policy names or leads to is defined outside of policies/, where anybody may change it.",
+        fix="Define it in policies/, too.",
+        bad={
+            "policies/floor.yaml": "routes:\n  safe: here\n",
+            "routes/main.yaml": HERE + "routes:\n  chat: here\n",
+        },
+        good={
+            "policies/floor.yaml": HERE + "routes:\n  safe: here\n",
+            "routes/main.yaml": "routes:\n  chat: here\n",
+        },
+    ),
+    Code(
+        "E240",
+        "policy-secret",
+        why="A credential outside of policies/ names a secret that a policies' credential holds, and so "
+        "would show it without that credential's conditions.",
+        fix="Use the policies' credential, or another secret.",
+        bad=with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:ACME_KEY}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\nroutes:\n"
+            "  chat: big\n",
+            policies__keys="credentials:\n  safe: {provider: acme, secret: env:ACME_KEY}\n",
+        ),
+        good=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: safe}\nroutes:\n"
+            "  chat: big\n",
+            policies__keys="credentials:\n  safe: {provider: acme, secret: env:ACME_KEY}\n",
+        ),
+    ),
+    Code(
+        "E242",
+        "only-reads-request",
+        why="`only` on a credential decides by whose request it is, and reads `key.*` only.",
+        fix="Put what the request holds into a `switch`.",
+        bad=with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:K, only: request.stream}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\nroutes:\n"
+            "  chat: big\n"
+        ),
+        good=with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:K, only: 'key.org == \"acme\"'}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\n"
+            "keys:\n  orgs: [acme]\nroutes:\n  chat: big\n"
+        ),
+    ),
+    Code(
+        "E243",
+        "tag-not-required",
+        why="`only` reads a tag that a client key may lack. A key without it would meet the condition, or "
+        "fail it, by accident.",
+        fix="Declare the tag with `required: true`.",
+        bad=with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:K, only: 'key.tags.team == \"a\"'}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\n"
+            "keys:\n  tags:\n    team: [a, b]\nroutes:\n  chat: big\n"
+        ),
+        good=with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:K, only: 'key.tags.team == \"a\"'}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\n"
+            "keys:\n  tags:\n    team: {values: [a, b], required: true}\nroutes:\n  chat: big\n"
+        ),
+    ),
+)

@@ -1,0 +1,79 @@
+"""A process and its machine (`compiler/checks/process`, `control/secret_check`, `control/reload`)."""
+
+from __future__ import annotations
+
+from engine.codes.code import Code
+from engine.codes.examples import HERE, TWO
+
+CODES = (
+    Code(
+        "E500",
+        "compile-failed",
+        why="The process that compiles could not be started, died or took over a minute, so nothing is "
+        "known about the workspace. The plan that ran before runs on.",
+        fix="Run `engine validate` there; the sidecar's stderr holds what the compiler printed.",
+    ),
+    Code(
+        "E501",
+        "address-changed",
+        why="`listen`, `admin` and `probes` are bound when the process starts. A reload that changed one "
+        "of them and took the rest would run half of what the files say, so it is refused whole.",
+        fix="Restart the process, or put the address back.",
+    ),
+    Code(
+        "E502",
+        "provision-failed",
+        why="The plan compiles, but this process cannot run it: an upstream or a local model cannot be "
+        "set up.",
+        fix="The message says what is missing here.",
+    ),
+    Code(
+        "N230",
+        "state-in-memory",
+        why="Budgets, limits and health are kept in memory, so a restart begins from zero, and hosts do "
+        "not share them. Durable stores are not built yet.",
+        fix="Nothing to do now.",
+    ),
+    Code(
+        "E231",
+        "open-to-all",
+        why="The sidecar would listen where others can reach it, with no client key to ask for.",
+        fix="Listen on 127.0.0.1 (behind a proxy that asks who it is), or define client keys.",
+        bad={"engine.yaml": "listen: 0.0.0.0:8080\n", "routes/main.yaml": HERE + "routes:\n  chat: here\n"},
+        good={
+            "engine.yaml": "listen: 127.0.0.1:8080\n",
+            "routes/main.yaml": HERE + "routes:\n  chat: here\n",
+        },
+    ),
+    Code(
+        "E232",
+        "admin-open-to-all",
+        why="/admin would be served where others can reach it, with no key.",
+        fix="Add `admin_key`, or listen on 127.0.0.1.",
+        bad={"engine.yaml": "admin: 0.0.0.0:8081\n", "routes/main.yaml": HERE + "routes:\n  chat: here\n"},
+        good={
+            "engine.yaml": "admin: 0.0.0.0:8081\nadmin_key: env:ENGINE_ADMIN_KEY\n",
+            "routes/main.yaml": HERE + "routes:\n  chat: here\n",
+        },
+    ),
+    Code(
+        "E233",
+        "no-timezone",
+        why="An expression reads the clock, and without a time zone `08:00` would be another hour on each "
+        "machine.",
+        fix="Write `timezone:` in engine.yaml, like `timezone: Europe/Berlin`.",
+        bad=TWO + "routes:\n  chat:\n    start:\n      switch:\n"
+        '        - {when: \'between("07:00", "20:00")\', use: here}\n      else: there\n',
+        good={
+            "engine.yaml": "timezone: Europe/Berlin\n",
+            "routes/main.yaml": TWO + "routes:\n  chat:\n    start:\n      switch:\n"
+            '        - {when: \'between("07:00", "20:00")\', use: here}\n      else: there\n',
+        },
+    ),
+    Code(
+        "E244",
+        "secret-missing",
+        why="`--secrets` was asked for, and a secret that the plan needs cannot be read on this machine.",
+        fix="Set the environment variable, or put the file where the credential says.",
+    ),
+)

@@ -1,0 +1,71 @@
+"""Provider and dialect files (`spec/provider`, `compiler/lower_provider`, `lower_dialect`)."""
+
+from __future__ import annotations
+
+from engine.codes.code import Code
+
+CODES = (
+    Code(
+        "E400",
+        "no-dialect",
+        why="A provider file does not say which wire format is spoken there.",
+        fix="Write `dialect: openai_chat`, or another name out of `providers.d/dialects/`.",
+    ),
+    Code(
+        "E401",
+        "unknown-dialect",
+        why="A provider file names a wire format that neither the workspace nor the engine has.",
+        fix="Name one that exists, or write `providers.d/dialects/NAME.yaml`.",
+    ),
+    Code(
+        "E402",
+        "where-it-runs",
+        why="A provider file says nowhere, or twice, where the provider runs.",
+        fix="Write either `base_url` or `regions`.",
+    ),
+    Code(
+        "E403",
+        "plain-http",
+        why="Prompts and keys would travel unencrypted over a public network.",
+        fix="Use https. Plain http is for loopback and private addresses.",
+    ),
+    Code(
+        "E404",
+        "unknown-region",
+        why="A region is named that the provider file does not list.",
+        fix="Name a listed one, or list it with its address and residency.",
+    ),
+    Code(
+        "E406",
+        "bad-regular-expression",
+        why="Patterns run in RE2, whose time is linear in the text; what it cannot promise that for it "
+        "does not take.",
+        fix="Write it without look-around and back-references.",
+    ),
+    Code(
+        "E407",
+        "which-auth",
+        why="`auth` names no scheme, or several, so it is not known how a call shows its key.",
+        fix="Write one: `bearer: env:NAME`, `header: {...}`, `query: {...}`, or `auth: none`.",
+    ),
+    Code(
+        "E408",
+        "bad-shape",
+        why="The `check` of a dialect's request is not a shape.",
+        fix="A shape is a type word (text integer number flag map list any) or a map of type, required, "
+        "values, min, max, fields, items, by, cases, any_of.",
+    ),
+    Code(
+        "E409",
+        "half-an-ingress",
+        why="A dialect is offered to clients although their requests cannot be read or their answers not "
+        "written.",
+        fix="Write `request.read` and `response.write`, or leave `ingress` out.",
+    ),
+    Code(
+        "E410",
+        "undeclared-state",
+        why="A stream rule sets state that is not declared, which is mostly a typo.",
+        fix="Declare it under `state` with its first value.",
+    ),
+)

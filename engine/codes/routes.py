@@ -1,0 +1,133 @@
+"""What routes do that they cannot mean (`compiler/checks/`)."""
+
+from __future__ import annotations
+
+from engine.codes.code import Code
+from engine.codes.examples import HERE, TWO, with_acme
+
+CODES = (
+    Code(
+        "E220",
+        "ambiguous-match",
+        why="Two routes take the same model by the same pattern, and a request can meet the conditions of "
+        "both. Which one serves would depend on the order of files.",
+        fix="Give them other names in `match.models`, or a `match.when` each that excludes the other.",
+        bad=HERE + "routes:\n  a: {match: {models: [chat]}, start: here}\n"
+        "  b: {match: {models: [chat]}, start: here}\n",
+        good=HERE
+        + "routes:\n  a: {match: {models: [chat], when: request.stream}, start: here}\n"
+        + "  b: {match: {models: [chat], when: not request.stream}, start: here}\n",
+    ),
+    Code(
+        "W221",
+        "listed-twice",
+        why="A list of models names one twice; the second changes nothing.",
+        fix="Remove one.",
+        bad=HERE + "routes:\n  a: {match: {models: [chat, chat]}, start: here}\n",
+        good=HERE + "routes:\n  a: {match: {models: [chat, talk]}, start: here}\n",
+    ),
+    Code(
+        "W222",
+        "unused",
+        why="No route leads to a deployment or node, or no deployment uses a credential. It is mostly a "
+        "typo somewhere else, or the rest of an old route.",
+        fix="Use it, or remove it. It is not part of the plan.",
+        bad=TWO + "routes:\n  chat: here\n",
+        good=TWO + "routes:\n  chat: {start: {fallback: [here, there]}}\n",
+    ),
+    Code(
+        "W223",
+        "unreachable-branch",
+        why="No request can come to a branch: its condition never holds, or an earlier branch takes all "
+        "that meet it, or what stands before it always answers.",
+        fix="Remove it, or put it before the branch that takes its requests.",
+        bad=TWO + "routes:\n  chat:\n    start:\n      switch:\n"
+        "        - {when: request.input_tokens > 1k, use: here}\n"
+        + "        - {when: request.input_tokens > 4k, use: there}\n      else: there\n",
+        good=TWO + "routes:\n  chat:\n    start:\n      switch:\n"
+        "        - {when: request.input_tokens > 4k, use: there}\n"
+        + "        - {when: request.input_tokens > 1k, use: here}\n      else: there\n",
+    ),
+    Code(
+        "E228",
+        "capability-gap",
+        why="`admit` lets requests in that no target of a branch can serve, so they would all fail there.",
+        fix="Add a target that can, lead such requests elsewhere with a `switch`, or lower `admit`.",
+        bad=with_acme(
+            "deployments:\n  low: {provider: acme, model: small, region: eu}\nroutes:\n"
+            "  chat: {admit: {tools: true}, start: low}\n"
+        ),
+        good=with_acme(
+            "deployments:\n  low: {provider: acme, model: small, region: eu}\n"
+            "  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat:\n    admit: {tools: true}\n    start:\n      switch:\n"
+            "        - {when: 'request.has(\"tools\")', use: big}\n      else: low\n"
+        ),
+    ),
+    Code(
+        "W229",
+        "calls-below-chain",
+        why="`per_request.calls` is smaller than the longest chain of targets: when the others fail, the "
+        "last is never asked.",
+        fix="Allow as many calls as the chain has targets, or drop a target.",
+        bad=TWO + "routes:\n  chat: {per_request: {calls: 1}, start: {fallback: [here, there]}}\n",
+        good=TWO + "routes:\n  chat: {per_request: {calls: 2}, start: {fallback: [here, there]}}\n",
+    ),
+    Code(
+        "W234",
+        "one-member",
+        why="A fallback or balance of one member is that member.",
+        fix="Name another member, or use this one directly.",
+        bad=HERE + "routes:\n  chat: {start: {balance: [here]}}\n",
+        good=TWO + "routes:\n  chat: {start: {balance: [here, there]}}\n",
+    ),
+    Code(
+        "W235",
+        "same-member-twice",
+        why="A chain or balance names the same target twice with the same options.",
+        fix="Remove one; more calls to one target are `retry`, a larger share is `weight`.",
+        bad=HERE + "routes:\n  chat: {start: {fallback: [here, here]}}\n",
+        good=TWO + "routes:\n  chat: {start: {fallback: [here, there]}}\n",
+    ),
+    Code(
+        "W236",
+        "never-retried",
+        why="`retry.failures` names a class after which the same target is never asked again: it would "
+        "fail the same way. Retried in place are `connect`, `server`, `cut`, `rate_limited`, and "
+        "`timeout` and `overloaded` where they are named.",
+        fix="Remove it; `failures` says what moves on to the next target.",
+        bad=HERE + "routes:\n  chat: {start: {use: here, retry: {extra: 1, failures: [auth]}}}\n",
+        good=HERE + "routes:\n  chat: {start: {use: here, retry: {extra: 1, failures: [connect]}}}\n",
+    ),
+    Code(
+        "W237",
+        "timeout-never-binds",
+        why="A timeout can never end a call, because a shorter one that runs at the same time always does "
+        "before.",
+        fix="Make it shorter than the other, or remove it.",
+        bad=HERE + "routes:\n  chat: {timeout: {first_token: 60s, total: 30s}, start: here}\n",
+        good=HERE + "routes:\n  chat: {timeout: {first_token: 10s, total: 30s}, start: here}\n",
+    ),
+    Code(
+        "W238",
+        "param-dropped",
+        why="A target sets a parameter that its provider does not take: it is left out of every call.",
+        fix="Remove it, or use another target.",
+        bad=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat: {start: {use: big, params: {logit_bias: {}}}}\n"
+        ),
+        good=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat: {start: {use: big, params: {temperature: 0}}}\n"
+        ),
+    ),
+    Code(
+        "W241",
+        "no-route",
+        why="The workspace has no route, so every request will be answered with 404.",
+        fix="Add one: `routes: {assistant: NAME_OF_A_DEPLOYMENT}`.",
+        bad=HERE,
+        good=HERE + "routes:\n  chat: here\n",
+    ),
+)
