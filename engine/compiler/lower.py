@@ -27,6 +27,7 @@ PRINTED: Final = Call(
     first_token_ms=defaults.FIRST_TOKEN_MS,
     idle_ms=defaults.IDLE_MS,
     total_ms=defaults.TOTAL_MS,
+    whole_ms=defaults.WHOLE_MS,
     retry_extra=defaults.RETRY_EXTRA,
     retry_failures=defaults.expand(defaults.RETRY_FAILURES),
     retry_named=defaults.named(defaults.RETRY_FAILURES),
@@ -127,12 +128,15 @@ class Lowerer:
 def options(spec: CallOptions) -> Call:
     """What inherits, as it is said here; None where nothing is."""
     timeout, retry = spec.timeout, spec.retry
+    between = timeout is not None and (timeout.first_token is not None or timeout.idle is not None)
     retried = retry.failures if retry is not None else None
     return Call(
         connect_ms=timeout.connect if timeout is not None else None,
         first_token_ms=timeout.first_token if timeout is not None else None,
         idle_ms=timeout.idle if timeout is not None else None,
         total_ms=timeout.total if timeout is not None else None,
+        whole_ms=timeout.total if timeout is not None else None,
+        collect=True if between else None,
         retry_extra=retry.extra if retry is not None else None,
         retry_failures=None if retried is None else defaults.expand(retried),
         retry_named=None if retried is None else defaults.named(retried),

@@ -170,6 +170,8 @@ def _call(call: Call) -> Iterator[str]:
         ("total", call.total_ms, defaults.TOTAL_MS),
     )
     told = [f"{name} {units.show_duration(ms)}" for name, ms, usual in times if ms not in (None, usual)]
+    if call.collect:
+        told.append("always streamed upstream")
     if told:
         yield ", ".join(told)
     if call.params:
@@ -181,7 +183,8 @@ _RETRIED: Final = defaults.expand(defaults.RETRY_FAILURES)
 _USUAL: Final = (
     f"where nothing is said: {defaults.RETRY_EXTRA} more on {', '.join(defaults.RETRY_FAILURES)}, connect "
     f"{defaults.PRINTED['timeout.connect']}, first token {defaults.PRINTED['timeout.first_token']}, idle "
-    f"{defaults.PRINTED['timeout.idle']}, total {defaults.PRINTED['timeout.total']}"
+    f"{defaults.PRINTED['timeout.idle']}, total {units.show_duration(defaults.TOTAL_MS)} "
+    f"({units.show_duration(defaults.WHOLE_MS)} for a vendor's answer in one piece)"
 )
 
 

@@ -73,12 +73,18 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """The options that inherit: defaults -> route -> node -> target. None = not said here."""
+    """The options that inherit: defaults -> route -> node -> target. None = not said here.
+
+    A call that the client does not stream is streamed upstream where `collect` is True, so that `first_token`
+    and `idle` hold for it too; else it is made in one piece, and `whole_ms` limits it in place of `total_ms`.
+    """
 
     connect_ms: int | None = None
     first_token_ms: int | None = None
     idle_ms: int | None = None
     total_ms: int | None = None
+    whole_ms: int | None = None  # `total_ms` wherever that is written
+    collect: bool | None = None  # True where `first_token` or `idle` is written; never False
     retry_extra: int | None = None
     retry_failures: tuple[str, ...] | None = None
     retry_named: tuple[str, ...] | None = None

@@ -1,8 +1,10 @@
 """One attempt: call the deployment under its limits, and tell how that ended.
 
-A whole answer is limited by `total`. A stream has `first_token` until its commit point, `idle` between events
-after it, and `total` over all; the deadline of the request bounds each. Whatever happens, the lease
-of the attempt is settled or released here, or handed on with the stream that will do so.
+A stream has `first_token` until its commit point, `idle` between events after it, and `total` over all; an
+answer in one piece has its `whole` limit alone, so where the first two are written (`Call.collect`), what the
+client wants whole is streamed upstream too and collected here. The deadline of the request bounds each.
+Whatever happens, the lease of the attempt is settled or released here, or handed on with the stream that will
+do so.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from engine.runtime.snapshot import Place
 from engine.runtime.tally import reply_size
 from engine.state.protocol import State
 from engine.upstream.protocol import Ask, Whole
-from engine.wire.canonical import Error
+from engine.wire.canonical import Error, Request
+from engine.wire.whole import Collector
 
 #: Failures whose words are the engine's own: only these stand in a record, which holds no content.
 _OWN_WORDS = frozenset({"connect", "timeout", "cut", "full", "cancelled"})
@@ -37,11 +40,14 @@ class Attempts:
         run.calls += 1
         place = run.bound.places[effect.target.deployment]
         entry = self._entry(run, effect, place)
-        ask = self._ask(run, effect, place)
+        collect = bool(effect.target.call.collect) and not run.stream and _collectable(run, place)
+        ask = self._ask(run, effect, place, run.stream or collect)
         guard = Guard(self._clock)
         try:
             if run.stream:
                 outcome = await self._flow(run, effect, place, entry, ask, guard, finish)
+            elif collect:
+                outcome = await self._collected(run, effect, place, entry, ask, guard)
             else:
                 outcome = await self._whole(run, effect, place, entry, ask, guard)
         except BaseException:
@@ -65,7 +71,9 @@ class Attempts:
     async def _whole(
         self, run: Run, effect: Attempt, place: Place, entry: AttemptRecord, ask: Ask, guard: Guard
     ) -> Outcome:
-        guard.limit(*self._limit(run, effect, None))
+        call = effect.target.call
+        most = call.total_ms if place.local or call.whole_ms is None else call.whole_ms
+        guard.limit(*self._limit(run, ("total", most)))
         try:
             with guard:
                 whole = await place.upstream.whole(ask)
@@ -88,7 +96,8 @@ class Attempts:
         reply["usage"] = usage
         await self._leases.settle(run, effect.lease, entry, place, usage)
         entry.ended_ms = self._since(run)
-        self._leases.observe(place, None, entry.ended_ms - entry.started_ms)
+        if entry.first_token_ms is None:  # else its beginning was observed
+            self._leases.observe(place, None, entry.ended_ms - entry.started_ms)
         return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=whole)
 
     # --- a stream -------------------------------------------------------------------------------------
@@ -103,7 +112,43 @@ class Attempts:
         guard: Guard,
         finish: Finish,
     ) -> Outcome:
-        guard.limit(*self._limit(run, effect, effect.target.call.first_token_ms))
+        complete = run.bound.route.stream.switch_until == "complete"
+        opened = await self._open(run, effect, place, entry, ask, guard, complete)
+        if isinstance(opened, Outcome):
+            return opened
+        entry.dropped = opened.flow.dropped
+        live = LiveFlow(run, effect.lease, opened, self._leases, finish, run.told_model(place))
+        return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=live)
+
+    async def _collected(
+        self, run: Run, effect: Attempt, place: Place, entry: AttemptRecord, ask: Ask, guard: Guard
+    ) -> Outcome:
+        """A stream read to its end and put together, for a client that wants the answer whole."""
+        opened = await self._open(run, effect, place, entry, ask, guard, complete=True)
+        if isinstance(opened, Outcome):
+            return opened
+        collector = Collector()
+        try:
+            for chunk in opened.ready:
+                collector.add(chunk.events)
+        finally:
+            await opened.close()
+        whole = Whole(collector.reply(int(run.clock.now)), dropped=opened.flow.dropped)
+        return await self._answered(run, effect, place, entry, whole)
+
+    async def _open(
+        self,
+        run: Run,
+        effect: Attempt,
+        place: Place,
+        entry: AttemptRecord,
+        ask: Ask,
+        guard: Guard,
+        complete: bool,
+    ) -> OpenFlow | Outcome:
+        """A stream up to its commit point (`complete`: to its end); an outcome where there is none."""
+        total = ("total", effect.target.call.total_ms)
+        guard.limit(*self._limit(run, total, ("first_token", effect.target.call.first_token_ms)))
         opened: OpenFlow | None = None
         try:
             with guard:
@@ -112,8 +157,8 @@ class Attempts:
                 guard.close()
                 return await self._answered(run, effect, place, entry, flow)
             opened = OpenFlow(flow, effect, entry, place, self._clock, guard)
-            opened.whole_at, opened.whole_why = self._limit(run, effect, None)
-            failed = await self._commit(run, opened)
+            opened.whole_at, opened.whole_why = self._limit(run, total)
+            failed = await self._commit(run, opened, complete)
         except LimitReached as limit:
             failed = _too_late(effect, limit)
         except BaseException:
@@ -122,13 +167,10 @@ class Attempts:
         if failed is not None or opened is None:
             await self._give_up(run, effect, opened, guard)
             return _failed(effect, failed or Error(failure="server", message="no answer"))
-        entry.dropped = opened.flow.dropped
-        live = LiveFlow(run, effect.lease, opened, self._leases, finish, run.told_model(place))
-        return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=live)
+        return opened
 
-    async def _commit(self, run: Run, opened: OpenFlow) -> Error | None:
+    async def _commit(self, run: Run, opened: OpenFlow, complete: bool) -> Error | None:
         """Read up to the commit point; what failed before it, or None."""
-        complete = run.bound.route.stream.switch_until == "complete"
         tally, entry = opened.tally, opened.entry
         while True:
             chunk = await opened.receive()
@@ -160,11 +202,11 @@ class Attempts:
 
     # --- what both need -------------------------------------------------------------------------------
 
-    def _limit(self, run: Run, effect: Attempt, first_ms: int | None) -> tuple[float | None, str]:
-        """The first limit that would end this call, as a moment on the clock, and its name."""
+    def _limit(self, run: Run, *limits: tuple[str, int | None]) -> tuple[float | None, str]:
+        """The first of these limits and the deadline, as a moment on the clock, and its name."""
         now = self._clock.now_ms()
         at, why = run.deadline, "deadline"
-        for ms, name in ((effect.target.call.total_ms, "total"), (first_ms, "first_token")):
+        for name, ms in limits:
             if ms is not None and (at is None or now + ms < at):
                 at, why = now + ms, name
         return at, why
@@ -183,7 +225,7 @@ class Attempts:
         run.record.attempts.append(entry)
         return entry
 
-    def _ask(self, run: Run, effect: Attempt, place: Place) -> Ask:
+    def _ask(self, run: Run, effect: Attempt, place: Place, stream: bool) -> Ask:
         call, inbound = effect.target.call, run.inbound
         turn = self._state.next(f"credential:{place.deployment.name}") if len(place.credentials) > 1 else 0
         return Ask(
@@ -194,7 +236,7 @@ class Attempts:
             dialect=inbound.dialect,
             operation=inbound.operation,
             body=inbound.body,
-            stream=run.stream,
+            stream=stream,
             attempt=effect.attempt,
             request_id=inbound.request_id,
             connect_ms=call.connect_ms,
@@ -204,6 +246,20 @@ class Attempts:
 
     def _since(self, run: Run) -> float:
         return self._clock.now_ms() - run.started
+
+
+def _collectable(run: Run, place: Place) -> bool:
+    """Whether a stream from there carries all that the whole answer would have."""
+    return run.inbound.operation in place.streams and _flows(run.request)
+
+
+def _flows(request: Request) -> bool:
+    """Not spoken answers, whose stream has another format, nor vendors' own tools, whose calls have forms of
+    their own.
+    """
+    return "audio" not in request.get("modalities", ()) and not any(
+        "hosted" in tool for tool in request.get("tools", ())
+    )
 
 
 def _failed(effect: Attempt, error: Error) -> Outcome:

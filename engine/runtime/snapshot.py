@@ -19,7 +19,7 @@ from engine.kinds.use import Use
 from engine.plan.code import bind_expr
 from engine.plan.link import link
 from engine.plan.plan import Plan
-from engine.plan.types import Credential, Deployment, Expr, Node, Route
+from engine.plan.types import Credential, Deployment, Dialect, Expr, Node, Route
 from engine.runtime.match import Matcher
 from engine.runtime.tokens import widest
 from engine.upstream.protocol import Transport, Upstream
@@ -79,11 +79,18 @@ class Shared(Generic[T]):
 
 @dataclasses.dataclass(slots=True)
 class Place:
-    """A deployment as a route reaches it. `missing`: why it cannot be used in this process, if so."""
+    """A deployment as a route reaches it.
+
+    streams: the operations that can be streamed there.
+    local: it runs on this host, and no vendor's silence is to be feared.
+    missing: why it cannot be used in this process, if so.
+    """
 
     deployment: Deployment
     upstream: Upstream
     can: frozenset[str] | None
+    streams: frozenset[str]
+    local: bool
     credentials: tuple[tuple[Credential, Test | None], ...]
     missing: str | None = None
 
@@ -205,18 +212,28 @@ class Snapshot:
     def _place(self, name: str) -> Place:
         deployment = self.plan.deployment(name)
         provider = self.plan.provider(deployment.provider)
+        dialect = None if provider.dialect is None else self.plan.dialect(provider.dialect)
         can = deployment.facts.can
-        if can is None and provider.dialect is not None:
+        if can is None and dialect is not None:
             # Unknown is whatever the dialect can, but for `prefill`: few models are trained for it.
-            can = tuple(c for c in self.plan.dialect(provider.dialect).can if c != "prefill")
+            can = tuple(c for c in dialect.can if c != "prefill")
         credentials = tuple((c, bind_expr(c.only) if c.only else None) for c in deployment.credentials)
         return Place(
             deployment=deployment,
             upstream=self.upstreams[deployment.provider].value,
             can=None if can is None else frozenset(can),
+            streams=frozenset() if can is not None and "stream" not in can else _streams(dialect),
+            local=dialect is None,
             credentials=credentials,
             missing=self.missing.get(name),
         )
+
+
+def _streams(dialect: Dialect | None) -> frozenset[str]:
+    """The operations that a format has a stream for; without a format it is a local model's."""
+    if dialect is None:
+        return frozenset({"chat"})
+    return frozenset(name for name, op in dialect.operations.items() if op.stream_read is not None)
 
 
 def _counters(places: Iterable[Place]) -> tuple[tuple[Counter, Deployment], ...]:

@@ -61,7 +61,9 @@ class Timeout(Spec):
         "Time until the connection stands, TLS included.", shown=PRINTED["timeout.connect"]
     )
     first_token: PositiveDuration | None = about(
-        "Time from the start of the call, connecting included, to the first content, tool call or reasoning.",
+        "Time from the start of the call, connecting included, to the first content, tool call or reasoning. "
+        "Where this or `idle` is written, calls that the client does not stream are streamed upstream all "
+        "the same, where the vendor can, so that both hold for them too.",
         shown=PRINTED["timeout.first_token"],
     )
     idle: PositiveDuration | None = about(

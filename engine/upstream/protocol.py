@@ -67,6 +67,7 @@ class Ask:
 
     body: the client's own body, when its dialect may be passed through; None otherwise.
     dialect: the ingress dialect (None: embedded use).
+    stream: whether the answer is to flow, which it may though the client wants it whole.
     credential: the one to show, chosen among the deployment's for this client key; None: it needs none.
     """
 

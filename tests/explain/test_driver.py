@@ -39,6 +39,7 @@ routes:
         - when: 'between("22:00", "06:00")'
           use: night
       else: day
+  plain: little
 nodes:
   day:
     fallback:
@@ -97,6 +98,14 @@ def test_retries_take_virtual_time_only(plan: Plan) -> None:
 def test_silence_is_ended_by_the_plans_limits(plan: Plan, stream: bool, ended: int) -> None:
     driven = ask(plan, ("big", [Play("timeout")]), stream=stream)
     assert calls(driven) == ["big", "little"]
+    assert driven.record.attempts[0].ended_ms == ended
+
+
+@pytest.mark.parametrize(("stream", "ended"), [(True, 30_000), (False, 120_000)])
+def test_silence_where_no_limit_is_written(plan: Plan, stream: bool, ended: int) -> None:
+    driven = ask(plan, ("night", [Play("timeout")]), stream=stream, wall=NOON + 11 * 3_600)
+    assert driven.record.attempts[0].ended_ms == min(ended, 60_000)  # the route's own time
+    driven = ask(plan, ("little", [Play("timeout")]), stream=stream, model="plain")
     assert driven.record.attempts[0].ended_ms == ended
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.kinds.respond import Respond
-from engine.plan.types import Call, Streaming
+from engine.plan.types import Call, Facts, Streaming
 
 Bench = Any
 Kit = Any
@@ -260,3 +260,82 @@ async def test_a_fixed_stream_that_nobody_reads(bench: Callable[..., Bench], kit
     await answer.flow.close()
     await answer.flow.close()
     assert len(b.records) == 1
+
+
+# --- streamed upstream, for a client that wants the answer whole ------------------------------------------
+
+
+async def test_where_the_limits_are_written_a_whole_answer_is_collected(
+    bench: Callable[..., Bench], kit: Kit
+) -> None:
+    b = bench(kit.use("a", collect=True), {"a": [kit.Say("one ", "two", first=100, every=50, raw=True)]})
+    answer = await b.run()
+    assert (answer.flow, answer.raw) == (None, None)
+    assert [ask.stream for ask in b.upstream.asked] == [True]
+    reply = answer.reply
+    assert (reply["id"], reply["model"], reply["created"]) == ("x", "model-a", int(b.clock.wall()))
+    assert reply["usage"] == {"input_tokens": 10, "output_tokens": 5}
+    (choice,) = reply["choices"]
+    assert choice["message"]["content"] == [{"type": "text", "text": "one two"}]
+    assert choice["finish_reason"] == "stop"
+    record = b.record
+    assert (record.stream, record.finish, record.cost, record.duration_ms) == (False, "stop", 50_000, 150)
+    assert record.attempts[0].first_token_ms == 100
+
+
+@pytest.mark.parametrize(
+    ("say", "failure", "ended", "why"),
+    [
+        ({"first": 20_000}, "timeout", 300, "first_token"),
+        ({"every": 20_000}, "timeout", 2_000, "idle"),
+        ({"every": 1_500}, "timeout", 4_000, "total"),
+        ({"end": "cut"}, "cut", 0, ""),
+        ({"end": "overloaded"}, "overloaded", 0, ""),
+    ],
+)
+async def test_a_collected_answer_fails_over_wherever_it_breaks(
+    bench: Callable[..., Bench], kit: Kit, say: dict[str, Any], failure: str, ended: int, why: str
+) -> None:
+    limits = {"first_token_ms": 300, "idle_ms": 2_000, "total_ms": 4_000, "collect": True}
+    start = kit.fallback(kit.use("a", **limits), kit.use("b"))
+    b = bench(start, {"a": [kit.Say("a", "b", "c", "d", "e", **say)], "b": [kit.Say("fine")]})
+    answer = await b.run()
+    assert answer.reply["choices"][0]["message"]["content"][0]["text"] == "fine"
+    first = b.record.attempts[0]
+    assert (first.failure, first.ended_ms) == (failure, ended)
+    assert why in (first.message or "")
+    # What had come was paid for, though nobody got it; silence costs nothing.
+    assert first.closed == ("released" if why == "first_token" else "settled")
+
+
+@pytest.mark.parametrize(
+    "request_fields",
+    [{"modalities": ["text", "audio"]}, {"tools": [{"hosted": {"type": "custom", "name": "f"}}]}],
+)
+async def test_what_a_stream_would_not_carry_is_asked_for_whole(
+    bench: Callable[..., Bench], kit: Kit, request_fields: dict[str, Any]
+) -> None:
+    b = bench(kit.use("a", collect=True), {"a": [kit.Say("one")]})
+    await b.run(**request_fields)
+    assert [ask.stream for ask in b.upstream.asked] == [False]
+
+
+async def test_a_model_that_cannot_stream_is_asked_for_whole(bench: Callable[..., Bench], kit: Kit) -> None:
+    place = kit.deployment("a", facts=Facts(can=("tools",)))
+    start = kit.use("a", collect=True, first_token_ms=300)
+    b = bench(start, {"a": [kit.Say("one", first=20_000)]}, deployments=(place,))
+    await b.run()
+    assert [ask.stream for ask in b.upstream.asked] == [False]
+    assert b.record.duration_ms == 20_000
+
+
+async def test_a_cancelled_collecting_closes_the_stream(
+    bench: Callable[..., Bench], kit: Kit, until: Any
+) -> None:
+    b = bench(kit.use("a", collect=True), {"a": [kit.Say("one", "two", every=60_000)]})
+    task = asyncio.ensure_future(b.run())
+    await until(lambda: b.upstream.opened == 1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (b.record.failure, b.upstream.closed) == ("cancelled", 1)
