@@ -1,21 +1,27 @@
-"""One HTTP/1.1 client connection on httptools' parser: a call goes out, an `Exchange` comes back.
+"""One HTTP/1.1 client connection on httptools' parser: a call goes out, an `Exchange` takes what comes back.
 
-Sans pool and sans address: `direct_transport.py` has those. An exchange buffers the body between the socket
-and its reader, and stops reading the socket while nobody takes from the buffer. When a message is complete
-and the connection may serve again, it is handed back before the reader has taken the last bytes.
+Sans pool and sans address: `pool.py` and `direct_transport.py` have those. An exchange buffers the body
+between the socket and its reader, and stops reading the socket while nobody takes from the buffer. When a
+message is complete and the connection may serve again, it is handed back before the reader has taken the
+last bytes.
+
+Whether a connection may serve again is decided once all that came with the end of its answer is parsed: a
+byte behind the end belongs to no call, and must never be read as the beginning of the next one's answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from typing import Final, cast
+import select
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol, cast
 
 import httptools
 
 from engine.upstream.protocol import TransportError
 
-#: Most bytes of status line and headers, and most headers, that an answer may have.
+#: Most bytes that may come without one of the body among them (status line, headers, trailers, chunk
+#: extensions), and most headers of an answer.
 HEAD_CAP: Final = 64 * 1024
 HEADERS_CAP: Final = 256
 #: Bytes that are buffered for a reader before the socket is left unread.
@@ -24,60 +30,69 @@ HIGH_WATER: Final = 128 * 1024
 _IDENTITY: Final = frozenset({"", "identity"})
 
 
+class Owner(Protocol):
+    """Who keeps connections."""
+
+    def opened(self, connection: Connection) -> None:
+        """It has a socket now."""
+
+    def freed(self, connection: Connection) -> None:
+        """It may serve again."""
+
+    def lost(self, connection: Connection) -> None:
+        """Its socket is gone."""
+
+
 class Exchange:
-    """One call's answer: an `HttpReply` once `head` is done."""
+    """One call's answer on its way from the connection, which feeds it, to the reader, who takes from it."""
 
     __slots__ = (
-        "_buffer", "_cap", "_connection", "_error", "_paused", "_size", "_waiter", "done", "head", "headers",
-        "status",
+        "_buffer", "_connection", "_paused", "_waiter", "cap", "done", "error", "head", "headers", "loop",
+        "size", "status",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self.status = 0
         self.headers: Mapping[str, str] = {}
         #: Done when the headers are there, or failed with a TransportError.
         self.head: asyncio.Future[None] = loop.create_future()
         self.done = False
+        self.error: TransportError | None = None
+        #: While the whole body is read: its limit in bytes. Reading is then never paused.
+        self.cap: int | None = None
         self._connection: Connection | None = connection
+        #: Bytes that wait to be taken.
+        self.size = 0
         self._buffer: list[bytes] = []
-        self._size = 0
-        self._cap: int | None = None  # while the whole body is read: its limit; reading is then never paused
         self._waiter: asyncio.Future[None] | None = None
-        self._error: TransportError | None = None
         self._paused = False
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body. Raises TransportError: "cut" at an early end, "server" beyond `limit` bytes."""
-        length = self.headers.get("content-length", "")
-        self._cap = limit
-        if self._size > limit or (length.isdigit() and int(length) > limit):
-            raise _too_long(limit)
-        self.resume()
-        while not self.done:
-            await self._more()
-        if self._error is not None:
-            raise self._error
-        return self._take()
+    # --- what the reader calls
 
-    def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes, what has arrived since the last time in one piece."""
-        return self
-
-    def __aiter__(self) -> Exchange:
-        return self
-
-    async def __anext__(self) -> bytes:
-        while not self._buffer:
-            if self._error is not None:
-                raise self._error
-            if self.done:
-                raise StopAsyncIteration
-            await self._more()
-        data = self._take()
-        self.resume()
+    def take(self) -> bytes:
+        """All that has come since the last time."""
+        buffer = self._buffer
+        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
+        buffer.clear()
+        self.size = 0
         return data
 
-    async def close(self) -> None:
+    def resume(self) -> None:
+        """Read the socket again, where a full buffer had stopped that."""
+        if self._paused and self._connection is not None:
+            self._paused = False
+            self._connection.transport.resume_reading()
+
+    async def more(self) -> None:
+        """Wait for a piece of the body or its end."""
+        waiter = self._waiter = self.loop.create_future()
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def give_up(self) -> None:
         """Close the socket, unless the answer is complete."""
         if self._connection is not None:
             self._connection.abort()
@@ -87,22 +102,20 @@ class Exchange:
     def push(self, data: bytes) -> None:
         """A piece of the body."""
         self._buffer.append(data)
-        self._size += len(data)
-        if self._cap is not None:
-            if self._size > self._cap and self._connection is not None:
-                self._connection.fail(_too_long(self._cap))
+        self.size += len(data)
+        if self.cap is not None:
+            if self.size > self.cap and self._connection is not None:
+                self._connection.fail(too_long(self.cap))
             return
-        if self._size > HIGH_WATER and not self._paused and self._connection is not None:
+        if self.size > HIGH_WATER and not self._paused and self._connection is not None:
             self._paused = True
             self._connection.transport.pause_reading()
         self._wake()
 
     def finish(self, error: TransportError | None = None) -> None:
         """The body is complete, or broken."""
-        if self.done:
-            return
         self.done = True
-        self._error = error
+        self.error = error
         self._connection = None
         if not self.head.done():
             if error is not None:
@@ -111,75 +124,65 @@ class Exchange:
                 self.head.set_result(None)
         self._wake()
 
-    def resume(self) -> None:
-        """Read the socket again, where a full buffer had stopped that."""
-        if self._paused and self._connection is not None:
-            self._paused = False
-            self._connection.transport.resume_reading()
-
-    # --- inside
-
-    def _take(self) -> bytes:
-        buffer = self._buffer
-        data = buffer[0] if len(buffer) == 1 else b"".join(buffer)
-        buffer.clear()
-        self._size = 0
-        return data
-
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _more(self) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await waiter
-        finally:
-            self._waiter = None
 
-
-def _too_long(limit: int) -> TransportError:
+def too_long(limit: int) -> TransportError:
+    """An answer beyond its limit in bytes."""
     return TransportError("server", f"the answer is longer than {limit} bytes")
 
 
 class Connection(asyncio.Protocol):
-    """One socket. `free` is called with it when it may serve again; `closed` when it is gone."""
+    """One socket. It serves one exchange at a time, and tells its owner when it could serve another."""
 
     transport: asyncio.Transport
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        free: Callable[[Connection], None],
-        closed: Callable[[Connection], None],
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, owner: Owner) -> None:
         self._loop = loop
-        self._free = free
-        self._closed = closed
+        self._owner = owner
         self._exchange: Exchange | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
         self._count = 0
-        self._head_bytes = 0
+        self._bodiless = False  # the call was a HEAD
         self._begun = False  # the headers of the answer are there
+        self._complete = False  # all of the answer is there
+        self._reusable = False
         self._until_eof = False
+        self._other = 0  # bytes since the last one of a body
+        self._opened = False
+        self._gone = False
+        self._stirs: Callable[[], bool] = bool  # nothing to look at before there is a socket
         self.idle_since = 0.0
 
     @property
     def usable(self) -> bool:
-        return not self.transport.is_closing()
+        """Whether a call may be written: neither end has closed, as far as the loop has seen."""
+        return not self._gone and not self.transport.is_closing()
 
-    def begin(self, head: bytes, body: bytes) -> Exchange:
-        """Send a call. The connection must be free."""
+    def quiet(self) -> bool:
+        """Whether a free connection is still open as the kernel has it, and has nothing unread."""
+        return not self._stirs()
+
+    def begin(self, head: bytes, body: bytes, bodiless: bool = False) -> Exchange:
+        """Send a call. The connection must be free and usable. bodiless: the answer has headers only."""
         exchange = self._exchange = Exchange(self, self._loop)
         self._headers = {}
-        self._count = self._head_bytes = 0
-        self._begun = self._until_eof = False
+        self._count = self._other = 0
+        self._begun = self._complete = self._reusable = self._until_eof = False
+        self._bodiless = bodiless
         if len(body) < 65_536:
             self.transport.write(head + body)
         else:
             self.transport.writelines([head, body])
         return exchange
+
+    def drop(self) -> None:
+        """Close what was made of a connection while it was being made."""
+        if self._opened:
+            self.abort()
 
     def abort(self) -> None:
         """Close at once, what is not sent yet unsent."""
@@ -188,7 +191,10 @@ class Connection(asyncio.Protocol):
     def fail(self, error: TransportError) -> None:
         """End the exchange with an error, and the connection with it."""
         exchange, self._exchange = self._exchange, None
-        self.transport.abort()
+        if not self._gone:
+            self._gone = True
+            # Not here: a TLS transport that is aborted from within what it calls trips over its own state.
+            self._loop.call_soon(self.transport.abort)
         if exchange is not None:
             exchange.finish(error)
 
@@ -196,29 +202,42 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._stirs = _watch(transport.get_extra_info("socket").fileno())
+        self._opened = True
+        self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         if self._exchange is None:  # nobody asked: whatever it is, the connection cannot be trusted
-            self.transport.abort()
+            self.abort()
             return
-        if not self._begun:
-            self._head_bytes += len(data)
+        self._other += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserError:
             self.fail(TransportError("server", "the answer is not valid HTTP"))
             return
-        if not self._begun and (self._head_bytes > HEAD_CAP or self._count > HEADERS_CAP):
+        if self._complete:
+            if self._reusable:
+                self._owner.freed(self)
+            else:
+                self.abort()
+        elif self._other > HEAD_CAP or self._count > HEADERS_CAP:
             self.fail(TransportError("server", "the answer has too many or too long headers"))
 
     def eof_received(self) -> None:
-        """The other side is done: so are we."""
+        if not self._gone:  # what is left to send is for nobody: the socket is not kept open for it
+            self._loop.call_soon(self.transport.abort)
+        self._end(None)
 
     def connection_lost(self, error: Exception | None) -> None:
+        self._end(error)
+        self._owner.lost(self)
+
+    def _end(self, error: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None
+        self._gone = True
         if exchange is not None:
             exchange.finish(self._early_end(error))
-        self._closed(self)
 
     def _early_end(self, error: Exception | None) -> TransportError | None:
         if error is not None:
@@ -229,7 +248,13 @@ class Connection(asyncio.Protocol):
 
     # --- httptools
 
+    def on_message_begin(self) -> None:
+        if self._exchange is None:  # a byte behind the end of the answer
+            self._reusable = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self._begun:
+            return  # a trailer: nothing is asked of it, and it must not pass for a header
         self._count += 1
         if self._count <= HEADERS_CAP:
             self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
@@ -237,22 +262,28 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         exchange = self._exchange
         status = self._parser.get_status_code()
-        if exchange is None or 100 <= status < 200:  # interim: the answer is still to come
+        if exchange is None or self._count > HEADERS_CAP:  # `data_received` refuses it
+            return
+        if 100 <= status < 200:  # interim: the answer is still to come
+            if status == 101:
+                self.fail(TransportError("server", "the answer changes the protocol unasked"))
             return
         headers = self._headers
-        if self._count > HEADERS_CAP:
-            return  # `data_received` refuses it
         self._begun = True
         self._until_eof = "content-length" not in headers and "transfer-encoding" not in headers
         exchange.status = status
         exchange.headers = headers
         if headers.get("content-encoding", "").strip().lower() not in _IDENTITY:
             self.fail(TransportError("server", "the answer is compressed although that was not asked for"))
-            return
-        if not exchange.head.done():
+        elif self._bodiless:
+            self._exchange = None
+            self._complete = True  # the parser waits for a body: it cannot serve again
+            exchange.finish()
+        elif not exchange.head.done():
             exchange.head.set_result(None)
 
     def on_body(self, data: bytes) -> None:
+        self._other = 0
         if self._exchange is not None:
             self._exchange.push(data)
 
@@ -263,10 +294,17 @@ class Connection(asyncio.Protocol):
         exchange, self._exchange = self._exchange, None
         if exchange is None:
             return
+        self._complete = True
+        # Where the request is still being written it was answered early: its rest would be taken for a call.
+        self._reusable = self._parser.should_keep_alive() and not self.transport.get_write_buffer_size()
         exchange.resume()
         exchange.finish()
-        # Where the request is still being written it was answered early: its rest would be taken for a call.
-        if self._parser.should_keep_alive() and not self.transport.get_write_buffer_size():
-            self._free(self)
-        else:
-            self.transport.abort()
+
+
+def _watch(fd: int) -> Callable[[], bool]:
+    """Asks the kernel whether a socket has something to read, its end included. The loop may not know yet."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return lambda: bool(poll.poll(0))
+    return lambda: bool(select.select([fd], [], [], 0)[0])  # Windows, where no fd is too large for it
