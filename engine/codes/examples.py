@@ -17,8 +17,24 @@ ACME = (
     "  small: {context: 8k, output: 1k, can: []}\n"
 )
 
+#: A deployment of that vendor, routed to.
+ACME_ROUTED = "deployments:\n  big: {provider: acme, model: large}\nroutes:\n  chat: big\n"
+#: The smallest provider file.
+PROVIDER = "dialect: openai_chat\nbase_url: https://api.acme.ai/v1\nauth: {bearer: env:ACME_API_KEY}\n"
+
 
 def with_acme(routes: str, **files: str) -> dict[str, str]:
     """A workspace of `routes`, the vendor `acme`, and `files` (`policies__keys=` is policies/keys.yaml)."""
     named = {path.replace("__", "/") + ".yaml": text for path, text in files.items()}
     return {"providers.d/acme.yaml": ACME, "routes/main.yaml": routes, **named}
+
+
+def with_provider(text: str) -> dict[str, str]:
+    """A workspace whose one vendor's file is `text`."""
+    return {"providers.d/acme.yaml": text, "routes/main.yaml": ACME_ROUTED}
+
+
+def with_dialect(text: str) -> dict[str, str]:
+    """A workspace with a dialect of its own: OpenAI's, with `text` put over it."""
+    provider = PROVIDER.replace("openai_chat", "acme_chat")
+    return {"providers.d/dialects/acme_chat.yaml": "extends: openai_chat\n" + text, **with_provider(provider)}

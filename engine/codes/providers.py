@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.codes.code import Code
+from engine.codes.examples import PROVIDER, with_dialect, with_provider
 
 CODES = (
     Code(
@@ -10,30 +11,50 @@ CODES = (
         "no-dialect",
         why="A provider file does not say which wire format is spoken there.",
         fix="Write `dialect: openai_chat`, or another name out of `providers.d/dialects/`.",
+        bad=with_provider("base_url: https://api.acme.ai/v1\nauth: {bearer: env:ACME_API_KEY}\n"),
+        good=with_provider(PROVIDER),
     ),
     Code(
         "E401",
         "unknown-dialect",
         why="A provider file names a wire format that neither the workspace nor the engine has.",
         fix="Name one that exists, or write `providers.d/dialects/NAME.yaml`.",
+        bad=with_provider(
+            "dialect: openai_chatt\nbase_url: https://api.acme.ai/v1\nauth: {bearer: env:ACME_API_KEY}\n"
+        ),
+        good=with_provider(PROVIDER),
     ),
     Code(
         "E402",
         "where-it-runs",
         why="A provider file says nowhere, or twice, where the provider runs.",
         fix="Write either `base_url` or `regions`.",
+        bad=with_provider("dialect: openai_chat\nauth: {bearer: env:ACME_API_KEY}\n"),
+        good=with_provider(PROVIDER),
     ),
     Code(
         "E403",
         "plain-http",
         why="Prompts and keys would travel unencrypted over a public network.",
         fix="Use https. Plain http is for loopback and private addresses.",
+        bad=with_provider(
+            "dialect: openai_chat\nbase_url: http://api.acme.ai/v1\nauth: {bearer: env:ACME_API_KEY}\n"
+        ),
+        good=with_provider(PROVIDER),
     ),
     Code(
         "E404",
         "unknown-region",
         why="A region is named that the provider file does not list.",
         fix="Name a listed one, or list it with its address and residency.",
+        bad=with_provider(
+            "dialect: openai_chat\nauth: {bearer: env:ACME_API_KEY}\ndefault_region: ue\n"
+            "regions:\n  eu: {base_url: 'https://eu.acme.ai/v1', residency: eu}\n"
+        ),
+        good=with_provider(
+            "dialect: openai_chat\nauth: {bearer: env:ACME_API_KEY}\ndefault_region: eu\n"
+            "regions:\n  eu: {base_url: 'https://eu.acme.ai/v1', residency: eu}\n"
+        ),
     ),
     Code(
         "E406",
@@ -41,12 +62,19 @@ CODES = (
         why="Patterns run in RE2, whose time is linear in the text; what it cannot promise that for it "
         "does not take.",
         fix="Write it without look-around and back-references.",
+        bad=with_provider(PROVIDER + "errors:\n  - {path: message, matches: '^(?!ok)', class: server}\n"),
+        good=with_provider(PROVIDER + "errors:\n  - {path: message, matches: '^not ok', class: server}\n"),
     ),
     Code(
         "E407",
         "which-auth",
         why="`auth` names no scheme, or several, so it is not known how a call shows its key.",
         fix="Write one: `bearer: env:NAME`, `header: {...}`, `query: {...}`, or `auth: none`.",
+        bad=with_provider(
+            "dialect: openai_chat\nbase_url: https://api.acme.ai/v1\n"
+            "auth: {query: {name: key}, bearer: env:ACME_API_KEY}\n"
+        ),
+        good=with_provider(PROVIDER),
     ),
     Code(
         "E408",
@@ -54,6 +82,8 @@ CODES = (
         why="The `check` of a dialect's request is not a shape.",
         fix="A shape is a type word (text integer number flag map list any) or a map of type, required, "
         "values, min, max, fields, items, by, cases, any_of.",
+        bad=with_dialect("operations: {chat: {request: {check: {type: mapp}}}}\n"),
+        good=with_dialect("operations: {chat: {request: {check: {type: map}}}}\n"),
     ),
     Code(
         "E409",
@@ -61,11 +91,17 @@ CODES = (
         why="A dialect is offered to clients although their requests cannot be read or their answers not "
         "written.",
         fix="Write `request.read` and `response.write`, or leave `ingress` out.",
+        bad=with_dialect("operations: {chat: {request: {read: null}}}\n"),
+        good=with_dialect("operations: {chat: {ingress: null, request: {read: null}}}\n"),
     ),
     Code(
         "E410",
         "undeclared-state",
         why="A stream rule sets state that is not declared, which is mostly a typo.",
         fix="Declare it under `state` with its first value.",
+        bad=with_dialect("operations: {chat: {stream: {read: {rules: [{set: {sen: true}}]}}}}\n"),
+        good=with_dialect(
+            "operations: {chat: {stream: {read: {state: {seen: false}, rules: [{set: {seen: true}}]}}}}\n"
+        ),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.codes.code import Code
-from engine.codes.examples import HERE, ROUTED
+from engine.codes.examples import HERE, ROUTED, TWO
 
 CODES = (
     Code(
@@ -31,7 +31,7 @@ CODES = (
         "text, not true.",
         fix="Write the value in the form that the message names.",
         bad=HERE + "routes:\n  chat: {start: {fallback: here}}\n",
-        good=HERE + "routes:\n  chat: {start: {fallback: [here]}}\n",
+        good=HERE + "routes:\n  chat: {start: {fallback: [here, {respond: Sorry.}]}}\n",
     ),
     Code(
         "E103",
@@ -86,7 +86,7 @@ CODES = (
         "has none.",
         fix="Write the kind key that was meant.",
         bad=HERE + "routes:\n  chat: {start: {falback: [here]}}\n",
-        good=HERE + "routes:\n  chat: {start: {fallback: [here]}}\n",
+        good=HERE + "routes:\n  chat: {start: {fallback: [here, {respond: Sorry.}]}}\n",
     ),
     Code(
         "E109",
@@ -95,7 +95,7 @@ CODES = (
         "said.",
         fix="Put one of them below the other, or keep one.",
         bad=HERE + "routes:\n  chat: {start: {fallback: [here], balance: [here]}}\n",
-        good=HERE + "routes:\n  chat: {start: {fallback: [{balance: [here]}]}}\n",
+        good=TWO + "routes:\n  chat: {start: {fallback: [{balance: [here, there]}, {respond: Sorry.}]}}\n",
     ),
     Code(
         "E110",
@@ -103,7 +103,7 @@ CODES = (
         why="The key exists, and is not read here: nothing would come of it.",
         fix="Move it to where the message says, or remove it.",
         bad=HERE + "routes:\n  chat: {start: {fallback: [{use: here, weight: 2}]}}\n",
-        good=HERE + "routes:\n  chat: {start: {balance: [{use: here, weight: 2}]}}\n",
+        good=TWO + "routes:\n  chat: {start: {balance: [{use: here, weight: 2}, there]}}\n",
     ),
     Code(
         "E111",
@@ -112,7 +112,7 @@ CODES = (
         "those used in expressions are also free of `-`, which is minus there.",
         fix="Use letters, digits, `.`, `_` and `-`; in expressions small letters, digits and `_`.",
         bad="deployments:\n  my model: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
-        "  chat: {respond: hi}\n",
+        "  chat: {start: {respond: Hello.}}\n",
         good="deployments:\n  my-model: {provider: onnx, model: smollm2-135m-instruct}\nroutes:\n"
         "  chat: my-model\n",
     ),
@@ -130,7 +130,7 @@ CODES = (
         why="Keys of one map contradict each other, or one of them does nothing beside the other.",
         fix="Keep the one that was meant.",
         bad=HERE + "routes:\n  chat: {start: {balance: [{use: here, weight: 2}], rank: latency}}\n",
-        good=HERE + "routes:\n  chat: {start: {balance: [{use: here, weight: 2}], rank: weight}}\n",
+        good=TWO + "routes:\n  chat: {start: {balance: [{use: here, weight: 2}, there], rank: weight}}\n",
     ),
     Code(
         "E114",
@@ -138,7 +138,7 @@ CODES = (
         why="A list is empty where at least one entry gives it a meaning.",
         fix="Name an entry, or leave the key out.",
         bad=HERE + "routes:\n  chat: {start: {fallback: []}}\n",
-        good=HERE + "routes:\n  chat: {start: {fallback: [here]}}\n",
+        good=HERE + "routes:\n  chat: {start: {fallback: [here, {respond: Sorry.}]}}\n",
     ),
     Code(
         "E115",
