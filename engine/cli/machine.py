@@ -24,6 +24,7 @@ from engine.cli.output import size
 from engine.local.errors import ModelError
 from engine.local.providers import PROVIDERS, VARIANTS, check_variants, installed_variants, rule_out
 from engine.local.store import ModelStore
+from engine.upstream.proxies import Proxies
 from engine.version import VERSION
 
 State = Literal["ok", "note", "warning", "error"]
@@ -134,6 +135,20 @@ def check_state(workspace: Path) -> Iterator[Finding]:
     yield Finding("sidecar", "state", "ok", "memory: budgets, limits and health live as long as the process")
 
 
+def check_egress(workspace: Path) -> Iterator[Finding]:
+    """How calls to vendors leave this machine."""
+    rows = Proxies.of_environment().shown()
+    if not rows:
+        yield Finding("sidecar", "egress", "ok", "straight to the vendors: no proxy in the environment")
+    for name, proxy, usable in rows:
+        if usable:
+            detail = f"through {proxy} ({name}); loopback and NO_PROXY hosts go direct"
+            yield Finding("sidecar", "egress", "ok", detail)
+        else:
+            advice = f"set {name} to http://host:port, or unset it"
+            yield Finding("sidecar", "egress", "warning", f"{name} names no proxy that can be used", advice)
+
+
 def check_ports(workspace: Path) -> Iterator[Finding]:
     """Whether the default addresses can be bound."""
     for name, port in PORTS.items():
@@ -177,6 +192,7 @@ CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
     check_telemetry,
     check_models,
     check_state,
+    check_egress,
     check_ports,
     check_secrets,
 )

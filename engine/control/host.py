@@ -24,7 +24,7 @@ from engine.runtime.execute import Executor
 from engine.runtime.sinks import JsonLines
 from engine.runtime.snapshot import Snapshot
 from engine.state.memory import MemoryState
-from engine.upstream.direct_transport import DirectTransport
+from engine.upstream.choice import default_transport
 
 if TYPE_CHECKING:
     from engine.local.models import LocalModels
@@ -39,7 +39,7 @@ class Host:
     def __init__(self, workspace: Path, metrics: Metrics) -> None:
         self._workspace = workspace
         self._metrics = metrics
-        self._transport = DirectTransport()
+        self._transport = default_transport()
         self._models: LocalModels | None = None
         self._running: Snapshot | None = None
         self._log: JsonLines | None = None

@@ -17,6 +17,7 @@ from engine.plan.codec import canonical, digest
 from engine.plan.plan import Plan
 from engine.plan.types import Deployment
 from engine.runtime.snapshot import Shared, Snapshot
+from engine.upstream.choice import default_transport
 from engine.upstream.protocol import Transport, Upstream
 
 if TYPE_CHECKING:
@@ -70,10 +71,7 @@ def _speaks_http(plan: Plan) -> bool:
 def _own_transport(previous: Snapshot | None) -> Shared[Transport]:
     if previous is not None and previous.transport is not None:
         return previous.transport.hold()
-    # Deferred: a plan with local models only does not pay for TLS and sockets at start-up.
-    from engine.upstream.direct_transport import DirectTransport
-
-    made: Shared[Transport] = Shared(DirectTransport())
+    made: Shared[Transport] = Shared(default_transport())
     return made.hold()
 
 
@@ -85,7 +83,7 @@ def _add_http(
     env: Mapping[str, str] | None,
 ) -> None:
     """One vendor's upstream: the previous snapshot's, where provider and dialect are the same."""
-    # Deferred for the same reason as the transport.
+    # Deferred: a plan with local models only does not pay for TLS and sockets at start-up.
     from engine.upstream.http import HttpUpstream
     from engine.upstream.secrets import Secrets
 

@@ -1,8 +1,9 @@
-"""A transport over aiohttp's client, for those who need what it can (proxies, resolvers, connectors).
+"""A transport over aiohttp's client, for those who need what it can: above all a company's proxy.
 
-What aiohttp would do by itself and may not: follow redirects, keep cookies, read proxies from the
-environment, inflate bodies, retry. All of it is off. `accept-encoding: identity` is sent, and an answer
-that is encoded all the same is refused, so a small answer can never grow into a large one.
+What aiohttp would do by itself and may not: follow redirects, keep cookies, read proxies and passwords from
+the environment (`proxies.py` does, and knows ALL_PROXY), inflate bodies, retry. All of it is off.
+`accept-encoding: identity` is sent, and an answer that is encoded all the same is refused, so a small answer
+can never grow into a large one.
 
 A pooled connection that turns out closed before a byte of the call was written is replaced silently; once
 bytes were written nothing is ever sent again by this layer. Cancelling `send`, or `close` before the body's
@@ -25,6 +26,8 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from engine.upstream.protocol import HttpCall, TransportError
+from engine.upstream.proxies import Proxies
+from engine.upstream.reasons import unconnected
 
 #: Idle connections are kept this long; a vendor's load balancer closes after 60 s or more.
 KEEP_ALIVE_S: Final = 55.0
@@ -46,23 +49,27 @@ class AiohttpTransport:
     """A `Transport`. Opens its session with the first call, so it may be made before the loop runs.
 
     ssl_context: trust of the upstreams' certificates; None = the system's. resolver: how host names become
-    addresses; None = the system's.
+    addresses; None = the system's. proxies: which calls go through one; None = none does.
     """
 
     def __init__(
-        self, ssl_context: ssl.SSLContext | None = None, resolver: AbstractResolver | None = None
+        self,
+        ssl_context: ssl.SSLContext | None = None,
+        resolver: AbstractResolver | None = None,
+        proxies: Proxies | None = None,
     ) -> None:
         self._ssl = ssl_context
         self._resolver = resolver
+        self._proxies = proxies
         self._session: aiohttp.ClientSession | None = None
-        self._urls: dict[str, URL] = {}
+        self._urls: dict[str, tuple[URL, URL | None]] = {}
         self._headers: dict[tuple[tuple[str, str], ...], CIMultiDict[str]] = {}
         self._timeouts: dict[int | None, aiohttp.ClientTimeout] = {}
 
     async def send(self, call: HttpCall) -> AiohttpReply:
         """Send one call and return once its headers are there. Raises TransportError."""
         session = self._session or self._open()
-        url = self._urls.get(call.url) or self._url(call.url)
+        url, proxy = self._urls.get(call.url) or self._url(call.url)
         headers = self._headers.get(call.headers) or self._header_set(call.headers)
         timeout = self._timeouts.get(call.connect_ms) or self._timeout(call.connect_ms)
         for _ in range(4):
@@ -74,6 +81,7 @@ class AiohttpTransport:
                     data=call.body if len(call.body) <= ONE_PIECE else io.BytesIO(call.body),
                     headers=headers,
                     timeout=timeout,
+                    proxy=proxy,
                     allow_redirects=False,
                 )
             except _NothingSentError:
@@ -82,6 +90,9 @@ class AiohttpTransport:
                 raise
             except Exception as error:  # noqa: BLE001 - aiohttp and ssl raise many kinds; `_refuse` sorts them
                 _refuse(error)
+            if response.status == 407 and proxy is not None:
+                response.close()
+                raise TransportError("connect", "the proxy refused the call (407)")
             if response.headers.get("content-encoding", "").strip().lower() not in _IDENTITY:
                 response.close()
                 raise TransportError("server", "the answer is compressed although that was not asked for")
@@ -119,11 +130,17 @@ class AiohttpTransport:
         )
         return self._session
 
-    def _url(self, text: str) -> URL:
+    def _url(self, text: str) -> tuple[URL, URL | None]:
+        """Where a call goes, and through which proxy."""
+        proxy = None if self._proxies is None else self._proxies.of(text)
         if len(self._urls) >= _CACHE:
             self._urls.clear()
-        url = self._urls[text] = URL(text, encoded=True)
-        return url
+        try:
+            found = URL(text, encoded=True), None if proxy is None else URL(proxy)
+        except ValueError as error:
+            raise TransportError("connect", "the address is not a valid URL") from error
+        self._urls[text] = found
+        return found
 
     def _header_set(self, pairs: tuple[tuple[str, str], ...]) -> CIMultiDict[str]:
         if len(self._headers) >= _CACHE:
@@ -231,16 +248,17 @@ def _refuse(error: Exception) -> NoReturn:
         case TransportError():
             raise error
         case aiohttp.ConnectionTimeoutError():
-            raise TransportError("timeout", "no connection in time") from error
+            raise unconnected(TimeoutError()) from error
         case aiohttp.ClientConnectorDNSError():
             raise TransportError("connect", "the host's name could not be resolved") from error
         case aiohttp.ClientConnectorCertificateError():
-            raise TransportError("connect", "the host's certificate is not valid") from error
-        case aiohttp.ClientSSLError():
-            raise TransportError("connect", "no TLS connection") from error
-        case aiohttp.ClientConnectorError():
-            reason = error.os_error.strerror or type(error.os_error).__name__
-            raise TransportError("connect", f"no connection: {reason}") from error
+            raise unconnected(error.certificate_error) from error
+        case aiohttp.ClientProxyConnectionError():
+            raise unconnected(error.os_error, " to the proxy") from error
+        case aiohttp.ClientHttpProxyError():
+            raise TransportError("connect", f"the proxy refused to connect ({error.status})") from error
+        case aiohttp.ClientConnectorError():  # TLS's own among them
+            raise unconnected(error.os_error) from error
         case aiohttp.ServerDisconnectedError():
             raise TransportError("cut", "the connection was closed before the answer began") from error
         case aiohttp.ClientPayloadError():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Awaitable, Callable
@@ -71,17 +72,18 @@ Script = Callable[[Connection], Awaitable[None]]
 
 
 class Scripted:
-    """`async with Scripted(script) as server:` -> `server.url`, `server.connections`."""
+    """`async with Scripted(script) as server:` -> `server.url`, `server.connections`. tls: what it serves with."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
+        self.tls = tls
         self.connections: list[Connection] = []
 
     async def __aenter__(self) -> Scripted:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: Connection(self), "127.0.0.1", 0, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http{'' if self.tls is None else 's'}://127.0.0.1:{self.port}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
