@@ -42,7 +42,6 @@ _MEANT: Final = {
     ("deployment", "retry"): "`retry` stands on the node that uses it: {use: NAME, retry: {...}}",
     ("credential", "api_key"): "it is `secret`",
     ("credential", "key"): "it is `secret`",
-    ("route", "fallbacks"): "a fallback is a node: `start: {fallback: [...]}`",
     ("route", "model"): "the names clients ask for are `match: {models: [...]}`",
     ("route", "models"): "the names clients ask for are `match: {models: [...]}`",
     ("route", "when"): "it belongs into `match`: {when: ...}",
@@ -112,7 +111,15 @@ def near_key(key: str, owner: type[Spec] | None) -> str | None:
     """The key of `owner` that was probably meant; None where another place was."""
     if owner is None or (owner.noun, key) in _MEANT:
         return None
-    return did_you_mean(key, _keys(owner))
+    return "start" if _near_kind(key, owner) else did_you_mean(key, _keys(owner))
+
+
+def _near_kind(key: str, owner: type[Spec]) -> str | None:
+    """The kind of node that was probably meant by a key of a route, where kinds stand one level down."""
+    if owner.noun != "route":
+        return None
+    near = did_you_mean(key, [*_keys(owner), *KIND_KEYS])
+    return near if near in KIND_KEYS else None
 
 
 def _unknown_key(key: str, owner: type[Spec] | None) -> Words:
@@ -125,6 +132,8 @@ def _unknown_key(key: str, owner: type[Spec] | None) -> Words:
     known = _keys(owner)
     if meant := _MEANT.get((owner.noun, key)):
         return Words("E101", message, meant)
+    if kind := _near_kind(key, owner):
+        return Words("E101", message, f"did you mean `start: {{{kind}: ...}}`?")
     if near := near_key(key, owner):
         return Words("E101", message, f"did you mean `{near}`?")
     return Words("E101", message, f"it takes {', '.join(known)}" if len(known) <= _FEW else None)
