@@ -8,7 +8,7 @@ from engine.errors import EngineError, NoCandidate, NotAdmitted, UpstreamError
 from engine.kinds.effects import Outcome
 from engine.runtime.run import Run
 from engine.upstream.protocol import Chunk
-from engine.wire.canonical import Choice, Event, Message, Part, Reply, Usage
+from engine.wire.canonical import Choice, Event, Message, Part, Reply, Served, Usage
 from engine.wire.whole import events_of
 
 #: Targets skipped for one of these, all of them, is the request's own fault, not a lack of targets.
@@ -57,13 +57,18 @@ def finish_of(reply: Reply) -> str | None:
 
 
 class ReplyFlow:
-    """A whole reply as a stream of one chunk. Implements `upstream.protocol.Flow`."""
+    """A whole reply as a stream of one chunk. Implements `upstream.protocol.Flow`.
+
+    served: what its usage event says of how it was served.
+    """
 
     raw_ok = False
     dropped: tuple[str, ...] = ()
 
-    def __init__(self, reply: Reply, finish: Callable[[], Awaitable[None]]) -> None:
-        self._events: list[Event] | None = events_of(reply)
+    def __init__(self, reply: Reply, served: Served, finish: Callable[[], Awaitable[None]]) -> None:
+        events = events_of(reply)
+        events[-1]["served"] = served
+        self._events: list[Event] | None = events
         self._finish: Callable[[], Awaitable[None]] | None = finish
 
     def __aiter__(self) -> AsyncIterator[Chunk]:

@@ -210,7 +210,7 @@ class Executor:
             record.finish = "stop"
             if not run.stream:
                 return Answer(record, reply=reply)
-            return Answer(record, flow=ending.ReplyFlow(reply, lambda: self._finish(run, None, 200)))
+            return Answer(record, flow=self._reply_flow(run, reply))
         assert outcome.deployment is not None
         model = run.told_model(run.bound.places[outcome.deployment])
         answer = Answer(record, deployment=outcome.deployment, model=model)
@@ -224,10 +224,15 @@ class Executor:
         record.dropped = result.dropped
         record.finish = ending.finish_of(result.reply)
         if run.stream:  # the upstream could not stream: its whole answer becomes one
-            answer.flow = ending.ReplyFlow(result.reply, lambda: self._finish(run, None, 200))
+            answer.flow = self._reply_flow(run, result.reply)
         else:
-            answer.reply, answer.raw = result.reply, result.raw
+            # The vendor's own bytes name the model that served.
+            hidden = run.bound.route.reply_model == "requested"
+            answer.reply, answer.raw = result.reply, None if hidden else result.raw
         return answer
+
+    def _reply_flow(self, run: Run, reply: Reply) -> Flow:
+        return ending.ReplyFlow(reply, run.record.served(), lambda: self._finish(run, None, 200))
 
     async def _finish(self, run: Run, failure: str | None, status: int) -> None:
         """The request is over: complete its record, tell the sinks, let the snapshot go."""

@@ -94,7 +94,8 @@ class LiveFlow:
     def __init__(
         self, run: Run, lease: int, opened: OpenFlow, leases: Leases, finish: Finish, model: str
     ) -> None:
-        self.raw_ok = opened.flow.raw_ok
+        # The vendor's own bytes name the model that served.
+        self.raw_ok = opened.flow.raw_ok and run.bound.route.reply_model == "served"
         self.dropped = opened.flow.dropped
         self._run = run
         self._lease = lease
@@ -125,8 +126,13 @@ class LiveFlow:
             elif event["type"] == "usage":
                 # Settled before it is handed on: who writes it may want to say what the answer cost.
                 event["usage"] = await self._settle()
+                event["served"] = self._run.record.served()
+                if chunk.closing is not None:
+                    chunk.raw = (chunk.raw or b"") + chunk.closing(event)
             elif event["type"] == "error":
                 await self._end(event["error"].get("failure", "cut"))
+        if not self.raw_ok:
+            chunk.raw = None
         return chunk
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.wire.canonical import Served
 from engine.wire.pricing import Cost
 
 SCHEMA_VERSION = 1
@@ -81,3 +82,15 @@ class DecisionRecord:
     def cost(self) -> int:
         """Nano-dollars over all attempts."""
         return sum(attempt.cost.total for attempt in self.attempts)
+
+    @property
+    def micros(self) -> int:
+        """The cost as clients are told it: in millionths of a dollar, rounded half up."""
+        return (self.cost + 500) // 1000
+
+    def served(self) -> Served:
+        """How the request was served, as far as it has come."""
+        told = Served(cost=self.micros / 1_000_000, calls=len(self.attempts))
+        if self.served_by is not None:
+            told["deployment"] = self.served_by
+        return told

@@ -51,9 +51,8 @@ def about(request_id: str, revision: bytes, record: DecisionRecord | None) -> He
 
 
 def cost(record: DecisionRecord) -> tuple[bytes, bytes]:
-    """`x-engine-cost`: dollars with six decimals. Nano-dollars are rounded half up."""
-    micros = (record.cost + 500) // 1000
-    return (b"x-engine-cost", b"%d.%06d" % divmod(micros, 1_000_000))
+    """`x-engine-cost`: dollars with six decimals."""
+    return (b"x-engine-cost", b"%d.%06d" % divmod(record.micros, 1_000_000))
 
 
 def retry_after(error: EngineError) -> Iterable[tuple[bytes, bytes]]:

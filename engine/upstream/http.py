@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -26,6 +27,7 @@ from engine.wire.canonical import CONTENT_EVENTS, Error, Event, FailureClass
 from engine.wire.dialect import BoundDialect
 from engine.wire.failures import below_http
 from engine.wire.stream_reader import StreamReader
+from engine.wire.stream_writer import StreamWriter
 
 #: Most bytes of an answer, and of an error, that are read.
 ANSWER_CAP: Final = 64 << 20
@@ -88,13 +90,16 @@ class HttpUpstream:
                 return Whole(None, await self._refused(reply), dropped=dropped)
             if (fault := await self._no_stream(outbound, ask, reply)) is not None:
                 return Whole(None, fault, dropped=dropped)
+            wanted = through and ask.request.get("include_usage", False)
             reader = self._dialect.stream_reader(
                 ask.operation,
                 self._classifier,
                 keep_raw=through,
-                hide_usage=through and not ask.request.get("include_usage", False),
+                hide_usage=through and not wanted,
+                hold_usage=wanted,
             )
-            flow = HttpFlow(reply, reader, through, dropped, outbound.sentinel if through else b"")
+            usage = self._dialect.stream_writer(ask.operation, ask.request) if wanted else None
+            flow = HttpFlow(reply, reader, through, dropped, outbound.sentinel if through else b"", usage)
             first = await flow.begin()
             if first is not None:
                 return Whole(None, first, dropped=dropped)
@@ -215,10 +220,20 @@ class _NotSent(Exception):
 
 
 class HttpFlow:
-    """A `Flow` over one reply. Iterate it once; it closes the socket when it ends."""
+    """A `Flow` over one reply. Iterate it once; it closes the socket when it ends.
+
+    sentinel: ends the client's stream, where the vendor left its own out.
+    usage: writes the usage event of a client that asked for it, where the bytes pass through.
+    """
 
     def __init__(
-        self, reply: HttpReply, reader: StreamReader, raw_ok: bool, dropped: tuple[str, ...], sentinel: bytes
+        self,
+        reply: HttpReply,
+        reader: StreamReader,
+        raw_ok: bool,
+        dropped: tuple[str, ...],
+        sentinel: bytes,
+        usage: StreamWriter | None = None,
     ) -> None:
         self.raw_ok = raw_ok
         self.dropped = dropped
@@ -226,6 +241,7 @@ class HttpFlow:
         self._chunks: AsyncIterator[bytes] = reply.chunks()
         self._reader = reader
         self._sentinel = sentinel
+        self._usage = usage
         self._pending: Chunk | None = None
 
     async def begin(self) -> Error | None:
@@ -243,7 +259,7 @@ class HttpFlow:
                 return event["error"]
             if event["type"] in CONTENT_EVENTS:
                 break
-        self._pending = Chunk(events, b"".join(raw) if self.raw_ok else None)
+        self._pending = Chunk(events, b"".join(raw) if self.raw_ok else None, chunk.closing)
         return None
 
     def __aiter__(self) -> HttpFlow:
@@ -279,10 +295,20 @@ class HttpFlow:
             events = reader.feed(data) if data else reader.eof()
         if not self.raw_ok:
             return Chunk(events)
-        raw = reader.raw
-        if reader.done and not reader.failed and not reader.sentinel_seen:
-            raw += self._sentinel
-        return Chunk(events, raw)
+        if self._usage is not None and events and events[0]["type"] == "start":
+            self._usage.events(events[:1])
+        if not reader.done or reader.failed:
+            return Chunk(events, reader.raw)
+        end = b"" if reader.sentinel_seen else self._sentinel
+        if self._usage is None:
+            return Chunk(events, reader.raw + end)
+        return Chunk(events, reader.raw, partial(self._closing, self._usage, end))
+
+    def _closing(self, writer: StreamWriter, end: bytes, usage: Event) -> bytes:
+        """The last bytes of a stream that passes through: the usage event, completed, and what follows it."""
+        reader = self._reader
+        told = writer.usage(usage, reader.usage_data)
+        return b"".join([reader.usage_raw if told is None else told, *reader.after, end])
 
     async def _finish(self) -> None:
         """Give the end of the body a moment to come, so that the connection goes back to its pool."""

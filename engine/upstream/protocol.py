@@ -7,7 +7,7 @@ events, whatever is behind it (a vendor over HTTP, a local model's worker, a tes
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -88,10 +88,15 @@ class Ask:
 
 @dataclass(slots=True)
 class Chunk:
-    """A piece of a flowing answer: the canonical events in it, and its bytes where they may pass through."""
+    """A piece of a flowing answer: the canonical events in it, and its bytes where they may pass through.
+
+    closing: beside the `usage` event, where the client wants one: the bytes that end the stream, after `raw`,
+        once that event is complete (`usage` settled, `served` known).
+    """
 
     events: list[Event]
     raw: bytes | None = None
+    closing: Callable[[Event], bytes] | None = None
 
 
 class Flow(Protocol):

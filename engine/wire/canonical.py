@@ -208,6 +208,16 @@ class Reply(TypedDict, total=False):
     provider_data: dict[str, Json]
 
 
+class Served(TypedDict, total=False):
+    """How a stream was served. In its usage event, because the headers of a stream go out before its cost is
+    known; OpenAI's clients find it as `x_engine` of the last chunk, if they ask for usage.
+    """
+
+    cost: float  # US dollars over all calls of the request, six decimals: what `x-engine-cost` says elsewhere
+    deployment: str  # absent where the route answered by itself
+    calls: int
+
+
 class Event(TypedDict, total=False):
     """One event of a stream. A stream is `start`, content, one `finish` a choice, and exactly one `usage`.
 
@@ -246,6 +256,7 @@ class Event(TypedDict, total=False):
     finish_reason: FinishReason
     native_finish_reason: str
     usage: Usage
+    served: Served  # usage
     error: Error
 
 

@@ -144,12 +144,19 @@ class BoundDialect:
         *,
         keep_raw: bool = False,
         hide_usage: bool = False,
+        hold_usage: bool = False,
     ) -> StreamReader:
         """A reader for one stream. Raises KeyError where the format has no stream."""
         bound = self.operation(op).stream_read
         if bound is None:
             raise KeyError(f"{self.name} has no stream of {op}")
-        return StreamReader(bound, classifier or self._classifier, keep_raw=keep_raw, hide_usage=hide_usage)
+        return StreamReader(
+            bound,
+            classifier or self._classifier,
+            keep_raw=keep_raw,
+            hide_usage=hide_usage,
+            hold_usage=hold_usage,
+        )
 
     def stream_writer(self, op: str, request: Request) -> StreamWriter:
         """A writer for one stream. Raises KeyError where the format has no stream."""

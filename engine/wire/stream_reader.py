@@ -67,12 +67,15 @@ class StreamReader:
     """Reads one stream. `raw` holds, after each `feed`, the bytes of its whole events as they came.
 
     hide_usage: leave events that carried only usage out of `raw`, for a client that did not ask for it.
+    hold_usage: keep the event with the last usage, and what follows it, out of `raw` too: something will be
+        added to it. It is in `usage_raw`, its datum in `usage_data`, the rest in `after`; no usage: no datum.
     """
 
     __slots__ = (
-        "_bound", "_calls", "_classifier", "_decoder", "_finished", "_keep", "_hide", "_open", "_state",
-        "_usage",
-        "done", "failed", "raw", "sentinel_seen",
+        "_bound", "_calls", "_classifier", "_decoder", "_finished", "_hide", "_hold", "_keep", "_open",
+        "_state", "_usage",
+        "after", "done", "failed", "raw", "sentinel_seen", "usage_data",
+        "usage_raw",
     )  # fmt: skip
 
     def __init__(
@@ -82,6 +85,7 @@ class StreamReader:
         *,
         keep_raw: bool = False,
         hide_usage: bool = False,
+        hold_usage: bool = False,
     ) -> None:
         self._bound = bound
         self._classifier = classifier
@@ -89,6 +93,10 @@ class StreamReader:
         self._state = dict(bound.state)
         self._keep = keep_raw
         self._hide = hide_usage
+        self._hold = hold_usage
+        self.usage_raw = b""
+        self.usage_data: bytes | None = None
+        self.after: list[bytes] = []
         self._usage: Usage | None = None
         self._finished: set[int] = set()
         self._open: set[int] = {0}
@@ -133,26 +141,39 @@ class StreamReader:
         for frame in frames:
             data = frame.data
             if data is None or not data:
-                raw.append(frame.raw)
+                (raw if self.usage_data is None else self.after).append(frame.raw)
                 continue
             if data == sentinel:
                 self.sentinel_seen = True
                 ended = self._last()
                 events += ended
                 if not self.failed:
-                    raw.append(frame.raw)
+                    (self.after if self._hold else raw).append(frame.raw)
                 break
             before = len(events)
             usage = self._usage
             self._event(data, frame.name, events)
             if self.failed:
                 break
-            if not (self._hide and len(events) == before and self._usage is not usage):
+            if self._hold:
+                self._held(frame, usage is not self._usage, raw)
+            elif not (self._hide and len(events) == before and self._usage is not usage):
                 raw.append(frame.raw)
             if self.done:
                 break
         self.raw = b"".join(raw) if self._keep else b""
         return events
+
+    def _held(self, frame: Frame, usage: bool, raw: list[bytes]) -> None:
+        """Hold an event that may be the last with usage; what was held before it was not, and goes on."""
+        if self.usage_data is not None:
+            raw += [self.usage_raw, *self.after]
+            self.usage_data = None
+            self.after.clear()
+        if usage and self.complete:
+            self.usage_data, self.usage_raw = frame.data, frame.raw
+        else:
+            raw.append(frame.raw)
 
     def _event(self, data: bytes, name: str, out: list[Event]) -> None:
         """One datum through the rules."""

@@ -46,23 +46,48 @@ class StreamWriter:
 
     def events(self, events: list[Event]) -> bytes:
         """The bytes of these events, together."""
-        out: list[bytes] = []
+        return b"".join([self._encode(body) for event in events for body in self._bodies(event)])
+
+    def usage(self, event: Event, theirs: bytes | None) -> bytes | None:
+        """The usage event of a stream whose other bytes pass through: theirs, with what only ours says; None
+        where that is nothing.
+
+        Args:
+            event: the canonical event; what its `served` becomes in this format is added.
+            theirs: the datum of the vendor's own event; None where there was none: then it is all ours.
+        """
+        told = self._bodies(event)
+        if theirs is None:
+            return b"".join([self._encode(body) for body in told])
+        plain = self._bodies({"type": "usage", "usage": event["usage"]})
+        added = {
+            key: value
+            for ours, without in zip(told, plain, strict=True)
+            for key, value in ours.items()
+            if key not in without
+        }
+        if not added:
+            return None
+        return self._encode({**orjson.loads(theirs.decode("utf-8", "replace")), **added})
+
+    def _bodies(self, event: Event) -> list[dict[str, Any]]:
+        """What the rules make of one event."""
+        out: list[dict[str, Any]] = []
         state, request = self._state, self._request
-        for event in events:
-            for rule in self._bound.rules:
-                if rule.when is not None and not rule.when(event, state, request):
-                    continue
-                if rule.put:
-                    state.update([(key, value(event, state, request)) for key, value in rule.put])
-                for emit in rule.emit:
-                    value = emit(event, state, request)
-                    if type(value) is dict:
-                        out.append(self._encode(value))
-                    elif value is not None:
-                        out += [self._encode(item) for item in value if item is not None]
-                if not rule.go_on:
-                    break
-        return b"".join(out)
+        for rule in self._bound.rules:
+            if rule.when is not None and not rule.when(event, state, request):
+                continue
+            if rule.put:
+                state.update([(key, value(event, state, request)) for key, value in rule.put])
+            for emit in rule.emit:
+                value = emit(event, state, request)
+                if type(value) is dict:
+                    out.append(value)
+                elif value is not None:
+                    out += [item for item in value if item is not None]
+            if not rule.go_on:
+                break
+        return out
 
     def failure(self, event: dict[str, Any]) -> bytes:
         """The event that tells of a failure after the first byte. `event`: {type: error, error: {...}}."""

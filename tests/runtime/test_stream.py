@@ -145,6 +145,7 @@ async def test_a_stream_without_usage_ends_with_an_estimate(bench: Callable[...,
     assert events[-1] == {
         "type": "usage",
         "usage": {"input_tokens": 20, "output_tokens": 10, "estimated": True},
+        "served": {"cost": 0.0001, "deployment": "a", "calls": 1},
     }
 
 

@@ -44,6 +44,9 @@ async def test_a_stream(sdk: openai.AsyncOpenAI, vendor: Vendor) -> None:
     chunks = [chunk async for chunk in stream]
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "Hello!"
     assert [c.usage.total_tokens for c in chunks if c.usage] == [15]
+    # The headers had gone before the cost was known: it is a member of the last chunk.
+    assert [(c.model_extra or {}).get("x_engine") for c in chunks[:-1]] == [None] * (len(chunks) - 1)
+    assert chunks[-1].model_extra == {"x_engine": {"cost": 0.000042, "deployment": "near", "calls": 3}}
 
 
 async def test_a_tool_there_and_back(sdk: openai.AsyncOpenAI, vendor: Vendor) -> None:

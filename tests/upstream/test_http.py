@@ -282,7 +282,16 @@ async def test_a_stream_passes_through(upstream: HttpUpstream) -> None:
             ask(server.url, stream=True, stream_options={"include_usage": True, "x": 1})
         )
         assert isinstance(again, HttpFlow)
-        assert (await drained(again))[1] == b"".join([*HELLO, b": ping\n\n", FINISH, USAGE, DONE])
+        pieces = [piece async for piece in again]
+        # The event with the usage is held until somebody says what it cost.
+        assert b"".join(piece.raw or b"" for piece in pieces) == b"".join([*HELLO, b": ping\n\n", FINISH])
+        closing = pieces[-1].closing
+        assert closing is not None
+        (usage,) = (event for event in pieces[-1].events if event["type"] == "usage")
+        assert closing(usage) == USAGE + DONE
+        told, done, _ = closing({**usage, "served": {"cost": 0.5}}).split(b"\n\n")
+        assert orjson.loads(told[6:]) == {**orjson.loads(USAGE[6:]), "x_engine": {"cost": 0.5}}
+        assert done == DONE.rstrip()
         assert len(server.connections) == 1
         assert body_of(server.connections[0])["stream_options"] == {"include_usage": True, "x": 1}
 
