@@ -72,7 +72,7 @@ Script = Callable[[Connection], Awaitable[None]]
 
 
 class Scripted:
-    """`async with Scripted(script) as server:` -> `server.url`, `server.connections`. tls: what it serves with."""
+    """`async with Scripted(script) as server:` -> `server.url`, `server.connections`. tls: its own."""
 
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
         self.script = script
