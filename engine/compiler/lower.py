@@ -15,6 +15,7 @@ from engine.compiler.expr import Place, Scope, compile_expression
 from engine.diagnostics import Diagnostics
 from engine.plan.link import inherit
 from engine.plan.types import Admit, Call, Ceilings, Expr, Match, Node, Route, Streaming
+from engine.policies import failures
 from engine.spec import defaults
 from engine.spec import route as written
 from engine.spec.call import CallOptions
@@ -29,10 +30,10 @@ PRINTED: Final = Call(
     total_ms=defaults.TOTAL_MS,
     whole_ms=defaults.WHOLE_MS,
     retry_extra=defaults.RETRY_EXTRA,
-    retry_failures=defaults.expand(defaults.RETRY_FAILURES),
-    retry_named=defaults.named(defaults.RETRY_FAILURES),
+    retry_failures=failures.expand(failures.RETRIED),
+    retry_named=failures.named(failures.RETRIED),
     retry_backoff_ms=defaults.RETRY_BACKOFF_MS,
-    failures=defaults.expand(defaults.MOVES_ON),
+    failures=failures.expand(failures.MOVES_ON),
 )
 
 
@@ -138,10 +139,10 @@ def options(spec: CallOptions) -> Call:
         whole_ms=timeout.total if timeout is not None else None,
         collect=True if between else None,
         retry_extra=retry.extra if retry is not None else None,
-        retry_failures=None if retried is None else defaults.expand(retried),
-        retry_named=None if retried is None else defaults.named(retried),
+        retry_failures=None if retried is None else failures.expand(retried),
+        retry_named=None if retried is None else failures.named(retried),
         retry_backoff_ms=retry.backoff if retry is not None else None,
-        failures=None if spec.failures is None else defaults.expand(spec.failures),
+        failures=None if spec.failures is None else failures.expand(spec.failures),
         params=spec.params,
     )
 

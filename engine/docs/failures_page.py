@@ -7,15 +7,8 @@ from __future__ import annotations
 from typing import Final
 
 from engine.errors import ERROR_CODES, STATUS
-from engine.spec.defaults import (
-    FAILURE_GROUPS,
-    FAILURES,
-    MOVES_ON,
-    NEVER_MOVES_ON,
-    RETRIED,
-    RETRIED_IF_NAMED,
-    expand,
-)
+from engine.policies.failures import CLASSES, GROUPS, MOVES_ON, NEVER_MOVES, expand
+from engine.policies.retry import IN_PLACE, IN_PLACE_IF_NAMED
 
 MEANING: Final = {
     "rate_limited": "The vendor says: too many requests for now.",
@@ -48,7 +41,7 @@ def failures_page() -> str:
     )
     head = "| class | | moves on | in place | status, if it is the last word | `code` |"
     lines = ["# Failure classes", "", about, "", head, "| --- | --- | --- | --- | --- | --- |"]
-    for name in FAILURES:
+    for name in CLASSES:
         cells = [
             f"`{name}`",
             MEANING[name],
@@ -59,18 +52,18 @@ def failures_page() -> str:
         ]
         lines.append("| " + " | ".join(cells) + " |")
     lines += ["", "## Groups", ""]
-    for group, classes in FAILURE_GROUPS.items():
+    for group, classes in GROUPS.items():
         lines.append(f"- `{group}`: {', '.join(f'`{name}`' for name in classes)}")
     return "\n".join(lines) + "\n"
 
 
 def _moves(name: str, moving: tuple[str, ...]) -> str:
-    if name in NEVER_MOVES_ON:
+    if name in NEVER_MOVES:
         return "never"
     return "yes" if name in moving else "if named"
 
 
 def _retried(name: str) -> str:
-    if name in RETRIED:
+    if name in IN_PLACE:
         return "yes, after the vendor's delay" if name == "rate_limited" else "yes"
-    return "if named itself" if name in RETRIED_IF_NAMED else "no"
+    return "if named itself" if name in IN_PLACE_IF_NAMED else "no"

@@ -19,6 +19,7 @@ from engine.kinds.use import Use
 from engine.plan.link import link
 from engine.plan.plan import Plan
 from engine.plan.types import Call, Deployment, Node, Route
+from engine.policies import failures
 from engine.spec import defaults
 
 
@@ -178,10 +179,10 @@ def _call(call: Call) -> Iterator[str]:
         yield "params " + ", ".join(f"{key}={value}" for key, value in sorted(call.params.items()))
 
 
-_MOVES_ON: Final = defaults.expand(defaults.MOVES_ON)
-_RETRIED: Final = defaults.expand(defaults.RETRY_FAILURES)
+_MOVES_ON: Final = failures.expand(failures.MOVES_ON)
+_RETRIED: Final = failures.expand(failures.RETRIED)
 _USUAL: Final = (
-    f"where nothing is said: {defaults.RETRY_EXTRA} more on {', '.join(defaults.RETRY_FAILURES)}, connect "
+    f"where nothing is said: {defaults.RETRY_EXTRA} more on {', '.join(failures.RETRIED)}, connect "
     f"{defaults.PRINTED['timeout.connect']}, first token {defaults.PRINTED['timeout.first_token']}, idle "
     f"{defaults.PRINTED['timeout.idle']}, total {units.show_duration(defaults.TOTAL_MS)} "
     f"({units.show_duration(defaults.WHOLE_MS)} for a vendor's answer in one piece)"
@@ -190,7 +191,7 @@ _USUAL: Final = (
 
 def _classes(names: tuple[str, ...]) -> str:
     """Failure classes, with the groups that are complete by their names."""
-    for group, members in defaults.FAILURE_GROUPS.items():
+    for group, members in failures.GROUPS.items():
         if set(members) <= set(names):
             names = (group, *(name for name in names if name not in members))
     return ", ".join(names)

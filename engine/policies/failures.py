@@ -3,39 +3,72 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final, Literal, get_args
 
-#: Every class of language.md, in its order.
-CLASSES: tuple[str, ...] = (
-    "rate_limited", "quota_exhausted", "overloaded", "timeout", "connect", "server", "auth", "permission",
-    "not_found", "context_length", "content_policy", "bad_request", "unsupported", "cut", "invalid_output",
-    "full", "cancelled",
-)  # fmt: skip
+#: The closed list of docs/language.md, in its order. An attempt is classified once, at the boundary.
+FailureClass = Literal[
+    "rate_limited",
+    "quota_exhausted",
+    "overloaded",
+    "timeout",
+    "connect",
+    "server",
+    "auth",
+    "permission",
+    "not_found",
+    "context_length",
+    "content_policy",
+    "bad_request",
+    "unsupported",
+    "cut",
+    "invalid_output",
+    "full",
+    "cancelled",
+]
+
+CLASSES: Final[tuple[FailureClass, ...]] = get_args(FailureClass)
 
 #: group -> its classes.
-GROUPS: dict[str, tuple[str, ...]] = {
+GROUPS: Final[dict[str, tuple[str, ...]]] = {
     "transient": ("rate_limited", "overloaded", "timeout", "connect", "server", "cut", "full"),
 }
 
 #: `failures` where nothing is written.
-DEFAULT: tuple[str, ...] = (
-    "transient", "quota_exhausted", "auth", "permission", "not_found", "context_length", "unsupported",
-)  # fmt: skip
+MOVES_ON: Final = (
+    "transient",
+    "quota_exhausted",
+    "auth",
+    "permission",
+    "not_found",
+    "context_length",
+    "unsupported",
+)
 
-#: Another target would answer the same, or there is nobody left to answer to.
-NEVER_MOVES: frozenset[str] = frozenset({"bad_request", "cancelled"})
+#: `retry.failures` where nothing is written.
+RETRIED: Final = ("transient",)
+
+#: Another target would answer the same, or there is nobody left to answer to: no list can name them.
+NEVER_MOVES: Final = ("bad_request", "cancelled")
+
+
+def expand(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Failure classes with groups spread out, each once, in the order of the language."""
+    wanted = {single for name in names for single in GROUPS.get(name, (name,))}
+    return tuple(name for name in CLASSES if name in wanted)
+
+
+def named(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that are written one by one and not through a group."""
+    return tuple(name for name in CLASSES if name in names)
 
 
 @lru_cache(maxsize=1024)
 def moving(failures: tuple[str, ...] | None) -> frozenset[str]:
     """The classes that move on, for a `failures` list as a plan holds it; None = nothing was written."""
-    return _spread(DEFAULT if failures is None else failures) - NEVER_MOVES
+    return frozenset(expand(MOVES_ON if failures is None else failures)).difference(NEVER_MOVES)
 
 
 @lru_cache(maxsize=1024)
 def retried(failures: tuple[str, ...] | None) -> frozenset[str]:
-    """The classes that `retry.failures` lists; None = nothing was written, which is `transient`."""
-    return _spread(("transient",) if failures is None else failures) - NEVER_MOVES
-
-
-def _spread(failures: tuple[str, ...]) -> frozenset[str]:
-    return frozenset(name for item in failures for name in GROUPS.get(item, (item,)))
+    """The classes that `retry.failures` lists; None = nothing was written."""
+    return frozenset(expand(RETRIED if failures is None else failures)).difference(NEVER_MOVES)

@@ -11,11 +11,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 Verdict = Literal["leave", "backoff", "vendor"]
 
-_AFTER_BACKOFF = frozenset({"connect", "server", "cut"})
+_AFTER_BACKOFF: Final = ("connect", "server", "cut")
+
+#: Only these are ever repeated in place, by the group or by name.
+IN_PLACE: Final = (*_AFTER_BACKOFF, "rate_limited")
+#: These where nobody else is left, or `retry.failures` names the class itself.
+IN_PLACE_IF_NAMED: Final = ("timeout", "overloaded")
 
 
 def in_place(
@@ -41,6 +46,6 @@ def in_place(
         return "vendor" if vendor_delay else "backoff"
     if failure == "overloaded" and vendor_delay:
         return "vendor"
-    if failure in {"overloaded", "timeout"} and (not other_left or failure in named):
+    if failure in IN_PLACE_IF_NAMED and (not other_left or failure in named):
         return "backoff"
     return "leave"

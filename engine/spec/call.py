@@ -9,9 +9,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator
 from typing_extensions import TypeAliasType
 
+from engine.policies.failures import NEVER_MOVES, FailureClass
 from engine.spec.amounts import Duration, PositiveDuration
 from engine.spec.containers import Mapped, Some
-from engine.spec.defaults import NEVER_MOVES_ON, PRINTED
+from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
 from engine.spec.names import Name
@@ -19,32 +20,13 @@ from engine.spec.plain import JsonValue, Natural
 
 FailureName = TypeAliasType(
     "FailureName",
-    Literal[
-        "transient",
-        "rate_limited",
-        "quota_exhausted",
-        "overloaded",
-        "timeout",
-        "connect",
-        "server",
-        "auth",
-        "permission",
-        "not_found",
-        "context_length",
-        "content_policy",
-        "bad_request",
-        "unsupported",
-        "cut",
-        "invalid_output",
-        "full",
-        "cancelled",
-    ],
+    Literal["transient", FailureClass],
 )
 
 
 def _moving(names: tuple[str, ...]) -> tuple[str, ...]:
     for index, name in enumerate(names):
-        if name in NEVER_MOVES_ON:
+        if name in NEVER_MOVES:
             raise fault("E104", f"`{name}` never moves on to another target", "remove it", at=(index,))
     return names
 
@@ -99,7 +81,7 @@ class CallOptions(Spec):
     retry: Retry | None = about("More calls to the same target.")
     params: Mapped[Name, JsonValue] | None = about(
         "Fields set on the call, over what the client says; null leaves one out that an outer level sets.",
-        examples=[{"reasoning_effort": "low"}]
+        examples=[{"reasoning_effort": "low"}],
     )
     failures: Failures | None = about(
         "The failure classes after which the next target is asked.", shown=PRINTED["failures"]

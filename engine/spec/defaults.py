@@ -6,51 +6,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.policies.failures import MOVES_ON, RETRIED
 from engine.units import show_count, show_duration, show_size
 
-#: The failure classes, in the order of the language; `group:` names stand for several.
-FAILURES: Final = (
-    "rate_limited",
-    "quota_exhausted",
-    "overloaded",
-    "timeout",
-    "connect",
-    "server",
-    "auth",
-    "permission",
-    "not_found",
-    "context_length",
-    "content_policy",
-    "bad_request",
-    "unsupported",
-    "cut",
-    "invalid_output",
-    "full",
-    "cancelled",
-)
-
-#: Group -> its classes.
-FAILURE_GROUPS: Final = {
-    "transient": ("rate_limited", "overloaded", "timeout", "connect", "server", "cut", "full"),
-}
-
-#: These end a request wherever they happen: no list can name them.
-NEVER_MOVES_ON: Final = ("bad_request", "cancelled")
-
-#: Only these are ever retried in place, by the group or by name.
-RETRIED: Final = ("connect", "server", "cut", "rate_limited")
-#: These only when `retry.failures` names the class itself.
-RETRIED_IF_NAMED: Final = ("timeout", "overloaded")
-
-MOVES_ON: Final = (
-    "transient",
-    "quota_exhausted",
-    "auth",
-    "permission",
-    "not_found",
-    "context_length",
-    "unsupported",
-)
 CONNECT_MS: Final = 5_000
 FIRST_TOKEN_MS: Final = 30_000
 IDLE_MS: Final = 30_000
@@ -58,7 +16,6 @@ TOTAL_MS: Final = 600_000
 #: Of a vendor's answer in one piece: nothing comes before its end, so silence and work look the same.
 WHOLE_MS: Final = 120_000
 RETRY_EXTRA: Final = 1
-RETRY_FAILURES: Final = ("transient",)
 RETRY_BACKOFF_MS: Final = 200
 
 LISTEN: Final = "127.0.0.1:8080"
@@ -77,7 +34,7 @@ PRINTED: Final = {
         "where the client does not stream and neither `first_token` nor `idle` is written"
     ),
     "retry.extra": str(RETRY_EXTRA),
-    "retry.failures": f"[{', '.join(RETRY_FAILURES)}]",
+    "retry.failures": f"[{', '.join(RETRIED)}]",
     "retry.backoff": show_duration(RETRY_BACKOFF_MS),
     "failures": f"[{', '.join(MOVES_ON)}]",
     "stream.switch_until": "first_token",
@@ -103,14 +60,3 @@ PRINTED: Final = {
     "drain": show_duration(DRAIN_MS),
     "watch": "true",
 }
-
-
-def expand(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Failure classes with groups spread out, each once, in the order of the language."""
-    wanted = {single for name in names for single in FAILURE_GROUPS.get(name, (name,))}
-    return tuple(name for name in FAILURES if name in wanted)
-
-
-def named(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that are written one by one and not through a group."""
-    return tuple(name for name in FAILURES if name in names)

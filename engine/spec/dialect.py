@@ -10,12 +10,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from engine.policies.failures import FailureClass
 from engine.spec.containers import Listed
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.names import Name
 from engine.spec.plain import Flag, JsonValue, Text
-from engine.wire.canonical import FailureClass
 
 Template = JsonValue
 

@@ -13,8 +13,8 @@ from engine.docs.codes_page import UnknownCode, page
 from engine.docs.failures_page import MEANING
 from engine.docs.reference import PAGES, drift, pages
 from engine.errors import ERROR_CODES, STATUS
+from engine.policies.failures import CLASSES
 from engine.spec.built import BUILT
-from engine.spec.defaults import FAILURES
 from engine.spec.nodes.table import SPECS
 from engine.wire import canonical
 
@@ -61,7 +61,7 @@ def test_pages_hold_what_they_promise() -> None:
 
 
 def test_every_failure_class_is_explained() -> None:
-    assert set(MEANING) == set(FAILURES) == set(STATUS) == set(ERROR_CODES)
+    assert set(MEANING) == set(CLASSES) == set(STATUS) == set(ERROR_CODES)
 
 
 @pytest.mark.parametrize("code", ["E101", "e101", " E101 ", "unknown-key"])

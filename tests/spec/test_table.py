@@ -12,8 +12,9 @@ import pytest
 
 import engine.spec
 from engine.kinds.table import KINDS
+from engine.policies.failures import CLASSES as FAILURES
+from engine.policies.failures import GROUPS, expand, named
 from engine.spec.built import BUILT, INSTEAD, VALUES
-from engine.spec.defaults import FAILURE_GROUPS, FAILURES, expand, named
 from engine.spec.model import Spec, called, fields
 from engine.spec.nodes.node import EDGE_CHILD, KIND_KEYS, CallingNode, Edge, NodeSpec
 from engine.spec.nodes.table import SPECS
@@ -96,7 +97,7 @@ def test_kinds_that_execute_are_those_of_the_plan() -> None:
 
 def test_failure_groups() -> None:
     assert expand(("timeout", "transient", "auth")) == tuple(
-        name for name in FAILURES if name in {*FAILURE_GROUPS["transient"], "auth"}
+        name for name in FAILURES if name in {*GROUPS["transient"], "auth"}
     )
     assert named(("transient", "timeout")) == ("timeout",)
 

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 from engine.compiler.checks.subject import Subject
 from engine.compiler.document import Path
+from engine.policies.failures import GROUPS
+from engine.policies.retry import IN_PLACE, IN_PLACE_IF_NAMED
 from engine.spec.call import CallOptions
-from engine.spec.defaults import FAILURE_GROUPS, RETRIED, RETRIED_IF_NAMED
 from engine.spec.nodes.node import NodeSpec
 
 
 def check(subject: Subject) -> None:
-    can = {*RETRIED, *RETRIED_IF_NAMED, *FAILURE_GROUPS}
+    can = {*IN_PLACE, *IN_PLACE_IF_NAMED, *GROUPS}
     for path, spec in call_options(subject):
         failures = spec.retry.failures if spec.retry is not None else None
         for index, name in enumerate(failures or ()):
