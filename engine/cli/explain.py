@@ -3,7 +3,8 @@
 With a code (E204, or its name) the page of that diagnostic is printed. With a file, the request in it (a chat
 completion's body) is run through the plan without any network, key or waiting: deployments answer, or fail as
 --fail says, and what the plan does with that is told: route, path, candidates dropped, calls and their times,
-the worst cost, the outcome. `-` reads the request from stdin.
+the outcome, the worst cost, and the exact request of every call, its secrets masked. `-` reads the request from
+stdin.
 """
 
 from __future__ import annotations
@@ -74,8 +75,9 @@ def _explain_request(args: argparse.Namespace) -> int:
     from engine.cli.compiled import compiled_plan
     from engine.errors import RequestError
     from engine.explain.driver import ScriptedUpstream, drive, scripted_snapshot
+    from engine.explain.wire import wire_requests
     from engine.runtime.clock import VirtualClock
-    from engine.runtime.reading import read_chat
+    from engine.runtime.reading import read_chat, spoken
 
     body = _body(args.what)
     plan = compiled_plan(args.workspace, args.env)
@@ -91,11 +93,21 @@ def _explain_request(args: argparse.Namespace) -> int:
     except RequestError as error:
         where = f"{error.param}: " if error.param else ""
         raise CommandFailed(f"{args.what}: {where}{error.message}") from None
-    driven = drive(plan, request, script=script, route=args.route, wall=_wall(args.at, snapshot))
+    dialect = spoken(body)
+    driven = drive(
+        plan,
+        request,
+        script=script,
+        route=args.route,
+        wall=_wall(args.at, snapshot),
+        dialect=dialect,
+        body=None if dialect is None else body,
+    )
+    sent = wire_requests(snapshot, driven.asks)
     if args.format == "json":
-        write_json(_as_json(driven, plan))
+        write_json(_as_json(driven, plan, sent))
     else:
-        write("\n".join(_as_text(driven)))
+        write("\n".join(_as_text(driven, sent)))
     return 0
 
 
@@ -112,7 +124,7 @@ def _body(what: str) -> dict[str, Any]:
 
 def _script(fails: list[str], deployments: list[str]) -> Script:
     from engine.explain.driver import Play
-    from engine.wire.canonical import FailureClass
+    from engine.policies.failures import FailureClass
 
     classes = get_args(FailureClass)
     script: dict[str, list[Play]] = {}
@@ -140,16 +152,17 @@ def _wall(at: str | None, snapshot: Snapshot) -> float:
     return (when if when.tzinfo is not None else when.replace(tzinfo=snapshot.zone)).timestamp()
 
 
-def _as_text(driven: Driven) -> list[str]:
+def _as_text(driven: Driven, sent: list[dict[str, Any]]) -> list[str]:
     from engine.explain.why import prose, show_cost
+    from engine.explain.wire import wire_text
 
     worst = "unknown: a price or an output limit is missing"
     if driven.worst_cost is not None:
         worst = f"{show_cost(driven.worst_cost)} over all calls this request may make"
-    return [*prose(driven.record, driven.error), f"Worst cost: {worst}."]
+    return [*prose(driven.record, driven.error), f"Worst cost: {worst}.", *wire_text(sent)]
 
 
-def _as_json(driven: Driven, plan: Plan) -> dict[str, Any]:
+def _as_json(driven: Driven, plan: Plan, sent: list[dict[str, Any]]) -> dict[str, Any]:
     from engine.runtime.sinks import as_json
 
     error = driven.error
@@ -158,6 +171,7 @@ def _as_json(driven: Driven, plan: Plan) -> dict[str, Any]:
         "record": as_json(driven.record),
         "worst_cost": driven.worst_cost,
         "calls": [ask.deployment.name for ask in driven.asks],
+        "requests": sent,
         "error": None
         if error is None
         else {"status": error.status, "code": error.code, "message": error.message},

@@ -20,7 +20,6 @@ from engine.plan.types import (
     Expr,
     Facts,
     Json,
-    PriceRow,
     Provider,
     Region,
     Secret,
@@ -29,6 +28,7 @@ from engine.spec import credential as written
 from engine.spec.deployment import LOCAL_KEYS
 from engine.spec.deployment import Deployment as Spec
 from engine.spec.workspace import Workspace
+from engine.wire.pricing import regional
 
 #: Where the one secret of a simple scheme stands in a credential.
 SLOT = "secret"
@@ -146,22 +146,10 @@ def _secrets(spec: written.Credential) -> dict[str, Secret]:
 
 
 def _surcharged(facts: Facts, factor: float) -> Facts:
-    """The facts with the region's prices, rounded to whole nano-dollars per million tokens."""
-    price = facts.price
-    if price is None or factor == 1.0:
+    """The facts with the region's prices."""
+    if facts.price is None or factor == 1.0:
         return facts
-
-    def scaled(amount: int | None) -> int | None:
-        return None if amount is None else round(amount * factor)
-
-    row = PriceRow(
-        scaled(price.input),
-        scaled(price.output),
-        scaled(price.cached),
-        scaled(price.cache_write),
-        round(price.request * factor),
-    )
-    return dataclasses.replace(facts, price=row)
+    return dataclasses.replace(facts, price=regional(facts.price, factor))
 
 
 def _options(spec: Spec) -> dict[str, Json] | None:

@@ -16,6 +16,7 @@ from typing import Any
 from engine.errors import EngineError
 from engine.kinds.walk import targets
 from engine.plan.plan import Plan
+from engine.policies.failures import FailureClass
 from engine.runtime.clock import VirtualClock
 from engine.runtime.execute import Answer, Executor, Inbound
 from engine.runtime.record import DecisionRecord
@@ -25,7 +26,7 @@ from engine.runtime.views import ANONYMOUS, Key
 from engine.state.memory import MemoryState
 from engine.state.protocol import Granted, Hold
 from engine.upstream.protocol import Ask, Chunk, Flow, Upstream, Whole
-from engine.wire.canonical import Choice, Error, Event, FailureClass, Message, Part, Reply, Request, Usage
+from engine.wire.canonical import Choice, Error, Event, Message, Part, Reply, Request, Usage
 from engine.wire.whole import events_of
 
 #: How long an answer takes where its script does not say: nothing of a timetable should rest on it.
@@ -81,6 +82,8 @@ def drive(
     wall: float = 0.0,
     key: Key = ANONYMOUS,
     headers: Mapping[str, str] | None = None,
+    dialect: str | None = None,
+    body: dict[str, Any] | None = None,
     seed: int = 0,
     state: MemoryState | None = None,
 ) -> Driven:
@@ -94,10 +97,12 @@ def drive(
         wall: the time of day, epoch seconds.
         key: who asks.
         headers: of the request, names in lower case.
+        dialect: the client's; None where it has none.
+        body: the client's own in that dialect, which passes through to vendors that speak it.
         seed: of the draws.
         state: what earlier requests left, for several in a row; default: nothing.
     """
-    inbound = Inbound(request, "explained", key=key, headers=headers or {})
+    inbound = Inbound(request, "explained", dialect, body=body, key=key, headers=headers or {})
     return asyncio.run(_drive(plan, inbound, script or {}, route, wall, seed, state))
 
 

@@ -8,7 +8,8 @@ import re
 from typing import Any, cast
 
 from engine.local.protocol import WINDOW
-from engine.wire.canonical import Error, Event, FailureClass, Usage
+from engine.policies.failures import FailureClass
+from engine.wire.canonical import Error, Event, Usage
 
 _HEAD = re.compile(r'\s*\{\s*"name"\s*:\s*("(?:[^"\\]|\\.)*")\s*,\s*"arguments"\s*:\s*')
 

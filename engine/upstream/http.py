@@ -20,10 +20,11 @@ import orjson
 
 from engine.errors import RequestError
 from engine.plan.types import Deployment, Provider
+from engine.policies.failures import FailureClass
 from engine.upstream.outbound import Outbound
 from engine.upstream.protocol import Ask, Chunk, HttpCall, HttpReply, Transport, TransportError, Whole
 from engine.upstream.secrets import SecretMissing, Secrets
-from engine.wire.canonical import CONTENT_EVENTS, Error, Event, FailureClass
+from engine.wire.canonical import CONTENT_EVENTS, Error, Event
 from engine.wire.dialect import BoundDialect
 from engine.wire.failures import below_http
 from engine.wire.stream_reader import StreamReader

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
+from engine.policies.failures import FailureClass
+
 Json = Any
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -20,27 +22,6 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"]
 
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
-
-#: The closed list of language.md: how an attempt can fail. Classified once, at the boundary.
-FailureClass = Literal[
-    "rate_limited",
-    "quota_exhausted",
-    "overloaded",
-    "timeout",
-    "connect",
-    "server",
-    "auth",
-    "permission",
-    "not_found",
-    "context_length",
-    "content_policy",
-    "bad_request",
-    "unsupported",
-    "cut",
-    "invalid_output",
-    "full",
-    "cancelled",
-]
 
 
 class CacheMark(TypedDict, total=False):
@@ -63,9 +44,7 @@ class Citation(TypedDict, total=False):
 class Part(TypedDict, total=False):
     """One piece of a message. `type` says which of the other keys may stand beside it."""
 
-    type: Literal[
-        "text", "image", "audio", "file", "reasoning", "refusal", "tool_call", "tool_result"
-    ]
+    type: Literal["text", "image", "audio", "file", "reasoning", "refusal", "tool_call", "tool_result"]
     text: str  # text, reasoning, refusal
     citations: list[Citation]  # text
     url: str  # image, file: where it lies (never fetched by the engine)
@@ -263,7 +242,7 @@ class Event(TypedDict, total=False):
 class Error(TypedDict, total=False):
     """A failed call as the vendor told it, classified."""
 
-    failure: FailureClass
+    failure: FailureClass  # one of docs/failures.md
     status: int  # HTTP, where there was one
     message: str  # the vendor's own words, masked before they reach a client
     code: str
@@ -273,6 +252,4 @@ class Error(TypedDict, total=False):
 
 
 #: Events that carry content: the first of them ends `timeout.first_token` and is the commit point.
-CONTENT_EVENTS = frozenset(
-    {"text", "reasoning", "refusal", "tool_call", "tool_arguments", "audio"}
-)
+CONTENT_EVENTS = frozenset({"text", "reasoning", "refusal", "tool_call", "tool_arguments", "audio"})

@@ -17,7 +17,8 @@ import orjson
 import re2
 
 from engine.plan.types import ErrorRule
-from engine.wire.canonical import Error, FailureClass
+from engine.policies.failures import FailureClass
+from engine.wire.canonical import Error
 
 #: What a status alone means. Anything else: 4xx is bad_request, the rest is server.
 BY_STATUS: Final[Mapping[int, FailureClass]] = {
