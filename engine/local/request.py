@@ -6,7 +6,8 @@ it are named by `dropped`, so that the ledger can say so.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 import orjson
 
@@ -59,6 +60,12 @@ def dropped(request: Request) -> tuple[str, ...]:
 
 
 def forced_tool(request: Request) -> bool:
+def with_params(request: Request, params: Mapping[str, Any]) -> Request:
+    """The request with the target's `params` over the client's own; names are the canonical ones."""
+    written = {name: value for name, value in params.items() if name in KEPT}
+    return cast(Request, {**request, **written}) if written else request
+
+
     """Whether the answer must be a tool call."""
     return request.get("tool_choice", ToolChoice()).get("mode") in ("required", "named")
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 
 from engine.local.errors import ModelError
 from engine.local.model import LocalModel
 from engine.local.models import LocalModels, Spec
-from engine.local.request import KEPT, Refused, dropped
+from engine.local.request import Refused, dropped, with_params
 from engine.plan.types import Deployment
 from engine.upstream.protocol import Ask, Chunk, Flow, Whole
 from engine.wire.canonical import Error, Event, Request
@@ -64,7 +63,7 @@ class LocalUpstream:
         loaded = self._loaded.get(ask.deployment.name)
         if loaded is None:
             return Whole(None, error=Error(failure="not_found", message="the model is not loaded"))
-        request = _with_params(ask.request, ask.params)
+        request = with_params(ask.request, ask.params)
         most = ask.max_tokens or request.get("max_tokens") or loaded.model.status().context or _OUTPUT
         return LocalFlow(loaded.model.generate(request, max_tokens=most), dropped(request))
 
@@ -103,9 +102,3 @@ class LocalFlow:
     async def close(self) -> None:
         """The worker is told to cancel, if it has not ended."""
         await self._batches.aclose()
-
-
-def _with_params(request: Request, params: Mapping[str, Any]) -> Request:
-    """The request with the target's `params` over the client's own; names are the canonical ones."""
-    written = {name: value for name, value in params.items() if name in KEPT}
-    return cast(Request, {**request, **written}) if written else request

@@ -25,14 +25,20 @@ def read_chat(snapshot: Snapshot, body: dict[str, Any]) -> Request:
     Raises:
         RequestError: a field is missing or wrong; `param` names it.
     """
-    messages = body.get("messages")
-    if isinstance(messages, list) and messages and all(_is_canonical(message) for message in messages):
+    if spoken(body) is None:
         return cast(Request, {"operation": "chat", **body})
     if OPENAI not in snapshot.plan.manifest.dialects:
         raise RequestError(
             f"this plan has no dialect {OPENAI}: write messages in canonical form", param="messages"
         )
     return snapshot.dialect(OPENAI).read_request("chat", body, {})
+
+
+def spoken(body: dict[str, Any]) -> str | None:
+    """The dialect that a chat body is in; None: it is canonical."""
+    messages = body.get("messages")
+    canonical = isinstance(messages, list) and messages and all(_is_canonical(each) for each in messages)
+    return None if canonical else OPENAI
 
 
 def _is_canonical(message: Any) -> bool:

@@ -64,6 +64,8 @@ class Authenticator:
         self.header: str | None = {"bearer": "authorization", "header": str(auth.params.get("name"))}.get(
             auth.scheme
         )
+        #: The query parameter that does, as it stands in a URL.
+        self.parameter = quote(str(auth.params["name"]), safe="") if auth.scheme == "query" else None
 
     def show(self) -> Shown:
         """What the next call carries; the same object for as long as the secret is the same.

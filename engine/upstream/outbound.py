@@ -121,8 +121,9 @@ class Outbound:
         return ask.request["model"] if self._any_model else self.deployment.wire_model
 
     def shown_url(self, stream: bool) -> str:
-        """The URL without its query, where a key may be."""
-        return self._urls[stream]
+        """The URL, with `***` for a credential that stands in its query."""
+        url = self._urls[stream]
+        return url if self._auth.parameter is None else f"{url}?{self._auth.parameter}=***"
 
     def shown_headers(self, stream: bool) -> dict[str, str]:
         """The headers, with `***` for the credential."""
