@@ -36,9 +36,9 @@ class _Offline:
 def wire_requests(snapshot: Snapshot, asks: Sequence[Ask]) -> list[dict[str, Any]]:
     """One JSON-able object an attempt, in their order.
 
-    Each has `attempt`, `deployment`, and one of: `method`, `url`, `headers`, `body`, `dropped` (fields that the
-    format could not carry) and `passthrough` (the body is the client's own, changed only where the plan says);
-    `local`, the canonical request in short; `refused`, why nothing would be sent.
+    Each has `attempt`, `deployment`, and one of: `method`, `url`, `headers`, `body`, `dropped` (fields that
+    the format could not carry) and `passthrough` (the body is the client's own, changed only where the plan
+    says); `local`, the canonical request in short; `refused`, why nothing would be sent.
     """
     upstreams: dict[str, _Previews] = {}
     told = []

@@ -59,13 +59,13 @@ def dropped(request: Request) -> tuple[str, ...]:
     return tuple(sorted(request.keys() - KEPT - REFUSED))
 
 
-def forced_tool(request: Request) -> bool:
 def with_params(request: Request, params: Mapping[str, Any]) -> Request:
     """The request with the target's `params` over the client's own; names are the canonical ones."""
     written = {name: value for name, value in params.items() if name in KEPT}
     return cast(Request, {**request, **written}) if written else request
 
 
+def forced_tool(request: Request) -> bool:
     """Whether the answer must be a tool call."""
     return request.get("tool_choice", ToolChoice()).get("mode") in ("required", "named")
 
