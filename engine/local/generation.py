@@ -6,13 +6,11 @@ live requests and hear a cancel in between.
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
+from engine.local.prompt import Prompts, Unfit
 from engine.local.protocol import WINDOW, End, Fault, Generate, Report, Text
 from engine.local.stops import StopMatcher
 
@@ -30,31 +28,10 @@ class Loaded:
     og: Any  # the module onnxruntime_genai
     model: Any
     tokenizer: Any
+    prompts: Prompts
     eos: frozenset[int]
     context: int  # tokens
     vocabulary: int
-
-    def render(self, messages: Sequence[dict[str, Any]]) -> str:
-        """The chat template's text for a conversation without tools."""
-        return str(self.tokenizer.apply_chat_template(json.dumps(messages), add_generation_prompt=True))
-
-    def prompt(self, messages: str, tools: str | None) -> Any:
-        """The token ids (int32 array) of a conversation. Raises what GenAI raises, and `ValueError`."""
-        given = {} if tools is None else {"tools": tools}
-        text = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, **given)
-        ids = self.tokenizer.encode(text)
-        # GenAI computes nonsense for an id outside the vocabulary instead of refusing it
-        if len(ids) and (ids.min() < 0 or ids.max() >= self.vocabulary):
-            raise ValueError("the tokenizer gives ids outside the model's vocabulary: the folder is mixed up")
-        return ids
-
-
-class Unfit(Exception):
-    """This request cannot be started; becomes a `fault`."""
-
-    def __init__(self, failure: str, message: str) -> None:
-        super().__init__(message)
-        self.failure = failure
 
 
 class Generation:
@@ -64,18 +41,13 @@ class Generation:
         """Encodes the prompt. Raises `Unfit`: `context_length` with the numbers, `bad_request`."""
         self.id = request["id"]
         self._loaded, self._request = loaded, request
-        try:
-            self._prompt = loaded.prompt(request["messages"], request["tools"])
-        except Exception as error:  # a template raises what it likes, GenAI also UnicodeDecodeError
-            raise Unfit("bad_request", f"the chat template refused the messages: {error}") from error
+        self._prompt = loaded.prompts.encode(request["messages"], request["tools"])
         room = loaded.context - len(self._prompt)
         if room < 1:
             raise Unfit(
                 "context_length",
                 f"the prompt has {len(self._prompt)} tokens, the model's context is {loaded.context}",
             )
-        if not len(self._prompt):
-            raise Unfit("bad_request", "the prompt is empty")
         self._limit = min(request["max_tokens"], room)
         self._stops = StopMatcher(request["stop"])
         self._stream = loaded.tokenizer.create_stream()
@@ -162,10 +134,3 @@ class Generation:
         if ended:
             told.append(self.end("length" if full and not stopped else "stop"))
         return told
-
-
-def model_numbers(folder: str) -> tuple[frozenset[int], int, int]:
-    """(end tokens, context, vocabulary size) of a folder's genai_config.json."""
-    model = json.loads((Path(folder) / "genai_config.json").read_bytes())["model"]
-    eos = model["eos_token_id"]
-    return frozenset(eos if isinstance(eos, list) else [eos]), model["context_length"], model["vocab_size"]

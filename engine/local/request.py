@@ -12,7 +12,8 @@ from typing import Any, cast
 import orjson
 
 from engine.local.protocol import Generate
-from engine.wire.canonical import FailureClass, Message, Part, Request, ResponseFormat, Tool, ToolChoice
+from engine.policies.failures import FailureClass
+from engine.wire.canonical import Message, Part, Request, ResponseFormat, Tool, ToolChoice
 
 #: What a local model can do, in the words of `can`. No `tools`: a model calls one only when it is
 #: told to (`tool_choice` required or a name), never by its own decision.
@@ -175,7 +176,14 @@ def _text(part: Part) -> str:
 
 
 def _call(part: Part) -> dict[str, Any]:
-    function = {"name": part.get("name", ""), "arguments": part.get("arguments", "{}")}
+    arguments = part.get("arguments", "{}")
+    if "\\u" in arguments:
+        # a template may parse them and print what the escapes stand for: better now, where it can be seen
+        try:
+            arguments = orjson.dumps(orjson.loads(arguments)).decode()
+        except (ValueError, TypeError):
+            pass  # no JSON: no template can parse it either
+    function = {"name": part.get("name", ""), "arguments": arguments}
     return {"id": part.get("id", ""), "type": "function", "function": function}
 
 

@@ -15,10 +15,12 @@ import sys
 import threading
 import time
 from collections import deque
+from pathlib import Path
 from typing import Any, cast
 
 from engine.local import providers, template
-from engine.local.generation import Generation, Loaded, Unfit, model_numbers
+from engine.local.generation import Generation, Loaded
+from engine.local.prompt import Prompts, Unfit, model_numbers
 from engine.local.protocol import (
     Begin,
     Counted,
@@ -141,10 +143,9 @@ class Worker:
 
     def _count(self, command: Any) -> None:
         try:
-            ids = self._loaded.prompt(command["messages"], command["tools"])
-        except Exception as error:  # noqa: BLE001 - a template raises what it likes
-            message = f"the chat template refused the messages: {error}"
-            self._pipes.tell(Fault(ev="fault", id=command["id"], failure="bad_request", message=message))
+            ids = self._loaded.prompts.encode(command["messages"], command["tools"])
+        except Unfit as unfit:
+            self._refuse(command["id"], unfit)
         else:
             self._pipes.tell(Counted(ev="counted", id=command["id"], tokens=len(ids)))
 
@@ -165,11 +166,12 @@ def load(pipes: Pipes, command: Load) -> Loaded:
         try:
             model = providers.open_model(og, provider, folder, command["threads"])
             tokenizer = og.Tokenizer(model)
-            eos, context, vocabulary = model_numbers(folder)
+            eos, context, vocabulary = model_numbers(Path(folder))
+            prompts = Prompts(og, tokenizer, Path(folder), vocabulary)
         except Exception as error:  # noqa: BLE001 - GenAI raises RuntimeError, UnicodeDecodeError and others
             skipped.append(Skipped(provider=provider, why=f"{type(error).__name__}: {error}"))
             continue
-        loaded = Loaded(og, model, tokenizer, eos, context, vocabulary)
+        loaded = Loaded(og, model, tokenizer, prompts, eos, context, vocabulary)
         pipes.tell(_ready(loaded, provider, skipped, time.perf_counter() - began))
         return loaded
     pipes.tell(Failed(ev="failed", skipped=skipped))
@@ -185,7 +187,7 @@ def _ready(loaded: Loaded, provider: str, skipped: list[Skipped], seconds: float
         skipped=skipped,
         context=loaded.context,
         vocabulary=loaded.vocabulary,
-        shape=template.learn(loaded.render),
+        shape=template.learn(loaded.prompts.render),
         loaded_s=seconds,
         version=loaded.og.__version__,
         telemetry="off",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from engine.local.model import LocalModel
@@ -43,3 +47,34 @@ async def answer(model: LocalModel, request: Any, max_tokens: int = 64) -> Got:
     async for batch in model.generate(request, max_tokens=max_tokens):
         got.events += batch
     return got
+
+
+#: Prints the ids of conversations, one list a conversation; GenAI keeps to a process of its own.
+IDS = """
+import json, os, sys
+from pathlib import Path
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+import onnxruntime_genai as og
+from engine.local.prompt import Prompts, Unfit
+folder = Path(sys.argv[1])
+tokenizer = og.Tokenizer(str(folder))
+prompts = Prompts(og, tokenizer, folder, 1 << 30)
+for messages in json.load(sys.stdin):
+    text = tokenizer.apply_chat_template(messages, add_generation_prompt=True)
+    try:
+        ids = prompts.encode(messages, None)
+    except Unfit as unfit:
+        print(json.dumps([unfit.failure, str(unfit)]))
+    else:
+        print(json.dumps([ids, tokenizer.encode(text).tolist(), text]))
+"""
+
+
+def ids(folder: Path, *conversations: list[tuple[str, str]]) -> list[Any]:
+    """For each: [our ids, GenAI's ids of the rendered text, the text]; or [failure, message]."""
+    given = [
+        json.dumps([{"role": role, "content": content} for role, content in one]) for one in conversations
+    ]
+    command = [sys.executable, "-c", IDS, str(folder)]
+    run = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in run.stdout.splitlines()]
