@@ -65,9 +65,14 @@ class DirectTransport:
         for pool in self._pools.values():
             pool.close()
         for _ in range(_TURNS):
-            if not any(pool.open for pool in self._pools.values()):
+            if not self.open:
                 break
             await asyncio.sleep(0)
+
+    @property
+    def open(self) -> int:
+        """Connections with a socket, idle ones included."""
+        return sum(pool.open for pool in self._pools.values())
 
     async def _connect(self, pool: Pool, connect_ms: int | None) -> Connection:
         if self._closed:

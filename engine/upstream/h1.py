@@ -213,7 +213,7 @@ class Connection(asyncio.Protocol):
         self._other += len(data)
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.fail(TransportError("server", "the answer is not valid HTTP"))
             return
         if self._complete:

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import gc
 import importlib.util
 import socket
 import ssl
 import struct
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-import uvloop
 
 from engine.upstream.aiohttp_transport import AiohttpTransport
 from engine.upstream.direct_transport import DirectTransport
@@ -43,37 +41,6 @@ CERTIFICATES = {
 }
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-@pytest.fixture(params=[asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Iterator[Run]:
-    """Runs a test on a loop, and holds it to leaving no socket behind."""
-    complaints: list[dict[str, Any]] = []
-
-    async def watched(test: Coroutine[Any, Any, None]) -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        async with asyncio.timeout(10):
-            await test
-
-    before = sockets()
-    yield lambda test: request.param(watched(test))
-    gc.collect()
-    assert sockets() == before
-    assert complaints == []
-
-
-def sockets() -> int:
-    """Open sockets of this process, as the kernel counts them."""
-    fds = Path("/proc/self/fd")
-    if not fds.exists():
-        return 0
-    count = 0
-    for fd in fds.iterdir():
-        try:
-            count += str(fd.readlink()).startswith("socket:")
-        except OSError:
-            pass
-    return count
 
 
 def serving(name: str) -> ssl.SSLContext:
