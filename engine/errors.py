@@ -94,7 +94,9 @@ class EngineError(Exception):
 class RequestError(EngineError):
     """The request itself is wrong."""
 
-    def __init__(self, message: str, *, status: int = 400, code: str = "bad_request", param: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int = 400, code: str = "bad_request", param: str | None = None
+    ) -> None:
         super().__init__(message, status=status, code=code, failure="bad_request", param=param)
 
 

@@ -84,9 +84,7 @@ def main() -> None:
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     app = Relay(args.upstream)
-    config = uvicorn.Config(
-        app, lifespan="off", log_level="error", access_log=False, http="httptools"
-    )
+    config = uvicorn.Config(app, lifespan="off", log_level="error", access_log=False, http="httptools")
     server = uvicorn.Server(config)
     print(json.dumps({"port": sock.getsockname()[1], "pid": os.getpid()}), flush=True)
 

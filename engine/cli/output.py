@@ -1,7 +1,7 @@
 """What every command prints with: results to stdout, messages to stderr, colour only on a terminal.
 
 A command's result is text or JSON and goes to stdout (`write`, `write_json`); what is said beside it
-(`message`, `warn`, `ProgressBar`) goes to stderr, so that a pipe holds the result and nothing else. Colour
+(`message`, `ProgressBar`) goes to stderr, so that a pipe holds the result and nothing else. Colour
 needs a terminal and an environment without `NO_COLOR` (https://no-color.org).
 """
 
@@ -71,11 +71,6 @@ def write_json(value: Any) -> None:
 def message(text: str) -> None:
     """Something said beside the result, to stderr."""
     print(text, file=sys.stderr)
-
-
-def warn(text: str) -> None:
-    """Something wrong that does not stop the command, to stderr."""
-    print(f"{paint('warning', 'yellow', 'bold', stream=sys.stderr)}: {text}", file=sys.stderr)
 
 
 def table(rows: Iterable[Sequence[str]], *, headers: Sequence[str] = ()) -> str:

@@ -104,11 +104,6 @@ def compile_folder(root: FilePath, env: str | None = None) -> Compiled:
     return _run(sources, out, {"load": time.perf_counter() - begun})
 
 
-def compile_sources(sources: Sources) -> Compiled:
-    """Compile files that were read before."""
-    return _run(sources, Diagnostics(), {})
-
-
 def _run(sources: Sources, out: Diagnostics, seconds: dict[str, float]) -> Compiled:
     work = Work(sources, out)
     for name, stage in STAGES:

@@ -8,7 +8,7 @@ that fits nothing, a bracket or quote that is not closed.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -238,18 +238,6 @@ def _closes_nothing(fault: _Fault, out: Diagnostics) -> bool:
     return True
 
 
-def _same_line_list(fault: _Fault, out: Diagnostics) -> bool:
-    advice = "begin the list on the next line, or write [a, b]; a text that begins with `- ` needs quotes"
-    out.add("E010", "a list cannot begin behind a key", fault.span, help=advice)
-    return True
-
-
-def _value_in_place(fault: _Fault, out: Diagnostics) -> bool:
-    advice = "begin a new line for a new key; a text that holds `: ` needs quotes"
-    out.add("E010", "a second `: ` on this line", fault.span, help=advice)
-    return True
-
-
 def _tag(fault: _Fault, out: Diagnostics) -> bool:
     if "tag" not in f"{fault.context} {fault.problem}":
         return False
@@ -258,27 +246,19 @@ def _tag(fault: _Fault, out: Diagnostics) -> bool:
     return True
 
 
+def _saying(message: str, advice: str) -> Callable[[_Fault, Diagnostics], bool]:
+    """The wording of a fault that needs no look at it."""
+
+    def say(fault: _Fault, out: Diagnostics) -> bool:
+        out.add("E010", message, fault.span, help=advice)
+        return True
+
+    return say
+
+
 def _first_character(fault: _Fault, out: Diagnostics) -> bool:
     advice = "put the text in single quotes"
     out.add("E010", f"a value cannot begin with `{fault.character}`", fault.span, help=advice)
-    return True
-
-
-def _escape(fault: _Fault, out: Diagnostics) -> bool:
-    advice = "in single quotes every character means itself; in double quotes write \\\\ for a backslash"
-    out.add("E010", "this is no escape that double quotes know", fault.span, help=advice)
-    return True
-
-
-def _block_header(fault: _Fault, out: Diagnostics) -> bool:
-    advice = "the text begins on the next line, indented"
-    out.add("E010", "nothing may follow `|` or `>` on its line", fault.span, help=advice)
-    return True
-
-
-def _reference(fault: _Fault, out: Diagnostics) -> bool:
-    advice = "put the text in single quotes; `*` and `&` begin an alias and an anchor"
-    out.add("E010", "a name is expected behind `*` or `&`", fault.span, help=advice)
     return True
 
 
@@ -295,12 +275,39 @@ _WORDINGS: Final = (
     (r"expected ':'", _no_colon),
     (r"expected key|expected '-'|<block end>", _indent),
     (r"mapping values are not allowed", _value_and_map),
-    (r"mapping values are not allowed|mapping keys are not allowed", _value_in_place),
+    (
+        r"mapping values are not allowed|mapping keys are not allowed",
+        _saying(
+            "a second `: ` on this line",
+            "begin a new line for a new key; a text that holds `: ` needs quotes",
+        ),
+    ),
     (r"',' or|expected node content|expected the node content", _open_bracket),
-    (r"(block )?sequence entries are not allowed", _same_line_list),
+    (
+        r"(block )?sequence entries are not allowed",
+        _saying(
+            "a list cannot begin behind a key",
+            "begin the list on the next line, or write [a, b]; a text that begins with `- ` needs quotes",
+        ),
+    ),
     (r"cannot start any token", _first_character),
-    (_ESCAPE, _escape),
-    (r"comment or line break|comment or a line break|indentation indicator|chomping", _block_header),
-    (r"alphabetic or numeric", _reference),
+    (
+        _ESCAPE,
+        _saying(
+            "this is no escape that double quotes know",
+            "in single quotes every character means itself; in double quotes write \\\\ for a backslash",
+        ),
+    ),
+    (
+        r"comment or line break|comment or a line break|indentation indicator|chomping",
+        _saying("nothing may follow `|` or `>` on its line", "the text begins on the next line, indented"),
+    ),
+    (
+        r"alphabetic or numeric",
+        _saying(
+            "a name is expected behind `*` or `&`",
+            "put the text in single quotes; `*` and `&` begin an alias and an anchor",
+        ),
+    ),
     (r"expected key|expected '-'|<block end>|document start", _after_value),
 )

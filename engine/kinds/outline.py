@@ -75,7 +75,7 @@ def reached(node: Node) -> tuple[str, ...]:
 
 
 def worst(node: Node, *, retries: bool = True) -> Worst:
-    """The most calls and time that one walk of the node can take; without `retries`, each target asked once."""
+    """The most calls and time that one walk of the node takes; without `retries`, each target asked once."""
     match node:
         case Use():
             return _target(node, retries)

@@ -1,7 +1,7 @@
 """A sealed plan: the manifest and its segments, each addressed by the digest of its text.
 
-A plan is loaded lazily: the manifest names everything, a segment is decoded when it is first asked for. Two plans
-share the segments that did not change, so a reload costs what the edit was.
+A plan is loaded lazily: the manifest names everything, a segment is decoded when it is first asked for. Two
+plans share the segments that did not change, so a reload costs what the edit was.
 """
 
 from __future__ import annotations

@@ -48,30 +48,6 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Milliseconds; None = not limited. `first_token` and `connect` run from the start of the call."""
-
-    connect_ms: int | None = None
-    first_token_ms: int | None = None
-    idle_ms: int | None = None
-    total_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """`extra` more calls at the same target, for these failure classes only.
-
-    `named` are those that the file names one by one and not through a group: a `timeout` is retried in place
-    only when it is in there.
-    """
-
-    extra: int = 0
-    failures: tuple[str, ...] = ()
-    named: tuple[str, ...] = ()
-    backoff_ms: int = 200
-
-
-@dataclass(frozen=True, slots=True)
 class Call:
     """The options that inherit: defaults -> route -> node -> target. None = not said here.
 
@@ -215,7 +191,7 @@ class Operation:
     model_field: str | None  # the wire field that a passthrough sets
     stream_field: str | None
     usage_request: Mapping[str, Json]  # body fields that ask a stream for its usage
-    max_tokens_fields: tuple[str, ...] = ()  # wire fields that limit the output; the first is written by default
+    max_tokens_fields: tuple[str, ...] = ()  # that limit the output; the first is the one written
     check: Json = None  # the shape a client's body must have (`wire/shape.py`)
 
 

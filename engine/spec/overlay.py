@@ -9,10 +9,5 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.spec.workspace import RoutesFile
-
 #: Stands on an entry of a section that the overlay adds.
 ADD: Final = "$add"
-
-#: The sections an overlay may touch.
-SECTIONS: Final = tuple(RoutesFile.model_fields)

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.compiler.document import Document, Path
-from engine.compiler.expr.check import Checker
 from engine.compiler.expr.loops import Loops
 from engine.compiler.expr.scalars import Unclosed, only, pieces
-from engine.compiler.expr.typed import Local, Typed
+from engine.compiler.expr.typed import Local
 from engine.compiler.expr.types import ANY, STRING, T, list_of, map_of
 from engine.compiler.suggest import did_you_mean
 
@@ -41,29 +40,12 @@ MAX_DEPTH: Final = 24
 class Directives(Loops):
     """The part of `Builder` for directives."""
 
-    checker: Checker
     document: Document
     out: Any
     blocks: Mapping[str, Any]
     blocks_path: Path
-    strict: bool
     failed: bool
-    loops: int
     using: list[str]
-
-    def build(self, data: Any, path: Path, want: T | None) -> list[Any]:
-        raise NotImplementedError  # Builder's
-
-    def bare(self, data: Any, path: Path) -> Typed | None:
-        raise NotImplementedError  # Builder's
-
-    def local(self, type: T, path: list[Any] | None) -> Local:
-        raise NotImplementedError  # Builder's
-
-    def fault(
-        self, code: str, message: str, path: Path, *, help: str | None = None, key: bool = False
-    ) -> list[Any]:
-        raise NotImplementedError  # Builder's
 
     def directive(self, data: dict[str, Any], path: Path, want: T | None) -> list[Any] | None:
         """The IR of a map of directives; None for a plain map."""
