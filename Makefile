@@ -53,6 +53,7 @@ test: lint check
 
 lint: $(STAMP)-test
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
