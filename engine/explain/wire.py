@@ -1,7 +1,7 @@
 """What each attempt of an explained request would send, offline: the exact HTTP request, its secrets masked.
 
-The bodies come from the very code that sends them (`HttpUpstream.preview`), with no transport behind it and no
-secret read. A local model is sent nothing: what its worker would be told is summed up instead.
+The bodies come from the very code that sends them (`HttpUpstream.preview`), with no transport behind it and
+no secret read. A local model is sent nothing: what its worker would be told is summed up instead.
 """
 
 from __future__ import annotations
