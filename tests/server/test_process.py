@@ -204,24 +204,32 @@ async def test_a_broken_workspace_does_not_start(vendor: Vendor, tmp_path: Path)
     assert "error[" in errors
 
 
-async def test_what_it_refuses(vendor: Vendor, tmp_path: Path) -> None:
+async def test_a_taken_port_is_told(vendor: Vendor, tmp_path: Path) -> None:
     folder = write_workspace(tmp_path / "ws", vendor.port)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         code, errors = await refused(folder, "--listen", f"127.0.0.1:{port}")
     assert (code, "in use" in errors, str(port) in errors) == (2, True, True)
-    code, errors = await refused(folder, "--listen", "0.0.0.0:0")
-    assert (code, "client keys" in errors) == (2, True)
-    code, errors = await refused(folder, "--admin", "0.0.0.0:0")
-    assert (code, "admin_key" in errors) == (2, True)
-    code, errors = await refused(folder, "--workers", "2")
-    assert (code, "E090" in errors) == (2, True)
-    code, errors = await refused(folder, "--env", "nowhere")
-    assert (code, "E002" in errors) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--listen", "0.0.0.0:0"], "client keys"),
+        (["--admin", "0.0.0.0:0"], "admin_key"),
+        (["--workers", "2"], "E090"),
+        (["--env", "nowhere"], "E002"),
+        (["--listen", "here"], "HOST:PORT"),
+    ],
+)
+async def test_what_it_refuses(arguments: list[str], says: str, vendor: Vendor, tmp_path: Path) -> None:
+    code, errors = await refused(write_workspace(tmp_path / "ws", vendor.port), *arguments)
+    assert (code, says in errors) == (2, True)
+
+
+async def test_no_workspace_is_told(tmp_path: Path) -> None:
     code, errors = await refused(tmp_path / "nothing")
     assert (code, "E001" in errors) == (2, True)
-    code, errors = await refused(folder, "--listen", "here")
-    assert (code, "HOST:PORT" in errors) == (2, True)
 
 
 async def test_an_empty_engine_yaml_is_valid(
