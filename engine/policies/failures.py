@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, Literal, get_args
 
-#: The closed list of docs/language.md, in its order. An attempt is classified once, at the boundary.
+#: The closed list (docs/failures.md), in its order. An attempt is classified once, at the boundary.
 FailureClass = Literal[
     "rate_limited",
     "quota_exhausted",

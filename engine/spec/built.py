@@ -2,7 +2,7 @@
 
 One row for each spec class, by the keys as users write them. A test compares it with the classes, both ways:
 a field that is in neither list fails the suite. What a later step builds moves from `later` to `now`, and the
-list of refusals of language.md's whole example shrinks.
+list of refusals of the whole example (tests/compiler/whole_example) shrinks.
 """
 
 from __future__ import annotations
