@@ -3,8 +3,8 @@
 With a code (E204, or its name) the page of that diagnostic is printed. With a file, the request in it (a chat
 completion's body) is run through the plan without any network, key or waiting: deployments answer, or fail as
 --fail says, and what the plan does with that is told: route, path, candidates dropped, calls and their times,
-the outcome, the worst cost, and the exact request of every call, its secrets masked. `-` reads the request from
-stdin.
+the outcome, the worst cost, and the exact request of every call, its secrets masked. `-` reads the request
+from stdin.
 """
 
 from __future__ import annotations
