@@ -51,7 +51,6 @@ def lower_provider(
         params=dict(spec.params or {}),
         errors=error_rules(spec.errors),
         retry_after=tuple(each.lower() for each in spec.retry_after or ()),
-        headroom=dict(spec.headroom or {}),
         models=models,
         wire_models={each: model.id for each, model in (spec.models or {}).items() if model.id is not None},
         unknown_models=not spec.models if spec.unknown_models is None else spec.unknown_models,

@@ -240,7 +240,6 @@ class Provider:
     params: Mapping[str, Json]  # body fields this vendor always wants
     errors: tuple[ErrorRule, ...]
     retry_after: tuple[str, ...]  # header names, in the order they are asked
-    headroom: Mapping[str, str]  # rate-limit headers
     models: Mapping[str, Facts]
     wire_models: Mapping[str, str]
     unknown_models: bool  # a model not listed may be used

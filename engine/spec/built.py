@@ -98,8 +98,9 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- providers.d/
     "ProviderSpec": _row(
         "extends replace title category aliases dialect auth base_url residency price regions "
-        "default_region headers paths rename drop params errors retry_after headroom models unknown_models "
-        "compliance samples"
+        "default_region headers paths rename drop params errors retry_after models unknown_models "
+        "compliance samples",
+        "headroom",
     ),
     "AuthSpec": _row(
         "bearer header query pattern",

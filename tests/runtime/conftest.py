@@ -111,7 +111,6 @@ PROVIDER = Provider(
     params={},
     errors=(),
     retry_after=(),
-    headroom={},
     models={},
     wire_models={},
     unknown_models=True,
