@@ -183,6 +183,7 @@ class Connection(asyncio.Protocol):
         """Close what was made of a connection while it was being made."""
         if self._opened:
             self.abort()
+            self._owner.lost(self)  # uvloop tells nobody of a connection that was cancelled just when made
 
     def abort(self) -> None:
         """Close at once, what is not sent yet unsent."""

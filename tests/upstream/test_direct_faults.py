@@ -290,7 +290,7 @@ def test_closing_with_calls_under_way(run: Run) -> None:
 def test_a_half_close_with_the_request_unsent(run: Run) -> None:
     """The server ends its side and reads nothing more: what is unsent does not keep the socket."""
 
-    class Deaf(scripted.Connection):  # type: ignore[misc, name-defined]  # loaded by path
+    class Deaf(scripted.Connection):  # type: ignore[misc]  # loaded by path
         def data_received(self, data: bytes) -> None:
             self.transport.pause_reading()
             self.transport.write_eof()
