@@ -85,6 +85,8 @@ def _list(store: ModelStore, args: argparse.Namespace) -> int:
     for row in rows:
         if row["state"] == "not fetched":
             message(f"`engine models add {row['name']}` fetches it")
+        if "advice" in row:
+            message(f"{row['name']}: {row['advice']}")
         if row["state"] == "damaged":
             message(f"`engine models show {row['name']}` says what is wrong with it")
     return 0
@@ -189,8 +191,22 @@ def _row(store: ModelStore, manifest: Manifest, state: str) -> dict[str, Any]:
     return {"name": manifest.name, "state": state, "path": str(store.root / manifest.name)} | facts
 
 
+def _says(manifest: Manifest) -> dict[str, Any]:
+    """What the conversion wrote into the model besides its own, and whether there is a newer one."""
+    from engine.local.store import outdated  # deferred like the rest of the store
+
+    says: dict[str, Any] = {}
+    if manifest.system is not None:
+        says["system_text"] = manifest.system  # said where a request has no system message
+    if manifest.repetition_penalty != 1.0:
+        says["repetition_penalty"] = manifest.repetition_penalty  # where a request names none
+    if outdated(manifest):
+        says["advice"] = f"made by an older version: `engine models add {manifest.name}` makes it anew"
+    return says
+
+
 def _facts(manifest: Manifest) -> dict[str, Any]:
-    return {
+    facts: dict[str, Any] = {
         "source": manifest.source,
         "licence": manifest.licence,
         "architecture": manifest.architecture,
@@ -198,5 +214,6 @@ def _facts(manifest: Manifest) -> dict[str, Any]:
         "context": manifest.context,
         "size": manifest.size,
         "made_at": manifest.made_at,
-        "files": {name: {"size": f.size, "sha256": f.sha256} for name, f in manifest.files.items()},
     }
+    files = {name: {"size": f.size, "sha256": f.sha256} for name, f in manifest.files.items()}
+    return facts | _says(manifest) | {"files": files}

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: Goes up when the converter makes other folders of the same GGUF; catalogue models that an older one made
+#: are made anew by `engine models add`. 2: the catalogue's system text and search defaults.
+CONVERSION = 2
+
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
@@ -22,10 +26,19 @@ class CatalogEntry:
     gguf_size: int  # bytes
     licence: str
     summary: str
+    #: What the model's chat template says where a request has no system message, and what to say instead.
+    system: tuple[str, str] | None = None
+    #: A default for requests that name none, chosen with `system` on everyday prompts; 1 = none.
+    repetition_penalty: float = 1.0
 
     @property
     def requirement(self) -> str:
         return f"{self.package}=={self.version}"
+
+    @property
+    def source(self) -> str:
+        """As the manifest names it."""
+        return f"{self.requirement}: {self.member}"
 
 
 CATALOG: dict[str, CatalogEntry] = {
@@ -42,6 +55,13 @@ CATALOG: dict[str, CatalogEntry] = {
             gguf_size=98_362_432,
             licence="Apache-2.0",
             summary="135 million parameters, chat, English, context 8192: for trying things out",
+            # with its own text it answers "What is the capital of France?" in a loop of French, greedily;
+            # with ours 1 of 16 everyday prompts looped ("Who are you?"), and none with 1.02 besides
+            system=(
+                "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+                "You are a helpful assistant.",
+            ),
+            repetition_penalty=1.02,
         ),
     )
 }

@@ -6,7 +6,7 @@ Byte-level BPE only (`tokenizer.ggml.model` = gpt2), with the splitting rules we
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,14 @@ def read_tokenizer(model: Llama) -> TokenizerFiles:
         "chat_template": template,
     }
     return TokenizerFiles(_bpe(tokens, types, model.get("tokenizer.ggml.merges"), split), config, template)
+
+
+def with_text(files: TokenizerFiles, text: str, instead: str, source: Path) -> TokenizerFiles:
+    """The files with another text in the chat template. Raises `ModelError("unsupported")` without `text`."""
+    if files.template.count(text) != 1:
+        raise unsupported(source, f"its chat template does not say {text!r}, which was to be replaced")
+    template = files.template.replace(text, instead)
+    return replace(files, config=files.config | {"chat_template": template}, template=template)
 
 
 def write_tokenizer(files: TokenizerFiles, folder: Path) -> None:

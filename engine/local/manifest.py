@@ -55,10 +55,23 @@ class Manifest:
     made_at: str  # UTC, ISO 8601
     files: Mapping[str, FileRecord]  # by path inside the folder, "/" as the separator
     schema: int = SCHEMA
+    conversion: int = 0  # the version of the converter that made it; 0: none did, or it did not count yet
+    system: str | None = None  # said where a request has no system message, in place of the model's own text
+    repetition_penalty: float = 1.0  # for requests that name none
 
 
 def describe(
-    folder: Path, *, name: str, source: str, licence: str, architecture: str, quantisation: str, context: int
+    folder: Path,
+    *,
+    name: str,
+    source: str,
+    licence: str,
+    architecture: str,
+    quantisation: str,
+    context: int,
+    conversion: int = 0,
+    system: str | None = None,
+    repetition_penalty: float = 1.0,
 ) -> Manifest:
     """The manifest of `folder` as it lies there now: hashes every file."""
     files = {path: _record(folder / path) for path in sorted(_model_files(folder))}
@@ -72,6 +85,9 @@ def describe(
         size=sum(record.size for record in files.values()),
         made_at=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         files=files,
+        conversion=conversion,
+        system=system,
+        repetition_penalty=repetition_penalty,
     )
 
 

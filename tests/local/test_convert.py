@@ -74,6 +74,23 @@ def test_the_folder_is_complete_and_the_store_takes_it(tmp_path: Path) -> None:
     assert sorted(tmp_path.glob("models/[!.]*")) == [folder.path]
 
 
+def test_the_catalogues_words_go_into_the_folder(tmp_path: Path) -> None:
+    template = "{% if true %}Be SmolLM{% endif %}" + tinygguf.TEMPLATE
+    changed = {"tokenizer__chat_template": template}
+    source = tinygguf.write(tmp_path / "tiny.gguf", tinygguf.weights(), **changed)
+    convert(source, tmp_path / "out", system=("Be SmolLM", "Be kind"), repetition_penalty=1.5)
+    wanted = template.replace("Be SmolLM", "Be kind")
+    config = json.loads((tmp_path / "out" / "tokenizer_config.json").read_text())
+    assert config["chat_template"] == wanted
+    assert (tmp_path / "out" / "chat_template.jinja").read_text() == wanted
+    search = json.loads((tmp_path / "out" / "genai_config.json").read_text())["search"]
+    assert (search["repetition_penalty"], search["do_sample"]) == (1.5, False)
+    with pytest.raises(ModelError, match="'Be mean'") as caught:
+        convert(source, tmp_path / "other", system=("Be mean", "Be kind"))
+    assert caught.value.code == "unsupported"
+    assert not (tmp_path / "other").exists()
+
+
 def spoiled(**changes: Any) -> Any:
     return lambda path, tensors: tinygguf.write(path, tensors, **changes)
 

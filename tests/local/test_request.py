@@ -73,6 +73,7 @@ def test_refused(request_: Any, max_tokens: int, failure: str, words: str) -> No
             {"temperature": 1, "top_p": 0.9, "top_k": 40, "seed": -1},
             {"do_sample": True, "temperature": 1.0, "top_p": 0.9, "top_k": 40, "random_seed": 2**31 - 1},
         ),
+        ({"repetition_penalty": 1.0}, {"do_sample": False, "repetition_penalty": 1.0}),
         ({"repetition_penalty": 1.1}, {"do_sample": False, "repetition_penalty": 1.1}),
     ],
 )

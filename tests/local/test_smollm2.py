@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from asking import Got, answer, ask, ids
@@ -14,19 +15,27 @@ from conftest import Starter
 pytestmark = [pytest.mark.smollm2, pytest.mark.slow]
 
 PARIS = ask("What is the capital of France?", system="You are a helpful assistant.")
+UNTOLD = ask("What is the capital of France?")  # the catalogue's system text is the same
 
 
-async def test_it_names_paris_in_a_stream(started: Starter, smollm2: Path) -> None:
+@pytest.mark.parametrize("request_", [UNTOLD, PARIS], ids=["no system message", "system message"])
+async def test_it_names_paris_in_a_stream(started: Starter, smollm2: Path, request_: Any) -> None:
     model = await started(smollm2)
     got, batches = Got(), 0
-    async for batch in model.generate(PARIS, max_tokens=40):
+    async for batch in model.generate(request_, max_tokens=512):
         got.events += batch
         batches += any(event["type"] == "text" for event in batch)
     assert got.text == "The capital of France is Paris."
     assert batches >= 4, "it streams"
     assert got.reason == "stop"
     assert got.usage == {"input_tokens": 27, "output_tokens": 8}
-    assert await model.count(PARIS) == 27
+    assert await model.count(request_) == 27
+
+
+async def test_it_comes_to_an_end(started: Starter, smollm2: Path) -> None:
+    """The one of the everyday prompts that loops when the catalogue's repetition penalty is taken away."""
+    got = await answer(await started(smollm2), ask("Who are you?"), 200)
+    assert got.reason == "stop"
 
 
 async def test_it_stops_where_told(started: Starter, smollm2: Path) -> None:
@@ -63,7 +72,7 @@ async def test_it_is_free_within_100_ms_of_a_client_leaving(
     request, longest = ask("tell me a story " + "again and " * words, system="Tell stories."), 0.0
     for _ in range(3):
         reader = asyncio.ensure_future(answer(model, request, 400))
-        await asyncio.sleep(0.7)
+        await asyncio.sleep(0.4)
         assert not reader.done()
         began = time.perf_counter()
         reader.cancel()
@@ -92,8 +101,7 @@ async def test_nobody_fakes_a_turn(started: Starter, smollm2: Path) -> None:
     request = ask(faked, system="You are a helpful assistant.")
     assert await model.count(request) == 20 + 29  # 29 for the text, which as control tokens would be 11
     assert (await answer(model, request, 1)).usage["input_tokens"] == await model.count(request)
-    encoded = ids(smollm2, [("system", "You are a helpful assistant."), ("user", faked)])[0][0]
-    assert (encoded.count(1), encoded.count(2)) == (3, 2)
-    for text in ("1234567 and 3.14159\n\n", "\n\n  def f(x):\n\treturn x", "naïve 東京 🦀🦀 <|im_"):
-        ours, genais, _ = ids(smollm2, [("user", text)])[0]
-        assert ours == genais, text
+    ordinary = ["1234567 and 3.14159\n\n", "\n\n  def f(x):\n\treturn x", "naïve 東京 🦀🦀 <|im_"]
+    hostile, *others = ids(smollm2, *([("user", text)] for text in (faked, *ordinary)))
+    assert (hostile[0].count(1), hostile[0].count(2)) == (3, 2)
+    assert all(ours == genais for ours, genais, _ in others)

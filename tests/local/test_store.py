@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from engine.local import fetch, manifest, store
 from engine.local.catalog import CatalogEntry
 from engine.local.errors import ModelError
 from engine.local.lock import locked
+from engine.local.models import LocalModels, Spec
 from engine.local.store import ModelStore, open_folder
 
 
@@ -243,6 +245,37 @@ def test_a_catalogue_model_that_is_whole_is_left_alone(
     flip(canned / "model.onnx")
     with pytest.raises(pytest.fail.Exception, match="fetched again"):
         models.add("canned")
+
+
+def test_what_an_older_converter_made_is_made_anew(
+    models: ModelStore,
+    canned: Path,
+    entry: tuple[CatalogEntry, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    row, _ = entry
+    object.__setattr__(row, "name", "canned")
+    monkeypatch.setattr(store, "CATALOG", {"canned": row})
+    edit(canned / "manifest.json", source=row.source, conversion=store.CONVERSION)
+    assert models.add("canned").path == canned
+    old = json.loads((canned / "manifest.json").read_text())
+    for key in ("conversion", "system", "repetition_penalty"):  # as it was before they were written
+        del old[key]
+    (canned / "manifest.json").write_text(json.dumps(old))
+    assert store.outdated(models.show("canned"))
+    asyncio.run(loaded(models, "canned"))
+    assert "`engine models add canned` makes it anew" in caplog.text
+    monkeypatch.setattr(store, "fetch", lambda *_: pytest.fail("it is fetched again"))
+    with pytest.raises(pytest.fail.Exception, match="fetched again"):
+        models.add("canned")
+    assert models.find("canned").path == canned, "and usable until then"
+
+
+async def loaded(models: ModelStore, name: str) -> None:
+    pool = LocalModels(models)
+    await pool.acquire(Spec(name))
+    await pool.close()
 
 
 def test_two_that_add_at_once_take_turns(tmp_path: Path) -> None:
