@@ -67,7 +67,7 @@ class HttpUpstream:
             finally:
                 await reply.close()
         except TransportError as error:
-            return Whole(None, below_http(error.failure, str(error)), dropped=dropped)
+            return Whole(None, _failed(ask.deployment.name, error), dropped=dropped)
         answer = self._answer(outbound, ask.operation, reply, data)
         answer.dropped = dropped
         if through and answer.error is None:
@@ -84,7 +84,7 @@ class HttpUpstream:
         try:
             reply = await self._transport.send(call)
         except TransportError as error:
-            return Whole(None, below_http(error.failure, str(error)), dropped=dropped)
+            return Whole(None, _failed(ask.deployment.name, error), dropped=dropped)
         opened = False
         try:
             if not 200 <= reply.status < 300:
@@ -100,14 +100,15 @@ class HttpUpstream:
                 hold_usage=wanted,
             )
             usage = self._dialect.stream_writer(ask.operation, ask.request) if wanted else None
-            flow = HttpFlow(reply, reader, through, dropped, outbound.sentinel if through else b"", usage)
+            sentinel = outbound.sentinel if through else b""
+            flow = HttpFlow(ask.deployment.name, reply, reader, through, dropped, sentinel, usage)
             first = await flow.begin()
             if first is not None:
                 return Whole(None, first, dropped=dropped)
             opened = True
             return flow
         except TransportError as broken:
-            return Whole(None, below_http(broken.failure, str(broken)), dropped=dropped)
+            return Whole(None, _failed(ask.deployment.name, broken), dropped=dropped)
         finally:
             if not opened:
                 await reply.close()
@@ -220,15 +221,22 @@ class _NotSent(Exception):
         self.error = below_http(failure, message)
 
 
+def _failed(deployment: str, error: TransportError) -> Error:
+    """A call that failed below HTTP: the client learns whose it was by the name that the plan has for it."""
+    return below_http(error.failure, f"{deployment}: {error}")
+
+
 class HttpFlow:
     """A `Flow` over one reply. Iterate it once; it closes the socket when it ends.
 
+    deployment: whose it is, for errors.
     sentinel: ends the client's stream, where the vendor left its own out.
     usage: writes the usage event of a client that asked for it, where the bytes pass through.
     """
 
     def __init__(
         self,
+        deployment: str,
         reply: HttpReply,
         reader: StreamReader,
         raw_ok: bool,
@@ -238,6 +246,7 @@ class HttpFlow:
     ) -> None:
         self.raw_ok = raw_ok
         self.dropped = dropped
+        self._deployment = deployment
         self._reply = reply
         self._chunks: AsyncIterator[bytes] = reply.chunks()
         self._reader = reader
@@ -289,7 +298,7 @@ class HttpFlow:
             else:
                 data = await anext(self._chunks, b"")
         except TransportError as error:
-            events = reader.fail(below_http(error.failure, str(error)))
+            events = reader.fail(_failed(self._deployment, error))
         except TimeoutError:  # of the tail: nothing is missing but words about the answer
             events = reader.eof()
         else:

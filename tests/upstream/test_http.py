@@ -331,6 +331,7 @@ async def test_a_stream_that_breaks(upstream: HttpUpstream, name: str) -> None:
         assert [e["type"] for e in events].count("error") == 1
         assert events[-1]["type"] == "error"
         assert events[-1]["error"]["failure"] == failure
+        assert str(server.port) not in events[-1]["error"]["message"]
         assert b"error" not in raw
         assert DONE not in raw
         if name != "the end without a finish":  # that body is whole, so its connection may serve again
@@ -398,6 +399,23 @@ async def test_close_in_a_stream_reaches_the_upstream(upstream: HttpUpstream) ->
         await flow.close()
         await asyncio.wait_for(server.connections[0].closed.wait(), 1)
         assert server.connections[0].closed_at - began < 0.1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "flow"])
+async def test_what_a_client_is_told_of_a_failed_connection(
+    upstream: HttpUpstream, host: str, streamed: bool, unused_tcp_port: int
+) -> None:
+    """Whose it was and how it failed; never where it stands."""
+    asked = ask(f"http://{host}:{unused_tcp_port}", stream=streamed)
+    found = await (upstream.flow(asked) if streamed else upstream.whole(asked))
+    assert isinstance(found, Whole)
+    assert found.error is not None
+    assert found.error["failure"] == "connect"
+    message = found.error["message"]
+    assert message.startswith(f"{asked.deployment.name}: no connection")
+    assert host not in message
+    assert str(unused_tcp_port) not in message
 
 
 async def test_a_missing_key_is_told_without_a_call() -> None:
