@@ -128,12 +128,13 @@ class LocalModel:
             count = await self._counter.count(request, shape)
             if count.exact:
                 return count.tokens
-        number = next(self._ids)
-        self._counts[number] = asyncio.get_running_loop().create_future()
         messages, tools = template_messages(request), template_tools(request)
-        self._send({"op": "count", "id": number, "messages": messages, "tools": tools})
+        number = next(self._ids)
+        counted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._counts[number] = counted
         try:
-            return await self._counts[number]
+            self._send({"op": "count", "id": number, "messages": messages, "tools": tools})
+            return await counted
         finally:
             del self._counts[number]
 
