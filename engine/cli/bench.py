@@ -24,9 +24,10 @@ def register(parser: argparse.ArgumentParser) -> None:
     sidecar.add_argument("--rounds", type=int, default=5, help="pairs to compare (default 5)")
     sidecar.add_argument("--vs", metavar="URL", help="another gateway's address, e.g. http://127.0.0.1:4000")
     sidecar.add_argument("--vs-model", default="bench", metavar="NAME", help="the model to ask it for")
-    local = which.add_parser("local", help="time to first token and tokens/s of a local model")
+    local = which.add_parser("local", help="a local model beside a bare GenAI loop: first token, tokens/s")
     local.add_argument("--model", default="smollm2-135m-instruct", help="an installed local model")
-    local.add_argument("--repeats", type=int, default=3, help="measurements of each prompt (default 3)")
+    local.add_argument("--repeats", type=int, default=5, help="pairs for each prompt (default 5)")
+    local.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: ONNX's choice)")
     templates = which.add_parser("templates", help="rendering a request beside Jinja2's own rendering")
     for parser_ in (sidecar, local, templates):
         parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")
@@ -51,7 +52,7 @@ def _bench(args: argparse.Namespace) -> Report:
     if args.what == "local":
         from engine.bench import local
 
-        return local.bench(local.Options(args.model, args.repeats, args.smoke))
+        return local.bench(local.Options(args.model, args.repeats, args.smoke, args.threads))
     if args.what == "templates":
         from engine.bench import templates
 

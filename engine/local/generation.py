@@ -14,11 +14,24 @@ from engine.local.prompt import Prompts, Unfit
 from engine.local.protocol import WINDOW, End, Fault, Generate, Report, Text
 from engine.local.stops import StopMatcher
 
-#: Tokens of the prompt a call feeds. Smaller slices cost more in all (a tenth more at 32, a third at 16),
-#: so a slice is smaller only where this many would take longer than a cancel may wait.
-SLICE = 64
-SMALLEST_SLICE = 16
-LONGEST_SLICE_S = 0.090
+#: Tokens of the prompt a call feeds. A slice costs a time that grows with what is in the cache, and a time a
+#: token: prompts are cheapest in slices of about 128 (cheaper than in one piece), and every halving below
+#: costs more. So a slice is as large as a cancel may wait for, in steps of 4.
+SLICE, LARGEST_SLICE, SMALLEST_SLICE, STEP = 32, 128, 16, 4
+LONGEST_SLICE_S = 0.086
+
+
+class Pace:
+    """How large the slices of prompts are here; what a prompt's first slice taught, the next prompt uses."""
+
+    def __init__(self) -> None:
+        self.first = SLICE
+
+    @staticmethod
+    def next(size: int, seconds: float) -> int:
+        """The slice after one of `size` tokens that took so long."""
+        fitting = int(size * LONGEST_SLICE_S / seconds) // STEP * STEP
+        return min(max(fitting, SMALLEST_SLICE), LARGEST_SLICE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +42,7 @@ class Loaded:
     model: Any
     tokenizer: Any
     prompts: Prompts
+    pace: Pace
     eos: frozenset[int]
     context: int  # tokens
     vocabulary: int
@@ -53,7 +67,7 @@ class Generation:
         self._stream = loaded.tokenizer.create_stream()
         self._generator: Any = None
         self._fed = 0
-        self._slice = SLICE
+        self._slice = loaded.pace.first
         self._sampled = 0
         self.credit = WINDOW
 
@@ -108,11 +122,14 @@ class Generation:
 
     def _feed(self) -> bool:
         """Feeds the next slice; True when the whole prompt is in."""
+        part = self._prompt[self._fed : self._fed + self._slice]
         began = time.perf_counter()
-        self._generator.append_tokens(self._prompt[self._fed : self._fed + self._slice])
-        fed, self._fed = self._slice, self._fed + self._slice
-        fitting = int(fed * LONGEST_SLICE_S / (time.perf_counter() - began)) // 8 * 8
-        self._slice = min(max(fitting, SMALLEST_SLICE), SLICE)
+        self._generator.append_tokens(part)
+        if len(part) == self._slice:  # the end of a prompt is short, and dear for its size
+            self._slice = Pace.next(len(part), time.perf_counter() - began)
+            if not self._fed:
+                self._loaded.pace.first = self._slice
+        self._fed += len(part)
         return self._fed >= len(self._prompt)
 
     def _sample(self) -> list[Report]:

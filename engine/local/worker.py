@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from engine.local import providers, template
-from engine.local.generation import Generation, Loaded
+from engine.local.generation import Generation, Loaded, Pace
 from engine.local.prompt import Prompts, Unfit, model_numbers
 from engine.local.protocol import (
     Begin,
@@ -171,7 +171,7 @@ def load(pipes: Pipes, command: Load) -> Loaded:
         except Exception as error:  # noqa: BLE001 - GenAI raises RuntimeError, UnicodeDecodeError and others
             skipped.append(Skipped(provider=provider, why=f"{type(error).__name__}: {error}"))
             continue
-        loaded = Loaded(og, model, tokenizer, prompts, eos, context, vocabulary)
+        loaded = Loaded(og, model, tokenizer, prompts, Pace(), eos, context, vocabulary)
         pipes.tell(_ready(loaded, provider, skipped, time.perf_counter() - began))
         return loaded
     pipes.tell(Failed(ev="failed", skipped=skipped))
