@@ -70,14 +70,14 @@ def children() -> list[str]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-async def test_twenty_loads_leave_nothing_behind(pool: LocalModels, canned_model: Path) -> None:
+async def test_ten_loads_leave_nothing_behind(pool: LocalModels, canned_model: Path) -> None:
     def state() -> tuple[int, int]:
         gc.collect()
         fields = Path("/proc/self/statm").read_text().split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE"), len(list(Path("/proc/self/fd").iterdir()))
 
     spec, workers, after_first = Spec("m", canned_model), [], (0, 0)
-    for cycle in range(20):
+    for cycle in range(10):
         model = await pool.acquire(spec)
         assert (await answer(model, ask())).usage["output_tokens"] == 8
         workers.append(model.status().rss or 0)
