@@ -48,7 +48,7 @@ class Vendor:
 
     async def __call__(self, c: Any) -> None:
         rng = self._rng
-        name = c.last.partition(b"\r\n\r\n")[2]
+        name, served = c.last.partition(b"\r\n\r\n")[2], c.requests
         framing = rng.choice(["length", "chunks", "chunks", "end"])
         data = self._framed(framing, body_of(name))
         if rng.random() < 0.15:
@@ -56,7 +56,7 @@ class Vendor:
             data = data[: rng.randrange(len(data))]
         if rng.random() < 0.2:
             data = b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" + data
-        while data:
+        while data and not c.transport.is_closing():
             size = rng.choice([1, 3, 50, 2000, 100_000])
             c.send(data[:size])
             data = data[size:]
@@ -64,8 +64,8 @@ class Vendor:
                 await asyncio.sleep(rng.choice([0, 0, 0.001]))
         if name in self.broken or framing == "end":
             c.end()
-        elif rng.random() < 0.1:
-            c.send(b"HTTP/1.1 200 OK\r\n")  # a byte that belongs to no call
+        elif rng.random() < 0.1 and c.requests == served and not c.transport.is_closing():
+            c.send(b"HTTP/1.1 200 OK\r\n")  # bytes that belong to no call
 
     def _framed(self, framing: str, body: bytes) -> bytes:
         if framing == "length":
