@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,6 +10,11 @@ import pytest
 
 # tests are not packages: this makes `tinymodel` and `asking` importable from every folder
 sys.path.append(str(Path(__file__).parent / "local"))
+
+# A proxy of the machine's changes which transport is chosen; tests that want one set their own.
+for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+    os.environ.pop(_name, None)
+    os.environ.pop(_name.upper(), None)
 
 
 @pytest.fixture(scope="session")
