@@ -56,12 +56,13 @@ CATALOG: dict[str, CatalogEntry] = {
             licence="Apache-2.0",
             summary="135 million parameters, chat, English, context 8192: for trying things out",
             # with its own text it answers "What is the capital of France?" in a loop of French, greedily;
-            # with ours 1 of 16 everyday prompts looped ("Who are you?"), and none with 1.02 besides
+            # ours does not. Everyday prompts (48, greedy, ours) that loop up to 512 tokens: 13 without a
+            # penalty, 6 with 1.05 (on the 16 of them that did not choose it: 6 and 3). A limit ends those.
             system=(
                 "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
                 "You are a helpful assistant.",
             ),
-            repetition_penalty=1.02,
+            repetition_penalty=1.05,
         ),
     )
 }
