@@ -259,6 +259,32 @@ def stable_id(prefix: Any, *parts: Any) -> str:
     return f"{prefix if isinstance(prefix, str) else ''}{word}"
 
 
+#: Between an opaque text and the dialect that made it, where a client's format has one field for both.
+_SEAL: Final = "x-engine."
+
+
+def sealed(value: Any, origin: Any, dialect: Any) -> str | None:
+    """An opaque text of `origin` as a client of `dialect` may keep it: as it is where they are the same or
+    nobody knows whose it is, else with the name of its maker in front, so that `opened` finds it again.
+    """
+    if not isinstance(value, str):
+        return None
+    if not isinstance(origin, str) or origin == dialect:
+        return value
+    return f"{_SEAL}{origin}.{value}"
+
+
+def opened(value: Any, dialect: Any) -> dict[str, str] | None:
+    """What `sealed` made: `{value, origin}`. A text without a name in front was made by `dialect` itself."""
+    if not isinstance(value, str):
+        return None
+    if value.startswith(_SEAL):
+        origin, dot, rest = value[len(_SEAL) :].partition(".")
+        if dot and origin:
+            return {"value": rest, "origin": origin}
+    return {"value": value, "origin": dialect} if isinstance(dialect, str) else {"value": value}
+
+
 #: Name in the IR -> code. The compiler's signatures are in `compiler/expr/calls.py`; a test holds the two
 #: together.
 TABLE: Final[dict[str, Callable[..., Any]]] = {
@@ -269,6 +295,7 @@ TABLE: Final[dict[str, Callable[..., Any]]] = {
     "b64encode": b64encode, "b64decode": b64decode, "to_format": to_format, "to_media_type": to_media_type,
     "clamp": clamp, "round": round_, "int": int_, "float": float_, "string": string, "min": least,
     "max": greatest,
+    "sealed": sealed, "opened": opened,
     "stable_id": stable_id, "duration": seconds, "drop_keys": json_schema.drop_keys,
     "inline_refs": json_schema.inline_refs, **list_functions.TABLE,
 }  # fmt: skip

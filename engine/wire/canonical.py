@@ -44,7 +44,7 @@ class Citation(TypedDict, total=False):
 class Part(TypedDict, total=False):
     """One piece of a message. `type` says which of the other keys may stand beside it."""
 
-    type: Literal["text", "image", "audio", "file", "reasoning", "refusal", "tool_call", "tool_result"]
+    type: Literal["text", "image", "audio", "file", "reasoning", "refusal", "tool_call", "tool_result", "native"]
     text: str  # text, reasoning, refusal
     citations: list[Citation]  # text
     url: str  # image, file: where it lies (never fetched by the engine)
@@ -54,15 +54,16 @@ class Part(TypedDict, total=False):
     format: str  # audio: wav mp3
     file_id: str  # file: the vendor's own handle
     filename: str  # file
-    signature: str  # reasoning: what the vendor wants back unchanged
+    signature: str  # any part of an answer: what the vendor wants back unchanged
     redacted: str  # reasoning: an encrypted block, returned unchanged
-    id: str  # tool_call, tool_result: the call's id
+    origin: str  # the dialect that made `signature`, `redacted`, `provider_data`: only it gets them back
+    id: str  # tool_call, tool_result: the call's id; reasoning: the item's
     name: str  # tool_call, tool_result: the tool's name
     arguments: str  # tool_call: JSON text, as the model wrote it
     content: list[Part]  # tool_result
     is_error: bool  # tool_result
     cache: CacheMark
-    provider_data: dict[str, Json]  # opaque, goes back only to the dialect that made it
+    provider_data: dict[str, Json]  # opaque; of a `native` part it is all there is: a vendor's own block
 
 
 class Message(TypedDict, total=False):
@@ -71,6 +72,7 @@ class Message(TypedDict, total=False):
     role: Role
     content: list[Part]
     name: str
+    origin: str  # the dialect that made `provider_data`
     provider_data: dict[str, Json]
 
 
@@ -142,6 +144,7 @@ class Request(TypedDict, total=False):
     user: str
     metadata: dict[str, str]
     conversation: str
+    cache: CacheMark  # of the whole prompt
     cache_key: str
     service_tier: str
     store: bool
@@ -212,6 +215,7 @@ class Event(TypedDict, total=False):
         "tool_call",
         "tool_arguments",
         "citation",
+        "native",
         "logprobs",
         "audio",
         "finish",
@@ -225,8 +229,10 @@ class Event(TypedDict, total=False):
     created: int  # start
     service_tier: str  # start
     text: str  # text, reasoning, refusal
-    signature: str  # reasoning
+    signature: str  # text, reasoning, tool_call: ends its part
     redacted: str  # reasoning
+    origin: str  # as in `Part`
+    provider_data: dict[str, Json]  # tool_call, native: as in `Part`
     name: str  # tool_call
     arguments: str  # tool_arguments: the next piece of JSON text
     citation: Citation
@@ -234,7 +240,7 @@ class Event(TypedDict, total=False):
     audio: dict[str, Json]
     finish_reason: FinishReason
     native_finish_reason: str
-    usage: Usage
+    usage: Usage  # usage; start: what is known of it by then
     served: Served  # usage
     error: Error
 

@@ -60,6 +60,8 @@ FILTERS: Final[dict[str, Call]] = {
     "join": _call(_LIST, STRING, to=_TEXT, needed=0),
     "split": _call(STRING, STRING, to=list_of(STRING).maybe()),
     "data_url": _call(STRING, to=map_of(STRING).maybe()),
+    "sealed": _call(STRING, STRING, STRING, to=_TEXT),
+    "opened": _call(STRING, STRING, to=map_of(STRING).maybe()),
     "b64encode": _call(STRING, to=_TEXT),
     "b64decode": _call(STRING, to=_TEXT),
     "to_format": _call(STRING, to=_TEXT),
