@@ -24,6 +24,11 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "error"
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
+PartType = Literal[
+    "text", "image", "audio", "file", "reasoning", "refusal", "tool_call", "tool_result", "native"
+]  # fmt: skip
+
+
 class CacheMark(TypedDict, total=False):
     """Asks the vendor to cache the prompt up to and including the part that carries it."""
 
@@ -44,7 +49,7 @@ class Citation(TypedDict, total=False):
 class Part(TypedDict, total=False):
     """One piece of a message. `type` says which of the other keys may stand beside it."""
 
-    type: Literal["text", "image", "audio", "file", "reasoning", "refusal", "tool_call", "tool_result", "native"]
+    type: PartType
     text: str  # text, reasoning, refusal
     citations: list[Citation]  # text
     url: str  # image, file: where it lies (never fetched by the engine)
