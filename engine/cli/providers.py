@@ -264,7 +264,9 @@ def _check(reader: _Reader, args: argparse.Namespace) -> int:
 
 
 def _secret(credential: Any) -> str | None:
-    return None if credential is None else str(next(iter(credential.secrets.values()), "")) or None
+    """The place that counts now; where none is set, the first."""
+    places = [str(place) for found in credential.secrets.values() for place in found] if credential else []
+    return next((place for place in places if _is_set(place)), places[0] if places else None)
 
 
 def _is_set(secret: str) -> bool:

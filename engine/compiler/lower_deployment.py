@@ -141,8 +141,8 @@ class Deployments:
         )
 
 
-def _secrets(spec: written.Credential) -> dict[str, Secret]:
-    return {} if spec.secret is None else {SLOT: spec.secret}
+def _secrets(spec: written.Credential) -> dict[str, tuple[Secret, ...]]:
+    return {} if spec.secret is None else {SLOT: (spec.secret,)}
 
 
 def _surcharged(facts: Facts, factor: float) -> Facts:

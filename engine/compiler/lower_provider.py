@@ -59,20 +59,20 @@ def lower_provider(
 
 def default_credential(spec: ProviderSpec, name: str) -> Credential | None:
     """The credential of a deployment that names none: what the file's `auth` says. None: it says none."""
-    secret = default_secret(spec.auth)
-    if secret is None:
+    secrets = default_secrets(spec.auth)
+    if not secrets:
         return None
-    return Credential(name=name, provider=name, secrets={SLOT: secret}, settings={})
+    return Credential(name=name, provider=name, secrets={SLOT: secrets}, settings={})
 
 
-def default_secret(auth: AuthSpec | None) -> Secret | None:
-    """Where a provider file says its key is read."""
+def default_secrets(auth: AuthSpec | None) -> tuple[Secret, ...]:
+    """Where a provider file says its key is read: the first place that is set counts."""
     if auth is None:
-        return None
+        return ()
     if auth.bearer is not None:
         return auth.bearer
     scheme = auth.header or auth.query
-    return scheme.secret if scheme is not None else None
+    return (scheme.secret or ()) if scheme is not None else ()
 
 
 def facts(model: ModelSpec, *, free: bool = False) -> Facts:
@@ -86,6 +86,15 @@ def facts(model: ModelSpec, *, free: bool = False) -> Facts:
         tokenizer=model.tokenizer,
         overhead=None if model.overhead is None else {str(k): v for k, v in model.overhead.items()},
         source=model.source,
+        sampling=model.sampling,
+        efforts=model.efforts,
+        thinking=model.thinking,
+        upstream=model.upstream,
+        dialect=model.dialect,
+        forced_tools=model.forced_tools,
+        schema_by=model.schema_by,
+        api_version=model.api_version,
+        modalities=model.modalities,
     )
 
 

@@ -123,7 +123,7 @@ def _sends(bound: BoundDialect, provider: Provider, sample: ProviderSample) -> s
         region=region.name,
         base_url=region.base_url,
         residency=region.residency,
-        credentials=(Credential("sample", provider.name, {"secret": Secret("env", "SAMPLE")}, {}),),
+        credentials=(Credential("sample", provider.name, {"secret": (Secret("env", "SAMPLE"),)}, {}),),
         facts=provider.models.get(model, Facts()),
         call=Call(),
     )

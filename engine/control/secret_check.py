@@ -14,26 +14,27 @@ def missing_secrets(plan: Plan, env: Mapping[str, str]) -> tuple[Diagnostic, ...
     """One E244 for each secret that cannot be read now; no value leaves this function."""
     secrets = Secrets(env)
     found = []
-    for secret, users in sorted(_needed(plan).items(), key=lambda item: str(item[0])):
+    for places, users in sorted(_needed(plan).items(), key=lambda item: [str(place) for place in item[0]]):
         try:
-            secrets.get(secret)
+            secrets.first(places)
         except SecretMissing as error:
             names = ", ".join(f"`{name}`" for name in sorted(users))
-            advice = "set it where `engine serve` runs" if secret.source == "env" else "put the file there"
+            advice = "set it where `engine serve` runs" if places[0].source == "env" else "put the file there"
             found.append(Diagnostic("E244", f"{error}; needed by {names}", None, advice))
     return tuple(found)
 
 
-def _needed(plan: Plan) -> dict[Secret, set[str]]:
-    """Secret -> the deployments that show it."""
-    needed: dict[Secret, set[str]] = {}
-    for name, secret in _shown(plan):
-        needed.setdefault(secret, set()).add(name)
+def _needed(plan: Plan) -> dict[tuple[Secret, ...], set[str]]:
+    """The places of a secret -> the deployments that show it."""
+    needed: dict[tuple[Secret, ...], set[str]] = {}
+    for name, places in _shown(plan):
+        needed.setdefault(places, set()).add(name)
     return needed
 
 
-def _shown(plan: Plan) -> Iterator[tuple[str, Secret]]:
+def _shown(plan: Plan) -> Iterator[tuple[str, tuple[Secret, ...]]]:
     for name in plan.manifest.deployments:
         for credential in plan.deployment(name).credentials:
-            for secret in credential.secrets.values():
-                yield name, secret
+            for places in credential.secrets.values():
+                if places:
+                    yield name, places

@@ -112,6 +112,17 @@ class Facts:
     tokenizer: str | None = None
     overhead: Mapping[str, int] | None = None  # tokens per message, part, tool: the bound from above
     source: str | None = None
+    sampling: Literal["always", "never", "without_reasoning"] | None = (
+        None  # temperature and its kin are taken
+    )
+    efforts: tuple[str, ...] | None = None  # words of `reasoning.effort` that it takes
+    thinking: Literal["effort", "budget", "adaptive", "level", "none"] | None = None  # how reasoning is asked
+    upstream: Literal["chat", "responses", "tools_by_responses"] | None = None
+    dialect: str | None = None  # the format it is spoken to in, where it is not the provider's
+    forced_tools: bool | None = None  # a tool choice of `required` or a name is taken
+    schema_by: Literal["native", "tool"] | None = None  # how a JSON Schema is enforced
+    api_version: str | None = None
+    modalities: tuple[str, ...] | None = None  # of its input: text image audio video file
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,11 +258,11 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What we show a vendor."""
+    """What we show a vendor. Of the places where a secret may be read, the first that is set counts."""
 
     name: str
     provider: str
-    secrets: Mapping[str, Secret]
+    secrets: Mapping[str, tuple[Secret, ...]]
     settings: Mapping[str, str]
     only: Expr | None = None
 

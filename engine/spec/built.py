@@ -111,7 +111,8 @@ BUILT: Final[Mapping[str, Row]] = {
     "RegionSpec": _row("base_url residency price"),
     "ModelSpec": _row(
         "id context output can input_price output_price cached_price cache_write_price request_price price "
-        "max_tokens_field tokenizer overhead source"
+        "max_tokens_field tokenizer overhead source sampling efforts thinking upstream dialect forced_tools "
+        "schema_by api_version modalities"
     ),
     "ProviderSample": _row("name model request sends response stream error status headers gives"),
     # --- providers.d/dialects/

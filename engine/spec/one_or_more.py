@@ -24,8 +24,8 @@ def _one_or_more(value: Any) -> Any:
     return tuple(value)
 
 
-class _OrOne:
-    """Adds the single name to the JSON Schema of the list."""
+class OrOne:
+    """Adds the single item to the JSON Schema of the list."""
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -35,4 +35,4 @@ class _OrOne:
 
 
 #: A list of one or more, of which a single one may stand without brackets.
-OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_one_or_more), _OrOne()]
+OneOrMore = Annotated[tuple[T, ...], BeforeValidator(_one_or_more), OrOne()]

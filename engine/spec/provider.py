@@ -17,7 +17,7 @@ from engine.spec.fault import fault, wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.names import Name, Zone
 from engine.spec.plain import Flag, JsonValue, Text
-from engine.spec.secret import SecretRef
+from engine.spec.secret import SecretRefs
 
 #: Schemes of `auth` that execute; `SCHEMES_TO_COME` parse and are refused with E090.
 SCHEMES: Final = ("none", "bearer", "header", "query")
@@ -36,7 +36,9 @@ class HeaderAuth(Spec):
     prefix: Annotated[str, PlainValidator(str), WithJsonSchema({"type": "string"})] | None = about(
         "Text before the key, like `Token ` (with its space)."
     )
-    secret: SecretRef | None = about("Where the key is read, unless a credential says otherwise.")
+    secret: SecretRefs | None = about(
+        "Where the key is read, unless a credential says otherwise; of several places the first that is set."
+    )
 
 
 class QueryAuth(Spec):
@@ -45,7 +47,9 @@ class QueryAuth(Spec):
     noun: ClassVar[str] = "query auth"
 
     name: Text = about("The parameter's name, like `key`.", required=True)
-    secret: SecretRef | None = about("Where the key is read, unless a credential says otherwise.")
+    secret: SecretRefs | None = about(
+        "Where the key is read, unless a credential says otherwise; of several places the first that is set."
+    )
 
 
 class AuthSpec(Spec):
@@ -53,7 +57,10 @@ class AuthSpec(Spec):
 
     noun: ClassVar[str] = "auth"
 
-    bearer: SecretRef | None = about("`Authorization: Bearer KEY`, and where the key is read by default.")
+    bearer: SecretRefs | None = about(
+        "`Authorization: Bearer KEY`, and where the key is read by default; of several places the first that "
+        "is set."
+    )
     header: HeaderAuth | None = about("The key in a header.")
     query: QueryAuth | None = about("The key in the URL's query.")
     aws_sigv4: dict[str, JsonValue] | None = about("Signature version 4 of AWS.")
@@ -146,6 +153,27 @@ class ModelSpec(Spec):
         "Tokens that each costs beside its text: the bound from above."
     )
     source: Text | None = about("Where these facts come from, and their date.")
+    sampling: Literal["always", "never", "without_reasoning"] | None = about(
+        "Whether it takes `temperature` and its kin."
+    )
+    efforts: Listed[Text] | None = about("The words of `reasoning.effort` that it takes.")
+    thinking: Literal["effort", "budget", "adaptive", "level", "none"] | None = about(
+        "How it is asked to reason: by a word, by tokens, by its own choice, by a level, or not at all."
+    )
+    upstream: Literal["chat", "responses", "tools_by_responses"] | None = about(
+        "The format of OpenAI's that it needs; the last one: Responses for requests with tools."
+    )
+    dialect: Name | None = about(
+        "The format it is spoken to in: one of the provider's `speaks`.", shown="the provider's `dialect`"
+    )
+    forced_tools: Flag | None = about("Whether it takes a tool choice that forces a call.")
+    schema_by: Literal["native", "tool"] | None = about(
+        "How an answer is held to a JSON Schema: by the vendor, or by a tool that must be called."
+    )
+    api_version: Text | None = about("The version of the vendor's API that it needs.")
+    modalities: Listed[Literal["text", "image", "audio", "video", "file"]] | None = about(
+        "What its input may hold."
+    )
 
     def prices(self) -> PriceRow | None:
         """The row in nano-dollars; None where no price is known."""

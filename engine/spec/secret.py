@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import PlainValidator
+from pydantic import BeforeValidator, PlainValidator
 from typing_extensions import TypeAliasType
 
 from engine.plan.types import Secret
 from engine.spec.fault import fault, looks_secret
 from engine.spec.json_form import json_form
+from engine.spec.one_or_more import OrOne
 
 _SECRET: Final = re.compile(r"(env|file|vault):(.+)")
 _ENV: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -49,3 +50,16 @@ SecretRef = TypeAliasType(
         ),
     ],
 )
+
+
+def _secrets(value: Any) -> Any:
+    """One place or a list of them; no value is looked at here, because it may be a key."""
+    if not isinstance(value, list | tuple):
+        return (value,)
+    if not value:
+        raise fault("E114", "the list is empty", "name at least one place, or leave the key out")
+    return tuple(value)
+
+
+#: One place or several: the first that is set counts.
+SecretRefs = Annotated[tuple[SecretRef, ...], BeforeValidator(_secrets), OrOne()]

@@ -56,7 +56,7 @@ class Authenticator:
 
     def __init__(self, auth: Auth, credential: Credential | None, secrets: Secrets) -> None:
         self._auth = auth
-        self._secret = None if credential is None else credential.secrets.get(SLOT)
+        self._places = () if credential is None else credential.secrets.get(SLOT, ())
         self._secrets = secrets
         self._value: SecretValue | None = None
         self._shown = Shown()
@@ -75,9 +75,9 @@ class Authenticator:
         """
         if self._auth.scheme == "none":
             return self._shown
-        if self._secret is None:
+        if not self._places:
             raise SecretMissing("no credential: set `credentials` on the deployment")
-        value = self._secrets.get(self._secret)
+        value = self._secrets.first(self._places)
         if value != self._value:
             self._shown = SCHEMES[self._auth.scheme](self._auth.params, value)
             self._value = value

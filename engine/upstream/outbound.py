@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.plan.code import bind_template
-from engine.plan.types import Credential, Deployment, Provider
+from engine.plan.types import Credential, Deployment, Facts, Provider
 from engine.upstream.auth import Authenticator, Shown
 from engine.upstream.protocol import Ask
 from engine.upstream.secrets import Secrets
@@ -48,7 +48,7 @@ class Outbound:
         self._auth = Authenticator(provider.auth, shown, secrets)
         self._any_model = deployment.wire_model == ANY_MODEL
         self._provider = {"name": provider.name, "drop": list(provider.drop)}
-        self._facts = {k: v for k, v in dataclasses.asdict(deployment.facts).items() if v is not None}
+        self._facts = _readable(deployment.facts)
         self._target = {
             "name": deployment.name,
             "model": deployment.model,
@@ -189,3 +189,9 @@ class Outbound:
             if value is not None:
                 headers[name] = str(value)
         return tuple(headers.items())
+
+
+def _readable(facts: Facts) -> dict[str, Any]:
+    """What is known of a model, as expressions read it: plain JSON, what is unknown is absent."""
+    known = {key: value for key, value in dataclasses.asdict(facts).items() if value is not None}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in known.items()}

@@ -72,6 +72,28 @@ class Secrets:
             return self._file(secret)
         raise SecretMissing(f"{secret}: secrets from a vault are not built yet")
 
+    def first(self, places: tuple[Secret, ...]) -> SecretValue:
+        """The secret at the first of these places that is set: vendors have several conventional names.
+
+        Raises:
+            SecretMissing: none is set, or the first that is cannot be used.
+        """
+        for place in places[:-1]:
+            if self._stands(place):
+                return self.get(place)
+        try:
+            return self.get(places[-1])
+        except SecretMissing as error:
+            if len(places) == 1 or self._stands(places[-1]):
+                raise
+            raise SecretMissing(f"none of {', '.join(map(str, places))} is set") from error
+
+    def _stands(self, place: Secret) -> bool:
+        """Whether something is there, good or not."""
+        if place.source == "env":
+            return bool(self._env.get(place.name, "").strip())
+        return place.source == "file" and Path(place.name).exists()
+
     def _file(self, secret: Secret) -> SecretValue:
         path = Path(secret.name)
         try:

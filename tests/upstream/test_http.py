@@ -79,7 +79,7 @@ def deployment(url: str, **facts: Any) -> Deployment:
         region="global",
         base_url=url + "/v1",
         residency="global",
-        credentials=(Credential("c", "openai", {"secret": Secret("env", "KEY")}, {}),),
+        credentials=(Credential("c", "openai", {"secret": (Secret("env", "KEY"),)}, {}),),
         facts=Facts(**facts),
         call=Call(),
     )
@@ -437,7 +437,7 @@ async def test_a_rotated_key_is_used_at_once(tmp_path: Path) -> None:
     upstream = make(HttpxTransport(httpx.MockTransport(answer)))
     asked = ask("http://x")
     path = tmp_path / "key"
-    credential = Credential("c", "openai", {"secret": Secret("file", str(path))}, {})
+    credential = Credential("c", "openai", {"secret": (Secret("file", str(path)),)}, {})
     import dataclasses
 
     asked.deployment = dataclasses.replace(asked.deployment, credentials=(credential,))
