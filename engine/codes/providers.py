@@ -104,4 +104,15 @@ CODES = (
             "operations: {chat: {stream: {read: {state: {seen: false}, rules: [{set: {seen: true}}]}}}}\n"
         ),
     ),
+    Code(
+        "E430",
+        "option-of-another-decoder",
+        why="An option stands beside a decoder that does not know it, so it would do nothing.",
+        fix="Leave it out, or name the decoder that it belongs to.",
+        bad=with_dialect("operations: {chat: {stream: {read: {options: {inner: base64-json}}}}}\n"),
+        good=with_dialect(
+            "operations: {chat: {stream: {read: {decoder: aws_eventstream, "
+            "options: {inner: base64-json}}}}}\n"
+        ),
+    ),
 )

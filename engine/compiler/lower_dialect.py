@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import compile_expression, compile_template, reads
@@ -20,9 +20,7 @@ from engine.spec.dialect import (
     StreamWriteSpec,
 )
 from engine.wire import ledger, shape
-
-#: Stream decoders that execute.
-DECODERS: Final = ("sse", "ndjson")
+from engine.wire.framing import FRAMINGS
 
 
 def lower_dialect(spec: DialectSpec, name: str, document: Document, out: Diagnostics) -> Dialect | None:
@@ -166,15 +164,19 @@ class _Lower:
         return {name: template for name, template in made.items() if template is not None}
 
     def stream_read(self, spec: StreamReadSpec, path: Path) -> StreamRead:
-        if spec.decoder not in DECODERS:
-            self.out.add(
-                "E090",
-                f"the stream decoder `{spec.decoder}` is not built yet",
-                self.document.span((*path, "decoder")),
-            )
+        options = {} if spec.options is None else spec.options.model_dump(exclude_none=True)
+        for name in options:
+            if name not in FRAMINGS[spec.decoder].options:
+                knows = ", ".join(each for each, framing in FRAMINGS.items() if name in framing.options)
+                self.out.add(
+                    "E430",
+                    f"the decoder `{spec.decoder}` has no option `{name}`",
+                    self.document.key_span((*path, "options", name)),
+                    help=f"leave it out; it belongs to `decoder: {knows}`",
+                )
         return StreamRead(
             decoder=spec.decoder,
-            options=dict(spec.options or {}),
+            options=options,
             sentinel=spec.sentinel,
             state=dict(spec.state or {}),
             rules=self.rules(spec.rules, (*path, "rules"), "stream_read"),

@@ -6,7 +6,8 @@ if each of its keys does, a list must agree item by item, anything else must be 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +20,9 @@ from engine.spec.provider import ProviderSample, ProviderSpec
 from engine.upstream.outbound import Outbound
 from engine.upstream.protocol import Ask
 from engine.upstream.secrets import Secrets
-from engine.wire import sse
 from engine.wire.dialect import BoundDialect
 from engine.wire.failures import Classifier
+from engine.wire.framing import FRAMINGS
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,7 @@ def _reads(
             sample.gives, classifier.answer(sample.status or 400, headers, orjson.dumps(sample.error))
         )
     if sample.stream is not None:
-        data = b"".join(
-            sse.encode(item.encode() if isinstance(item, str) else orjson.dumps(item))
-            for item in sample.stream
-        )
+        data = _framed(bound, op, sample.stream)
         whole = bound.stream_reader(op, classifier)
         events = whole.feed(data) + whole.eof()
         split = bound.stream_reader(op, classifier)
@@ -108,6 +106,31 @@ def _reads(
             return "the events depend on where the bytes are cut"
         return difference(sample.gives, events)
     return None
+
+
+def _framed(bound: BoundDialect, op: str, items: Sequence[Any]) -> bytes:
+    """The bytes of a stream, in the framing that the dialect reads."""
+    plan = bound.operation(op).plan.stream_read
+    decoder = "sse" if plan is None else plan.decoder
+    if decoder == "json_array":
+        return orjson.dumps(list(items))
+    encode = FRAMINGS[decoder].encode
+    assert encode is not None
+    inner = plan is not None and plan.options.get("inner") == "base64-json"
+    return b"".join([encode(*_datum(item, inner=inner)) for item in items])
+
+
+def _datum(item: Any, *, inner: bool) -> tuple[bytes, str]:
+    """Data and name of one event of a sample."""
+    name = ""
+    if isinstance(item, dict):
+        name = item.get("$exception") or item.get("$event") or ""
+        failed = "$exception" in item
+        rest = {key: value for key, value in item.items() if key not in ("$event", "$exception", "$data")}
+        item = item.get("$data", rest)
+        inner = inner and not failed
+    data = item.encode() if isinstance(item, str) else orjson.dumps(item)
+    return (orjson.dumps({"bytes": b64encode(data).decode()}) if inner else data), name
 
 
 def _sends(bound: BoundDialect, provider: Provider, sample: ProviderSample) -> str | None:

@@ -163,7 +163,7 @@ class Rule:
 class StreamRead:
     """A vendor's stream into canonical events."""
 
-    decoder: Literal["sse", "ndjson", "aws_eventstream", "json_array", "raw"]
+    decoder: Literal["sse", "ndjson", "aws_eventstream", "json_array"]
     options: Mapping[str, Json]
     sentinel: str | None
     state: Mapping[str, Json]
@@ -175,7 +175,7 @@ class StreamRead:
 class StreamWrite:
     """Canonical events into a client's stream."""
 
-    encoder: Literal["sse", "ndjson"]
+    encoder: Literal["sse", "ndjson", "aws_eventstream"]
     sentinel: str | None
     named_events: bool  # SSE `event:` from the body's `type`
     state: Mapping[str, Json]

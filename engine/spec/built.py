@@ -124,6 +124,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "RequestSpec": _row("check read write"),
     "ResponseSpec": _row("success_when read write"),
     "StreamSpec": _row("read write"),
+    "StreamOptionsSpec": _row("data inner"),
     "StreamReadSpec": _row("decoder options sentinel state rules complete"),
     "StreamWriteSpec": _row("encoder sentinel named_events state rules error"),
     "StreamRuleSpec": _row("when set emit error end continue"),

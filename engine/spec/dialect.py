@@ -159,7 +159,10 @@ class StreamRuleSpec(Spec):
 
     noun: ClassVar[str] = "stream rule"
 
-    when: Text | None = about("An expression over `event` and `state`.", shown="always")
+    when: Text | None = about(
+        "An expression over `event`, `state` and `name`, the name that the event has outside its data.",
+        shown="always",
+    )
     put: dict[str, Template] | None = about("New values of declared state.", alias="set")
     emit: Template = about("An event, a list of events, or nothing. Several: a list.")
     error: Template = about("The vendor's error in this event: ends the stream.")
@@ -167,15 +170,29 @@ class StreamRuleSpec(Spec):
     go_on: Flag | None = about("Try the rules after this one too.", alias="continue", shown="false")
 
 
+class StreamOptionsSpec(Spec):
+    """What the decoder of a stream does beside its format."""
+
+    noun: ClassVar[str] = "stream options"
+
+    data: Literal["json", "text"] | None = about(
+        "`text` (sse): the data of an event is no JSON; the event that rules see is `{data: TEXT}`.",
+        shown="json",
+    )
+    inner: Literal["base64-json"] | None = about(
+        "`base64-json` (aws_eventstream): the event is base64 in the payload's `bytes`."
+    )
+
+
 class StreamReadSpec(Spec):
     """A vendor's stream into canonical events."""
 
     noun: ClassVar[str] = "stream read"
 
-    decoder: Literal["sse", "ndjson", "aws_eventstream", "json_array", "raw"] = about(
+    decoder: Literal["sse", "ndjson", "aws_eventstream", "json_array"] = about(
         "How bytes become events.", default="sse"
     )
-    options: dict[str, JsonValue] | None = about("Options of the decoder.")
+    options: StreamOptionsSpec | None = about("Options of the decoder.")
     sentinel: Text | None = about("Data that ends the stream without being an event, like `[DONE]`.")
     state: dict[str, JsonValue] | None = about("State and its first values.")
     rules: Listed[StreamRuleSpec] = about("Tried in order; the first that holds applies.", required=True)
@@ -190,7 +207,9 @@ class StreamWriteSpec(Spec):
 
     noun: ClassVar[str] = "stream write"
 
-    encoder: Literal["sse", "ndjson"] = about("How events become bytes.", default="sse")
+    encoder: Literal["sse", "ndjson", "aws_eventstream"] = about(
+        "How events become bytes. `aws_eventstream`: an event's name is the one key around it.", default="sse"
+    )
     sentinel: Text | None = about("Data written last, like `[DONE]`.")
     named_events: Flag | None = about("Write SSE `event:` from the body's `type`.", shown="false")
     state: dict[str, JsonValue] | None = about("State and its first values.")
@@ -286,7 +305,10 @@ class DialectSample(Spec):
     operation: Text | None = about("The operation.", shown="chat")
     request: JsonValue = about("A client's body.")
     response: JsonValue = about("A vendor's body.")
-    stream: Listed[JsonValue] | None = about("A vendor's events, data by data.")
+    stream: Listed[JsonValue] | None = about(
+        "A vendor's events, data by data; `$event` beside an event's members is its name, `$exception` that"
+        " of a failure, `$data` data that is no map."
+    )
     error: JsonValue = about("A vendor's error body.")
     status: int | None = about("HTTP status of `error`.", shown="400")
     headers: dict[str, Text] | None = about("Headers of `error`.")

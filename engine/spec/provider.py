@@ -196,7 +196,7 @@ class ProviderSample(Spec):
     request: JsonValue = about("A client's body, in the provider's dialect.")
     sends: JsonValue = about("What goes over the wire for `request`.")
     response: JsonValue = about("A vendor's body.")
-    stream: Listed[JsonValue] | None = about("A vendor's events, data by data.")
+    stream: Listed[JsonValue] | None = about("A vendor's events, data by data, as in a dialect's samples.")
     error: JsonValue = about("A vendor's error body.")
     status: int | None = about("HTTP status of `error`.", shown="400")
     headers: dict[str, Text] | None = about("Headers of `error`.")

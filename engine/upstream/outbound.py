@@ -18,6 +18,7 @@ from engine.upstream.protocol import Ask
 from engine.upstream.secrets import Secrets
 from engine.version import VERSION
 from engine.wire.dialect import BoundDialect
+from engine.wire.framing import FRAMINGS
 
 #: The model of a deployment that passes on whatever name the client asked for.
 ANY_MODEL: Final = "*"
@@ -70,9 +71,7 @@ class Outbound:
         #: What ends a stream in the client's format, where the upstream left it out.
         self.sentinel = operation.stream_write.sentinel if operation.stream_write is not None else b""
         read = plan.stream_read
-        self.stream_type = (
-            "text/event-stream" if read is None or read.decoder == "sse" else "application/x-ndjson"
-        )
+        self.stream_type = FRAMINGS["sse" if read is None else read.decoder].media_type
         self._urls = tuple(self._url(provider, stream) for stream in (False, True))
         self._headers = tuple(self._fixed_headers(provider, stream) for stream in (False, True))
         self._shown: Shown | None = None

@@ -12,6 +12,7 @@ feeds the reader should wait but a moment for them and then call `eof`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final, cast
 
 import orjson
@@ -20,16 +21,10 @@ from engine.plan.code import bind_expr, bind_template
 from engine.plan.types import Rule, StreamRead
 from engine.wire.canonical import Error, Event, FinishReason, Usage
 from engine.wire.failures import Classifier
-from engine.wire.ndjson import NdjsonDecoder
-from engine.wire.sse import Frame, SseDecoder, StreamFormatError
+from engine.wire.framing import FRAMINGS
+from engine.wire.sse import Frame, StreamFormatError
 
 Bound = Callable[..., Any]
-
-#: The decoders that execute.
-DECODERS: Final[Mapping[str, Callable[[], SseDecoder | NdjsonDecoder]]] = {
-    "sse": SseDecoder,
-    "ndjson": NdjsonDecoder,
-}
 
 _NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -51,10 +46,12 @@ class BoundRule:
 class BoundStreamRead:
     """What all streams of one operation share."""
 
-    __slots__ = ("complete", "decoder", "finish", "rules", "sentinel", "state", "usage")
+    __slots__ = ("complete", "decoder", "finish", "framing", "parse", "rules", "sentinel", "state", "usage")
 
     def __init__(self, plan: StreamRead, finish: Mapping[str, str], usage: Callable[[Any], Usage]) -> None:
-        self.decoder = DECODERS[plan.decoder]
+        self.framing = framing = FRAMINGS[plan.decoder]
+        self.decoder = partial(framing.decoder, plan.options)
+        self.parse: Callable[[bytes], Any] = _text if plan.options.get("data") == "text" else orjson.loads
         self.sentinel = plan.sentinel.encode() if plan.sentinel is not None else None
         self.state = dict(plan.state)
         self.rules = tuple(BoundRule(rule) for rule in plan.rules)
@@ -178,7 +175,7 @@ class StreamReader:
     def _event(self, data: bytes, name: str, out: list[Event]) -> None:
         """One datum through the rules."""
         try:
-            event = orjson.loads(data)
+            event = self._bound.parse(data)
         except orjson.JSONDecodeError:
             try:  # a byte that is no UTF-8 inside a text: the rest of the event is still good
                 event = orjson.loads(data.decode("utf-8", "replace"))
@@ -257,6 +254,11 @@ class StreamReader:
         if self._usage is not None:
             event["usage"] = self._usage  # what was counted until then: it is billed
         return event
+
+
+def _text(data: bytes) -> dict[str, str]:
+    """The event of a stream whose data is no JSON."""
+    return {"data": data.decode("utf-8", "replace")}
 
 
 def finish_reason(native: Any, table: Mapping[str, str]) -> FinishReason:

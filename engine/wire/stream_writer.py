@@ -9,19 +9,22 @@ import orjson
 
 from engine.plan.code import bind_template
 from engine.plan.types import StreamWrite
-from engine.wire import ndjson, sse
 from engine.wire.canonical import Event, Request
+from engine.wire.framing import FRAMINGS
 from engine.wire.stream_reader import BoundRule
 
 
 class BoundStreamWrite:
     """What all streams of one operation share."""
 
-    __slots__ = ("encode", "error", "media_type", "named", "rules", "sentinel", "state")
+    __slots__ = ("encode", "error", "media_type", "named", "rules", "sentinel", "state", "wrapped")
 
     def __init__(self, plan: StreamWrite) -> None:
-        self.encode: Callable[[bytes, str], bytes] = sse.encode if plan.encoder == "sse" else ndjson.encode
-        self.media_type = "text/event-stream" if plan.encoder == "sse" else "application/x-ndjson"
+        framing = FRAMINGS[plan.encoder]
+        assert framing.encode is not None
+        self.encode: Callable[[bytes, str], bytes] = framing.encode
+        self.media_type = framing.media_type
+        self.wrapped = framing.wrapped
         self.named = plan.named_events
         self.state = dict(plan.state)
         self.rules = tuple(BoundRule(rule) for rule in plan.rules)
@@ -99,5 +102,8 @@ class StreamWriter:
         return self._bound.sentinel
 
     def _encode(self, body: dict[str, Any]) -> bytes:
+        if self._bound.wrapped:
+            ((name, inner),) = body.items()
+            return self._bound.encode(orjson.dumps(inner), name)
         name = body.get("type", "") if self._bound.named else ""
         return self._bound.encode(orjson.dumps(body), name)

@@ -56,7 +56,7 @@ STREAM = "    request: {}\n    response: {}\n    stream:\n      read:\n"
         ("    request: {check: {typ: text}}\n    response: {}\n", "E408", 6),
         ("    ingress: [/x]\n    request: {}\n    response: {}\n", "E409", 6),
         ("    request: {read: {modle: x}}\n    response: {}\n", "E336", 6),
-        (STREAM + "        decoder: raw\n        rules: []\n", "E090", 10),
+        (STREAM + "        options: {inner: base64-json}\n        rules: []\n", "E430", 10),
         (STREAM + "        rules:\n          - {set: {n: 1}}\n", "E410", 11),
     ],
 )
