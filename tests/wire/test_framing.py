@@ -50,7 +50,8 @@ AWS_RULES = """decoder: aws_eventstream
         rules:
           - {when: event.exception, error: "${{ event }}"}
           - {when: name == "contentBlockDelta", emit: {type: text, text: "${{ event.delta.text }}"}}
-          - {when: name == "messageStop", emit: {type: finish, native_finish_reason: "${{ event.stopReason }}"}}"""
+          - when: name == "messageStop"
+            emit: {type: finish, native_finish_reason: "${{ event.stopReason }}"}"""
 INNER = """decoder: aws_eventstream
         options: {inner: base64-json}
         rules:
