@@ -101,6 +101,22 @@ def _well_formed(text: str) -> bool:
     return True
 
 
+def char_offset(value: Any, offset: Any) -> int | None:
+    """How many whole characters lie before this byte of the text's UTF-8."""
+    if not isinstance(value, str) or offset.__class__ is not int or offset < 0:
+        return None
+    if value.isascii():
+        return min(offset, len(value))
+    return len(value.encode("utf-8", "replace")[:offset].decode("utf-8", "ignore"))
+
+
+def byte_offset(value: Any, offset: Any) -> int | None:
+    """How many bytes of the text's UTF-8 lie before this character."""
+    if not isinstance(value, str) or offset.__class__ is not int or offset < 0:
+        return None
+    return min(offset, len(value)) if value.isascii() else len(value[:offset].encode("utf-8", "replace"))
+
+
 def fromjson(value: Any) -> Any:
     """The value of a JSON text; absent for what is none, or nests deeper than Python can follow."""
     if not isinstance(value, str):
@@ -295,7 +311,7 @@ TABLE: Final[dict[str, Callable[..., Any]]] = {
     "b64encode": b64encode, "b64decode": b64decode, "to_format": to_format, "to_media_type": to_media_type,
     "clamp": clamp, "round": round_, "int": int_, "float": float_, "string": string, "min": least,
     "max": greatest,
-    "sealed": sealed, "opened": opened,
+    "char_offset": char_offset, "byte_offset": byte_offset, "sealed": sealed, "opened": opened,
     "stable_id": stable_id, "duration": seconds, "drop_keys": json_schema.drop_keys,
     "inline_refs": json_schema.inline_refs, **list_functions.TABLE,
 }  # fmt: skip

@@ -250,7 +250,7 @@ class _Writer(Code):
 
     def _for(self, ir: Any, sink: Sink) -> None:
         """`v` item, `i` index variable or null, `in`, `when`, `do`, `flat`, `by`, `first`, `join`, `drop`,
-        `path`, `maps`.
+        `path`, `maps`, `count` (a variable and what it counts, or null).
 
         `drop`: an empty list is absent. `path`: where the list stands on the wire, if a wrong one must raise.
         `maps`: elements that are no maps are wrong (with a path) or passed over.
@@ -278,6 +278,9 @@ class _Writer(Code):
 
     def _loop(self, loop: Any, source: str, var: str, into: str) -> None:
         index = None if loop["i"] is None else f"v{int(loop['i'])}"
+        counted = self.temporary() if loop["count"] is not None else ""
+        if counted:
+            self.line(f"{counted} = 0")
         if index is None:
             self.line(f"for {var} in {source}:")
         else:
@@ -289,6 +292,10 @@ class _Writer(Code):
             else:
                 path = self.path([*loop["path"], ["l", loop["i"]]])
                 self.line(f"if {var}.__class__ is not dict: wrong({path}, 'an object', {var})")
+        if counted:
+            number, test = loop["count"]
+            self.line(f"v{int(number)} = {counted}")
+            self.line(f"if {self.condition(test)}: {counted} += 1")
         if loop["when"] is not None:
             self.line(f"if not {self.condition(loop['when'])}: continue")
         if loop["flat"]:

@@ -1,8 +1,8 @@
 """`$for`: a list made from another, and what can be done with it as a whole.
 
-Beside `$in` and `$do` stand `$when` (which elements), `$index` (a name for the number), `$flat` (results are
-lists to put together), `$merge_adjacent`, `$ensure_first`, `$join` (one text) and `$keep: false` (an empty
-list is absent).
+Beside `$in` and `$do` stand `$when` (which elements), `$index` (a name for the number), `$count` (a name for
+how many elements before this one had something), `$flat` (results are lists to put together),
+`$merge_adjacent`, `$ensure_first`, `$join` (one text) and `$keep: false` (an empty list is absent).
 """
 
 from __future__ import annotations
@@ -85,18 +85,34 @@ class Loops:
         element = None if source.path is None or index is None else [*source.path, ["l", index.index]]
         local = self.bind(data["$for"], (*path, "$for"), item, element)
         number = local.index if local is not None else 0
+        count = self.counting(data, path)
         when = self.bare(data["$when"], (*path, "$when")) if "$when" in data else None
         inner = want if self.flag(data, "$flat", path) else None if want is None else want.item
         if "$join" in data:
             inner = STRING
         do = self.build(data["$do"], (*path, "$do"), inner)
         test = None if when is None else when.ir
-        shaped = item.kind in ("map", "struct") or (wire is not None and _only_as_map(number, [test, do]))
+        parts = [test, do, count]
+        shaped = item.kind in ("map", "struct") or (wire is not None and _only_as_map(number, parts))
         return {
             "v": number, "i": None if index is None else index.index, "in": source.ir, "when": test, "do": do,
             "by": self.merging(data, path), "first": self.ensuring(data, path, want), "path": wire,
-            "maps": shaped,
+            "maps": shaped, "count": count,
         }  # fmt: skip
+
+    def counting(self, data: dict[str, Any], path: Path) -> list[Any] | None:
+        """`{name: expr}`: a variable that counts the elements before this one for which `expr` held."""
+        if "$count" not in data:
+            return None
+        value = data["$count"]
+        at = (*path, "$count")
+        if not isinstance(value, dict) or len(value) != 1:
+            self.fault("E331", "write `{NAME: what to count}`", at)
+            return None
+        name, counted = next(iter(value.items()))
+        found = self.bare(counted, (*at, name))
+        local = self.bind(name, (*at, name), INTEGER, None, key=True)
+        return None if found is None or local is None else [local.index, found.ir]
 
     def merging(self, data: dict[str, Any], path: Path) -> list[Any] | None:
         if "$merge_adjacent" not in data:
