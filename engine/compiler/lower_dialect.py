@@ -63,6 +63,11 @@ def error_rules(rules: tuple[ErrorRuleSpec, ...] | None) -> tuple[ErrorRule, ...
     )
 
 
+def _field(written: str | Literal[False] | None, usual: str) -> str | None:
+    """The field that is meant; None where the file says that there is none."""
+    return usual if written is None else written or None
+
+
 @dataclass
 class _Lower:
     document: Document
@@ -131,8 +136,9 @@ class _Lower:
             if stream and stream.write
             else None,
             success_when=self.expression((*path, "response", "success_when"), "response_read"),
-            model_field=spec.model_field or "model",
-            stream_field=spec.stream_field or "stream",
+            model_field=_field(spec.model_field, "model"),
+            stream_field=_field(spec.stream_field, "stream"),
+            stream_default=bool(spec.stream_default),
             usage_request=dict(spec.usage_request or {}),
             max_tokens_fields=spec.max_tokens_fields or (),
             check=spec.request.check,

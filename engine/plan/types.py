@@ -202,8 +202,11 @@ class Operation:
     model_field: str | None  # the wire field that a passthrough sets
     stream_field: str | None
     usage_request: Mapping[str, Json]  # body fields that ask a stream for its usage
-    max_tokens_fields: tuple[str, ...] = ()  # that limit the output; the first is the one written
+    max_tokens_fields: tuple[
+        str, ...
+    ] = ()  # that limit the output, dotted where in a map; the first is written
     check: Json = None  # the shape a client's body must have (`wire/shape.py`)
+    stream_default: bool = False  # without `stream_field` an answer is streamed
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,19 @@ UrlPath = Annotated[
 ]
 
 
+def _field_name(value: Any) -> str | Literal[False]:
+    if value is False or (isinstance(value, str) and value):
+        return value
+    raise wrong_type(value, "the name of a field, or false where there is none", "model")
+
+
+FieldName = Annotated[
+    str | Literal[False],
+    PlainValidator(_field_name),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"const": False}]}),
+]
+
+
 def _statuses(value: Any) -> tuple[int, ...]:
     """`402`, `[500, 502]`, `5xx` or `"500-599"` as the statuses they mean."""
     found: list[int] = []
@@ -237,12 +250,19 @@ class OperationSpec(Spec):
     stream_path: Template = about("Path of a streamed call, where it has its own.", shown="as `path`")
     ingress: Listed[UrlPath] | None = about("The sidecar's own paths that take this format.")
     headers: dict[str, Template] | None = about("Headers of every call. See `target`, `provider`.")
-    model_field: Text | None = about(
-        "Body field that holds the model: what a passthrough sets.", shown="model"
+    model_field: FieldName | None = about(
+        "Body field that holds the model: what a passthrough sets. `false`: none, it stands in the path.",
+        shown="model",
     )
-    stream_field: Text | None = about("Body field that asks for a stream.", shown="stream")
+    stream_field: FieldName | None = about(
+        "Body field that asks for a stream. `false`: none, a stream has a path of its own.", shown="stream"
+    )
+    stream_default: Flag | None = about(
+        "Without `stream_field` an answer is streamed: the field is then always written.", shown="false"
+    )
     max_tokens_fields: Listed[Text] | None = about(
-        "Body fields that limit the output; the first is the one written."
+        "Body fields that limit the output (`options.num_predict` is one in a map); the first is the one"
+        " written."
     )
     usage_request: dict[str, JsonValue] | None = about("Body fields that ask a stream for its usage.")
     request: RequestSpec = about("The request, both ways.", required=True)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from engine.plan.code import bind_template
 from engine.plan.types import Credential, Deployment, Facts, Provider
 from engine.upstream.auth import Authenticator, Shown
+from engine.upstream.output_limit import set_limit
 from engine.upstream.protocol import Ask
 from engine.upstream.secrets import Secrets
 from engine.version import VERSION
@@ -61,6 +62,7 @@ class Outbound:
         plan = operation.plan
         self._model_field = plan.model_field
         self._stream_field = plan.stream_field
+        self._stream_default = plan.stream_default
         self._limits = plan.max_tokens_fields
         self._limit = deployment.facts.max_tokens_field
         self._usage_request = plan.usage_request
@@ -82,7 +84,7 @@ class Outbound:
         shown = self._auth.show()
         if shown is not self._shown:
             self._ready = tuple(
-                (f"{url}?{shown.query}" if shown.query else url, (*headers, *shown.headers))
+                (_with_query(url, shown.query), (*headers, *shown.headers))
                 for url, headers in zip(self._urls, self._headers, strict=True)
             )
             self._shown = shown
@@ -108,7 +110,7 @@ class Outbound:
             body = self._dialect.write_request(self._op, ask.request, self._facts, target, self._provider)
             dropped = self.operation.dropped(ask.request)
         if self._limits:
-            self._set_limit(body, ask.max_tokens)
+            set_limit(body, self._limits, self._limit, ask.max_tokens)
         self._set_stream(body, stream)
         if ask.params:
             body.update(ask.params)
@@ -122,7 +124,7 @@ class Outbound:
     def shown_url(self, stream: bool) -> str:
         """The URL, with `***` for a credential that stands in its query."""
         url = self._urls[stream]
-        return url if self._auth.parameter is None else f"{url}?{self._auth.parameter}=***"
+        return url if self._auth.parameter is None else _with_query(url, f"{self._auth.parameter}=***")
 
     def shown_headers(self, stream: bool) -> dict[str, str]:
         """The headers, with `***` for the credential."""
@@ -131,23 +133,14 @@ class Outbound:
             headers[self._auth.header] = "***"
         return headers
 
-    def _set_limit(self, body: dict[str, Any], limit: int | None) -> None:
-        said = [name for name in self._limits if name in body]
-        if limit is None and not said:
-            return
-        value = limit if limit is not None else body[said[0]]
-        wanted = self._limit or (said[0] if said else self._limits[0])
-        for name in said:
-            if name != wanted:
-                del body[name]
-        body[wanted] = value
-
     def _set_stream(self, body: dict[str, Any], stream: bool) -> None:
         field = self._stream_field
         if not stream:
             if field is not None and body.pop(field, None):
                 for name in self._usage_request:
                     body.pop(name, None)
+            if field is not None and self._stream_default:
+                body[field] = False
             return
         if field is not None:
             body[field] = True
@@ -194,3 +187,8 @@ def _readable(facts: Facts) -> dict[str, Any]:
     """What is known of a model, as expressions read it: plain JSON, what is unknown is absent."""
     known = {key: value for key, value in dataclasses.asdict(facts).items() if value is not None}
     return {key: list(value) if isinstance(value, tuple) else value for key, value in known.items()}
+
+
+def _with_query(url: str, query: str | None) -> str:
+    """The URL with a query, or with more of one."""
+    return url if not query else f"{url}{'&' if '?' in url else '?'}{query}"

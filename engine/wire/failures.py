@@ -74,7 +74,12 @@ class Classifier:
     def parsed(
         self, status: int | None, headers: Mapping[str, str], body: Any, now: float | None = None
     ) -> Error:
-        """An error told by JSON: an error body, a 200 with one, or (`status` None) an event of a stream."""
+        """An error told by JSON: an error body, a 200 with one, or (`status` None) an event of a stream.
+
+        A list with one map in it (what Google answers to some streamed calls) is that map.
+        """
+        if isinstance(body, list) and len(body) == 1:
+            body = body[0]
         error: Error = {"failure": self._failure(status, headers, body)}
         if status is not None:
             error["status"] = status

@@ -76,6 +76,7 @@ RULES = (
         (400, {}, b'{"flagged": true}', "content_policy"),
         (400, {}, b'{"flagged": false}', "bad_request"),
         (400, {}, b'["error"]', "bad_request"),
+        (400, {}, b'[{"error": {"message": "prompt is TOO LONG"}}]', "context_length"),
         (503, {}, b"\xff\xfe", "overloaded"),
     ],
 )

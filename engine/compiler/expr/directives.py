@@ -22,8 +22,18 @@ _SHAPES: Final[dict[str, tuple[frozenset[str], tuple[str, ...]]]] = {
     "$switch": (frozenset({"$cases", "$default"}), ("$cases",)),
     "$for": (
         frozenset(
-            {"$in", "$when", "$do", "$flat", "$index", "$count", "$merge_adjacent", "$ensure_first",
-             "$join", "$keep"}
+            {
+                "$in",
+                "$when",
+                "$do",
+                "$flat",
+                "$index",
+                "$count",
+                "$merge_adjacent",
+                "$ensure_first",
+                "$join",
+                "$keep",
+            }
         ),  # fmt: skip
         ("$in", "$do"),
     ),

@@ -1,0 +1,35 @@
+"""Where the limit of the output is put in a wire body."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from engine.upstream.output_limit import set_limit
+
+NAMES = ["options.num_predict"]
+
+
+@pytest.mark.parametrize(
+    ("names", "preferred", "limit", "body", "gives"),
+    [
+        (["a", "b"], None, 5, {}, {"a": 5}),
+        (["a", "b"], None, 5, {"b": 9}, {"b": 5}),
+        (["a", "b"], "a", None, {"b": 9}, {"a": 9}),
+        (["a", "b"], "c", 5, {"a": 1, "b": 9}, {"c": 5}),
+        (["a", "b"], None, None, {"x": 1}, {"x": 1}),
+        (NAMES, None, 5, {}, {"options": {"num_predict": 5}}),
+        (NAMES, None, 5, {"options": {"seed": 1, "num_predict": 9}}, {"options": {"seed": 1, "num_predict": 5}}),
+        (NAMES, None, None, {"options": {"seed": 1}}, {"options": {"seed": 1}}),
+        (NAMES, None, 5, {"options": None}, {"options": {"num_predict": 5}}),
+        (["g.h.i", "j"], None, 5, {"g": {"h": {"k": 1}}, "j": 2}, {"g": {"h": {"k": 1}}, "j": 5}),
+    ],
+)  # fmt: skip
+def test_the_limit(names: Any, preferred: Any, limit: Any, body: Any, gives: Any) -> None:
+    theirs = copy.deepcopy(body)
+    ours = dict(theirs)
+    set_limit(ours, names, preferred, limit)
+    assert ours == gives
+    assert theirs == body  # nothing of the client's own body was changed
