@@ -21,7 +21,7 @@ NAMES = ["options.num_predict"]
         (["a", "b"], "c", 5, {"a": 1, "b": 9}, {"c": 5}),
         (["a", "b"], None, None, {"x": 1}, {"x": 1}),
         (NAMES, None, 5, {}, {"options": {"num_predict": 5}}),
-        (NAMES, None, 5, {"options": {"seed": 1, "num_predict": 9}}, {"options": {"seed": 1, "num_predict": 5}}),
+        (NAMES, None, 5, {"options": {"a": 1, "num_predict": 9}}, {"options": {"a": 1, "num_predict": 5}}),
         (NAMES, None, None, {"options": {"seed": 1}}, {"options": {"seed": 1}}),
         (NAMES, None, 5, {"options": None}, {"options": {"num_predict": 5}}),
         (["g.h.i", "j"], None, 5, {"g": {"h": {"k": 1}}, "j": 2}, {"g": {"h": {"k": 1}}, "j": 5}),

@@ -34,7 +34,7 @@ _SHAPES: Final[dict[str, tuple[frozenset[str], tuple[str, ...]]]] = {
                 "$join",
                 "$keep",
             }
-        ),  # fmt: skip
+        ),
         ("$in", "$do"),
     ),
     "$use": (frozenset({"$with"}), ()),
