@@ -118,8 +118,8 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- providers.d/dialects/
     "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
     "OperationSpec": _row(
-        "path stream_path ingress headers model_field stream_field stream_default max_tokens_fields usage_request request "
-        "response stream"
+        "path stream_path ingress headers model_field stream_field stream_default max_tokens_fields "
+        "usage_request request response stream"
     ),
     "RequestSpec": _row("check read write"),
     "ResponseSpec": _row("success_when read write"),
