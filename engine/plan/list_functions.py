@@ -140,6 +140,25 @@ def find(value: Any, key: Any, wanted: Any) -> Any:
     return None
 
 
+def leading(value: Any, key: Any, *wanted: Any) -> list[Any] | None:
+    """The maps in front of a list whose `key` is one of those wanted: its system messages."""
+    return value[: _led(value, key, wanted)] if isinstance(value, list) else None
+
+
+def following(value: Any, key: Any, *wanted: Any) -> list[Any] | None:
+    """What `leading` leaves."""
+    return value[_led(value, key, wanted) :] if isinstance(value, list) else None
+
+
+def _led(value: list[Any], key: Any, wanted: tuple[Any, ...]) -> int:
+    count = 0
+    for item in value:
+        if not isinstance(item, dict) or item.get(key) not in wanted:
+            break
+        count += 1
+    return count
+
+
 def merge_adjacent(value: list[Any], by: str, fields: tuple[str, ...]) -> list[Any]:
     """Neighbours with the same `by` become one: the first, its lists or texts in `fields` joined."""
     out: list[Any] = []
@@ -171,4 +190,5 @@ TABLE: Final[dict[str, Callable[..., Any]]] = {
     "rename": rename,
     "merge": merge, "put": put, "get": get, "keys": keys, "values": values, "items": items, "append": append,
     "flatten": flatten, "dedupe": dedupe, "pluck": pluck, "where": where, "find": find,
+    "leading": leading, "following": following,
 }  # fmt: skip

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from engine.wire.canonical import Choice, Error, Event, Message, Part, Reply, Usage
 
 #: Content events whose texts run on in one part, and that part's type.
 _RUNNING = frozenset({"text", "reasoning", "refusal"})
+#: What a vendor wants back unchanged, and whose it is.
+_OPAQUE: Final = ("signature", "redacted", "origin")
+#: Of these, those that end a running part.
+_ENDS: Final = frozenset({"signature", "redacted"})
 
 
 class Collector:
@@ -60,6 +64,11 @@ class Collector:
             part.setdefault("citations", []).append(event["citation"])
         elif kind == "audio":
             self._content(event).append(cast(Part, {"type": "audio", **event["audio"]}))
+        elif kind == "native":
+            part = Part(type="native", provider_data=event["provider_data"])
+            if "origin" in event:
+                part["origin"] = event["origin"]
+            self._content(event).append(part)
 
     def _choice(self, event: Event) -> Choice:
         index = event.get("choice", 0)
@@ -73,18 +82,24 @@ class Collector:
         return self._choice(event)["message"]["content"]
 
     def _last(self, event: Event, kind: Any) -> Part:
-        """The part that a piece of this kind goes on with: the last one, or a new one."""
+        """The part that a piece of this kind goes on with: the last one, or a new one. A signature or an
+        encrypted block is the end of its part.
+        """
         content = self._content(event)
-        if not content or content[-1].get("type") != kind:
+        if not content or content[-1].get("type") != kind or content[-1].keys() & _ENDS:
             content.append(Part(type=kind, text=""))
         return content[-1]
 
     def _text(self, event: Event) -> None:
         part = self._last(event, event["type"])
-        part["text"] += event.get("text", "")
-        for name in ("signature", "redacted"):
-            if name in event:
-                part[name] = event[name]
+        if "redacted" in event:
+            if part.get("text"):
+                part = Part(type="reasoning")
+                self._content(event).append(part)
+            part.pop("text", None)
+        else:
+            part["text"] += event.get("text", "")
+        _take(part, event, _OPAQUE)
 
     def _call(self, event: Event) -> None:
         key = event.get("choice", 0), event.get("index", 0)
@@ -92,10 +107,15 @@ class Collector:
         if part is None:
             part = self._calls[key] = Part(type="tool_call", id="", name="", arguments="")
             self._content(event).append(part)
-        for name in ("id", "name"):
-            if name in event:
-                part[name] = event[name]
+        _take(part, event, ("id", "name", "provider_data", *_OPAQUE))
         part["arguments"] += event.get("arguments", "")
+
+
+def _take(to: Any, source: Any, names: Iterable[str]) -> None:
+    """Those of the fields that are there."""
+    for name in names:
+        if name in source:
+            to[name] = source[name]
 
 
 def _joined(before: Any, more: Any) -> Any:
@@ -138,18 +158,26 @@ def _call_events(part: Part, choice: int, index: int) -> list[Event]:
     call = Event(
         type="tool_call", choice=choice, index=index, id=part.get("id", ""), name=part.get("name", "")
     )
+    _take(call, part, ("provider_data", "signature", "origin"))
     text = part.get("arguments", "")
     return [call, Event(type="tool_arguments", choice=choice, index=index, arguments=text)]
 
 
 def _part_events(part: Part, choice: int) -> list[Event]:
     kind = part.get("type", "text")
-    if kind not in {"text", "reasoning", "refusal"}:
+    if kind == "native":
+        native = Event(type="native", choice=choice)
+        _take(native, part, ("provider_data", "origin"))
+        return [native]
+    if kind not in _RUNNING:
         return []
-    event = Event(type=kind, choice=choice, text=part.get("text", ""))
-    if "signature" in part:
-        event["signature"] = part["signature"]
-    if "redacted" in part:
-        event["redacted"] = part["redacted"]
+    event = Event(type=cast(Any, kind), choice=choice)
     cited = [Event(type="citation", choice=choice, citation=c) for c in part.get("citations", ())]
-    return [event, *cited]
+    if not cited or "signature" not in part:
+        _take(event, part, ("text", *_OPAQUE))
+        return [event, *cited]
+    # The signature ends its part, so it comes after what is cited in it.
+    event["text"] = part.get("text", "")
+    last = Event(type=cast(Any, kind), choice=choice, text="")
+    _take(last, part, _OPAQUE)
+    return [event, *cited, last]

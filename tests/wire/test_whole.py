@@ -12,6 +12,10 @@ TEXT = {"type": "text", "text": "hello"}
 CALL = {"type": "tool_call", "id": "c1", "name": "f", "arguments": '{"x":1}'}
 OTHER = {"type": "tool_call", "id": "c2", "name": "g", "arguments": "{}"}
 THOUGHT = {"type": "reasoning", "text": "hm", "signature": "s"}
+HIDDEN = {"type": "reasoning", "redacted": "xx", "origin": "maker"}
+SIGNED = {"type": "text", "text": "so", "signature": "s2", "origin": "maker", "citations": [{"url": "u"}]}
+OWN = {"type": "native", "origin": "maker", "provider_data": {"type": "server_tool_use", "id": "s1"}}
+SEALED_CALL = {**CALL, "signature": "s3", "origin": "maker", "provider_data": {"type": "custom"}}
 CITED = {"type": "text", "text": "so it is", "citations": [{"url": "https://example.org"}]}
 
 
@@ -39,6 +43,8 @@ def reply(*contents: list[dict[str, Any]]) -> Any:
         ([TEXT],),
         ([THOUGHT, TEXT, CALL, OTHER],),
         ([CITED],),
+        ([THOUGHT, HIDDEN, THOUGHT, HIDDEN, HIDDEN, TEXT],),
+        ([SIGNED, TEXT, OWN, OWN, SEALED_CALL, SIGNED],),
         ([TEXT], [{"type": "refusal", "text": "no"}]),
         ([CALL], [OTHER]),
     ],

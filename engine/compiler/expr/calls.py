@@ -88,6 +88,8 @@ FILTERS: Final[dict[str, Call]] = {
     "pluck": _call(_LIST, STRING, to=_LIST.maybe()),
     "where": _call(_LIST, STRING, ANY, to=_LIST.maybe()),
     "find": _call(_LIST, STRING, ANY, to=ANY),
+    "leading": _call(_LIST, STRING, STRING, to=_LIST.maybe(), rest=True),
+    "following": _call(_LIST, STRING, STRING, to=_LIST.maybe(), rest=True),
     "drop_keys": _call(_MAP, STRING, to=_MAP.maybe(), rest=True),
     "inline_refs": _call(_MAP, to=_MAP.maybe()),
     "get": _call(_MAP, STRING, ANY, to=ANY, needed=1),
@@ -99,7 +101,7 @@ FUNCTIONS: Final[dict[str, Call]] = {
     "max": _call(NUMBER, NUMBER, to=NUMBER.maybe(), rest=True),
 }
 #: Filters that keep the type of the value they stand on.
-KEEPS_TYPE: Final = frozenset({"append", "dedupe", "where"})
+KEEPS_TYPE: Final = frozenset({"append", "dedupe", "where", "leading", "following"})
 #: Filters that give an element of the list they stand on.
 TAKES_ELEMENT: Final = frozenset({"first", "last", "find"})
 
