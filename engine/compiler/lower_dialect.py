@@ -200,6 +200,7 @@ class _Lower:
             state=dict(spec.state or {}),
             rules=self.rules(spec.rules, (*path, "rules"), "stream_write"),
             error=error,
+            numbered=spec.numbered,
         )
 
     def rules(self, specs: tuple[StreamRuleSpec, ...], path: Path, scope: str) -> tuple[Rule, ...]:

@@ -159,12 +159,19 @@ def _led(value: list[Any], key: Any, wanted: tuple[Any, ...]) -> int:
     return count
 
 
-def merge_adjacent(value: list[Any], by: str, fields: tuple[str, ...]) -> list[Any]:
-    """Neighbours with the same `by` become one: the first, its lists or texts in `fields` joined."""
+def merge_adjacent(
+    value: list[Any], by: str, fields: tuple[str, ...], only: tuple[str, ...] | None = None
+) -> list[Any]:
+    """Neighbours with the same `by` become one: the first, its lists or texts in `fields` joined. `only`:
+    where it is one of these; None: whatever it is.
+    """
     out: list[Any] = []
     for item in value:
         before = out[-1] if out else None
         if not isinstance(item, dict) or not isinstance(before, dict) or item.get(by) != before.get(by):
+            out.append(item)
+            continue
+        if only is not None and item.get(by) not in only:
             out.append(item)
             continue
         if not all(_joinable(before.get(f), item.get(f)) for f in fields):

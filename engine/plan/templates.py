@@ -306,9 +306,10 @@ class _Writer(Code):
 
     def _after(self, loop: Any, into: str, sink: Sink) -> None:
         if loop["by"] is not None:
-            key, fields = loop["by"]
+            key, fields, *rest = loop["by"]
             listed = "".join(f"{scalar(name)}, " for name in fields)
-            self.line(f"{into} = merge_adjacent({into}, {scalar(key)}, ({listed}))")
+            only = f", ({''.join(f'{scalar(word)}, ' for word in rest[0])})" if rest else ""
+            self.line(f"{into} = merge_adjacent({into}, {scalar(key)}, ({listed}){only})")
         if loop["first"] is not None:
             key, value, item = loop["first"]
             self.line(

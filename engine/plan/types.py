@@ -181,6 +181,7 @@ class StreamWrite:
     state: Mapping[str, Json]
     rules: tuple[Rule, ...]
     error: Template  # the event that tells a client of a failure after the commit point
+    numbered: str | None = None  # a field that every event is given: how many were written before it
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,7 +178,10 @@ class StreamRuleSpec(Spec):
     )
     put: dict[str, Template] | None = about("New values of declared state.", alias="set")
     emit: Template = about("An event, a list of events, or nothing. Several: a list.")
-    error: Template = about("The vendor's error in this event: ends the stream.")
+    error: Template = about(
+        "The vendor's error in this event: ends the stream. What it makes is classified in the event's place"
+        " if it has an `error`, as an error body has."
+    )
     end: Flag | None = about("This event ends the stream.", shown="false")
     go_on: Flag | None = about("Try the rules after this one too.", alias="continue", shown="false")
 
@@ -225,6 +228,7 @@ class StreamWriteSpec(Spec):
     )
     sentinel: Text | None = about("Data written last, like `[DONE]`.")
     named_events: Flag | None = about("Write SSE `event:` from the body's `type`.", shown="false")
+    numbered: Text | None = about("A field that every event is given: how many were written before it.")
     state: dict[str, JsonValue] | None = about("State and its first values.")
     rules: Listed[StreamRuleSpec] = about("Tried in order; the first that holds applies.", required=True)
     error: Template = about(

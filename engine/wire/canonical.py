@@ -90,6 +90,7 @@ class Tool(TypedDict, total=False):
     strict: bool
     cache: CacheMark
     hosted: dict[str, Json]  # a vendor's own tool instead of a function, as the client wrote it
+    origin: str  # the dialect that `hosted` is written in: only it sends it
 
 
 class ToolChoice(TypedDict, total=False):
@@ -97,6 +98,9 @@ class ToolChoice(TypedDict, total=False):
 
     mode: Literal["auto", "none", "required", "named"]
     name: str  # with `named`
+    allowed: list[str]  # with `auto` and `required`: the only tools that may be called
+    hosted: dict[str, Json]  # a choice that only the client's own format has, as the client wrote it
+    origin: str  # the dialect that `hosted` is written in
 
 
 class ResponseFormat(TypedDict, total=False):

@@ -4,6 +4,7 @@ A shape is a type word (`text integer number flag map list any`, several joined 
 
     type: text|list    required: true    values: [low, high]    min / max: bounds of a number or of a length
     fields: {name: shape}     items: shape     by: role, cases: {user: shape, ...}     any_of: [name, ...]
+    absent: user (the case where the field named by `by` is not there)     otherwise: shape (other cases)
 
 `fields` describes a map (other keys are let through), `items` the members of a list, `cases` what else
 holds where the field named by `by` has that value; an unknown value of that field is an error. A null
@@ -34,7 +35,10 @@ _FOUND: Final[dict[type, str]] = {
 }  # fmt: skip
 
 KEYS: Final = frozenset(
-    {"type", "required", "values", "min", "max", "fields", "items", "by", "cases", "any_of"}
+    {
+        "type", "required", "values", "min", "max", "fields", "items", "by", "cases", "any_of", "absent",
+        "otherwise",
+    }  # fmt: skip
 )
 _DEPTH: Final = 20
 
@@ -193,7 +197,13 @@ class _Writer:
         word = self.variable()
         where = [*at, repr(f".{by}" if at else by)]
         self.line(f"{word} = {var}.get({by!r})")
-        self.line(f"if {word} is None: missing({_path(where)})")
+        absent = shape.get("absent")
+        if absent is None:
+            self.line(f"if {word} is None: missing({_path(where)})")
+        elif absent not in cases:
+            raise ShapeError(f"`{absent}` is none of the cases", (*path, "absent"))
+        else:
+            self.line(f"if {word} is None: {word} = {absent!r}")
         branch = "if"
         for name, inner in cases.items():
             self.line(f"{branch} {word} == {str(name)!r}:")
@@ -205,6 +215,14 @@ class _Writer:
                 self.line("pass")
             self.level -= 1
             branch = "elif"
+        if "otherwise" in shape:
+            self.line("else:" if cases else "if True:")
+            self.level += 1
+            self.line(f"if {word}.__class__ is not str: wrong({_path(where)}, {word}, 'a string')")
+            if shape["otherwise"] is not None:
+                self.shape({"type": "map", **shape["otherwise"]}, var, at, (*path, "otherwise"))
+            self.level -= 1
+            return
         listed = ", ".join(map(str, cases))
         self.line(f"else: none_of({_path(where)}, {word}, {listed!r})" if cases else "pass")
 

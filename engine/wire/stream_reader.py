@@ -188,7 +188,8 @@ class StreamReader:
                 continue
             if rule.error is not None:
                 told = rule.error(event, state, name)
-                error = self._classifier.parsed(None, _NO_HEADERS, event)
+                own = isinstance(told, dict) and "error" in told
+                error = self._classifier.parsed(None, _NO_HEADERS, told if own else event)
                 if isinstance(told, dict) and isinstance(told.get("message"), str) and "code" not in error:
                     error["message"] = told["message"][:500]
                 out.append(self._fail(error))

@@ -17,7 +17,9 @@ from engine.wire.stream_reader import BoundRule
 class BoundStreamWrite:
     """What all streams of one operation share."""
 
-    __slots__ = ("encode", "error", "media_type", "named", "rules", "sentinel", "state", "wrapped")
+    __slots__ = (
+        "encode", "error", "media_type", "named", "numbered", "rules", "sentinel", "state", "wrapped",
+    )  # fmt: skip
 
     def __init__(self, plan: StreamWrite) -> None:
         framing = FRAMINGS[plan.encoder]
@@ -26,6 +28,7 @@ class BoundStreamWrite:
         self.media_type = framing.media_type
         self.wrapped = framing.wrapped
         self.named = plan.named_events
+        self.numbered = plan.numbered
         self.state = dict(plan.state)
         self.rules = tuple(BoundRule(rule) for rule in plan.rules)
         self.error = bind_template(plan.error)
@@ -35,12 +38,13 @@ class BoundStreamWrite:
 class StreamWriter:
     """Writes one stream."""
 
-    __slots__ = ("_bound", "_request", "_state")
+    __slots__ = ("_bound", "_count", "_request", "_state")
 
     def __init__(self, bound: BoundStreamWrite, request: Request) -> None:
         self._bound = bound
         self._request = request
         self._state = dict(bound.state)
+        self._count = 0
 
     @property
     def media_type(self) -> str:
@@ -102,6 +106,9 @@ class StreamWriter:
         return self._bound.sentinel
 
     def _encode(self, body: dict[str, Any]) -> bytes:
+        if self._bound.numbered is not None:
+            body = {**body, self._bound.numbered: self._count}
+            self._count += 1
         if self._bound.wrapped:
             ((name, inner),) = body.items()
             return self._bound.encode(orjson.dumps(inner), name)

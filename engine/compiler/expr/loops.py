@@ -121,11 +121,12 @@ class Loops:
         at = (*path, "$merge_adjacent")
         fields = value.get("concat") if isinstance(value, dict) else None
         fields = [fields] if isinstance(fields, str) else fields
-        good = isinstance(fields, list) and fields and all(isinstance(f, str) for f in fields)
-        if not good or set(value) != {"by", "concat"} or not isinstance(value["by"], str):
-            self.fault("E331", "write `{by: FIELD, concat: FIELD}`", at)
+        only = value.get("only") if isinstance(value, dict) else None
+        good = _texts(fields) and (only is None or _texts(only))
+        if not good or set(value) - {"only"} != {"by", "concat"} or not isinstance(value["by"], str):
+            self.fault("E331", "write `{by: FIELD, concat: FIELD}`, and `only: [VALUE, ...]` if need be", at)
             return None
-        return [value["by"], fields]
+        return [value["by"], fields] if only is None else [value["by"], fields, only]
 
     def ensuring(self, data: dict[str, Any], path: Path, want: T | None) -> list[Any] | None:
         """`{by: role, is: user, put: TEMPLATE}`: put it in front where the first item's role is another."""
@@ -148,6 +149,10 @@ class Loops:
             value["is"],
             self.build(value["put"], (*at, "put"), None if want is None else want.item),
         ]
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, str) for item in value)
 
 
 def _only_as_map(number: int, parts: list[Any]) -> bool:
