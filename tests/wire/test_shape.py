@@ -19,6 +19,12 @@ SHAPE: dict[str, Any] = {
         "it's": "text",
         'quo"te{}': {"items": {"fields": {"x": {"type": "text", "required": True}}}},
         "one": {"by": "type", "cases": {"a": None, "b": {"any_of": ["p", "q"], "fields": {"p": "text"}}}},
+        "open": {
+            "by": "t",
+            "absent": "a",
+            "otherwise": {"fields": {"x": "text"}},
+            "cases": {"a": {"any_of": ["p"]}},
+        },
     }
 }
 GOOD: list[Any] = [
@@ -34,6 +40,8 @@ GOOD: list[Any] = [
     {"name": "x", "size": None, "kind": None, "deep": None, "list": "ab"},
     {"name": "x", "one": {"type": "a"}},
     {"name": "x", "one": {"type": "b", "q": 0}},
+    {"name": "x", "open": {"p": 1}},
+    {"name": "x", "open": {"t": "anything", "x": "y"}},
 ]
 BAD: list[tuple[Any, str | None, str]] = [
     (5, None, "invalid_type"),
@@ -55,6 +63,9 @@ BAD: list[tuple[Any, str | None, str]] = [
     ({"name": "x", "one": {"type": {"a": 1}}}, "one.type", "invalid_value"),
     ({"name": "x", "one": {"type": "b"}}, "one", "missing_required_parameter"),
     ({"name": "x", "one": {"type": "b", "p": 1}}, "one.p", "invalid_type"),
+    ({"name": "x", "open": {"q": 1}}, "open", "missing_required_parameter"),
+    ({"name": "x", "open": {"t": "anything", "x": 1}}, "open.x", "invalid_type"),
+    ({"name": "x", "open": {"t": 5}}, "open.t", "invalid_type"),
 ]
 
 
@@ -81,6 +92,7 @@ def test_bad(body: Any, param: str | None, code: str) -> None:
         ({"values": [["a"]]}, ("values",)),
         ({"type": "number", "min": "0"}, ("min",)),
         ({"by": "t", "cases": {"x": {"oops": 1}}}, ("cases", "x", "oops")),
+        ({"by": "t", "absent": "y", "cases": {"x": None}}, ("absent",)),
     ],
 )
 def test_shapes_that_do_not_read(shape: Any, path: tuple[str, ...]) -> None:
