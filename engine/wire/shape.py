@@ -38,7 +38,7 @@ KEYS: Final = frozenset(
     {
         "type", "required", "values", "min", "max", "fields", "items", "by", "cases", "any_of", "absent",
         "otherwise",
-    }  # fmt: skip
+    }
 )
 _DEPTH: Final = 20
 
