@@ -126,7 +126,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "StreamSpec": _row("read write"),
     "StreamOptionsSpec": _row("data inner"),
     "StreamReadSpec": _row("decoder options sentinel state rules complete"),
-    "StreamWriteSpec": _row("encoder sentinel named_events state rules error"),
+    "StreamWriteSpec": _row("encoder sentinel named_events numbered state rules error"),
     "StreamRuleSpec": _row("when set emit error end continue"),
     "ErrorRuleSpec": _row("status path header equals matches class"),
     "ErrorsSpec": _row("rules read write types"),

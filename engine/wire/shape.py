@@ -36,7 +36,17 @@ _FOUND: Final[dict[type, str]] = {
 
 KEYS: Final = frozenset(
     {
-        "type", "required", "values", "min", "max", "fields", "items", "by", "cases", "any_of", "absent",
+        "type",
+        "required",
+        "values",
+        "min",
+        "max",
+        "fields",
+        "items",
+        "by",
+        "cases",
+        "any_of",
+        "absent",
         "otherwise",
     }
 )
