@@ -17,6 +17,7 @@ from engine.cli.arguments import Parser, did_you_mean
 from engine.cli.output import CommandFailed, colour_on, message, paint, table, write, write_json
 
 if TYPE_CHECKING:
+    from engine.compiler.models import Models
     from engine.compiler.vendors import Vendors
     from engine.plan.types import Facts, Provider
     from engine.spec.provider import ProviderSpec
@@ -91,7 +92,7 @@ def _list(reader: _Reader, args: argparse.Namespace) -> int:
                 "category": provider.category,
                 "dialect": provider.dialect,
                 "regions": list(provider.regions),
-                "models": len(provider.models),
+                "models": len(vendor.models.names()),
                 "auth": provider.auth.scheme,
                 "secret": secret,
                 "secret_set": None if secret is None else _is_set(secret),
@@ -127,7 +128,7 @@ def _show(reader: _Reader, args: argparse.Namespace) -> int:
     if vendor is None or spec is None:
         reader.told()
         return 1
-    row = _facts(vendor.provider, spec)
+    row = _facts(vendor.provider, spec, vendor.models)
     row["secret"] = _secret(vendor.credential)
     if args.format == "json":
         write_json(row)
@@ -136,7 +137,7 @@ def _show(reader: _Reader, args: argparse.Namespace) -> int:
     return 0
 
 
-def _facts(provider: Provider, spec: ProviderSpec) -> dict[str, Any]:
+def _facts(provider: Provider, spec: ProviderSpec, models: Models) -> dict[str, Any]:
     return {
         "name": provider.name,
         "title": provider.title,
@@ -156,15 +157,17 @@ def _facts(provider: Provider, spec: ProviderSpec) -> dict[str, Any]:
         "rename": dict(provider.rename),
         "drop": list(provider.drop),
         "compliance": list(spec.compliance or ()),
-        "unknown_models": provider.unknown_models,
+        "unknown_models": models.unknown,
         "models": {
-            model: _model(facts, provider.wire_models.get(model)) for model, facts in provider.models.items()
+            name: _model(facts, models.wire(name))
+            for name in models.names()
+            if (facts := models.facts(name)) is not None
         },
     }
 
 
 def _model(facts: Facts, wire: str | None) -> dict[str, Any]:
-    price = facts.price
+    price = facts.prices[-1] if facts.prices else None
     dollars = {
         key: None if value is None else value / 10**9
         for key, value in (
@@ -250,7 +253,7 @@ def _check(reader: _Reader, args: argparse.Namespace) -> int:
         spoken = vendors.dialect(vendor.provider.dialect)
         if spoken is not None:
             count += len(own.samples or ())
-            failed += [(name, each) for each in check_provider(own, vendor.provider, spoken)]
+            failed += [(name, each) for each in check_provider(own, vendor.provider, vendor.models, spoken)]
     if args.format == "json":
         rows = [
             {"file": name, "sample": f.name, "number": f.number, "message": f.message} for name, f in failed

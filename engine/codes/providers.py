@@ -115,4 +115,12 @@ CODES = (
             "options: {inner: base64-json}}}}}\n"
         ),
     ),
+    Code(
+        "E427",
+        "unknown-facts",
+        why="`facts` of a provider file names a table of model facts that the engine does not ship.",
+        fix="Write the name of a table, or leave `facts` out and list the models under `models`.",
+        bad=with_provider(PROVIDER + "facts: opnai\n"),
+        good=with_provider(PROVIDER),
+    ),
 )

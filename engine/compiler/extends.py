@@ -21,6 +21,7 @@ from engine.diagnostics import Diagnostics, Related, Span
 
 EXTENDS: Final = "extends"
 REPLACE: Final = "replace"
+MODELS: Final = "models"
 #: What only the vendor itself can promise: dropped when a file of another name is extended.
 _VENDOR_OWN: Final = (
     "regions",
@@ -95,6 +96,16 @@ class Files:
             self._merged[name] = self._merge(name)
         return self._merged[name]
 
+    def bases(self, name: str) -> list[str]:
+        """The names of the file and of those that it extends, itself first."""
+        chain = self._chain(name) or []
+        return list(dict.fromkeys(document.source.name for document in reversed(chain)))
+
+    def says(self, name: str, key: str) -> bool:
+        """True where files of that very name say `key`, not only those of others that they extend."""
+        chain = self._chain(name) or []
+        return any(key in document.data for document in chain if document.source.name == name)
+
     def _shipped_names(self) -> tuple[str, ...]:
         if self.family == "provider":
             return self.sources.builtin_provider_names()
@@ -123,7 +134,7 @@ class Files:
         for document in chain[1:]:
             if document.source.name != base.source.name:
                 _drop_promises(tree)
-            _patch(tree, document, (), self.out)
+            _patch(tree, document, (), self.out, facts=self.family == "provider")
             base = document
         return _without_marks(tree.document())
 
@@ -203,12 +214,15 @@ class Files:
         )
 
 
-def _patch(tree: Tree, document: Document, path: Path, out: Diagnostics) -> None:
+def _patch(tree: Tree, document: Document, path: Path, out: Diagnostics, *, facts: bool) -> None:
     value = value_at(document.data, path)
     here = tree.get(path)
     if isinstance(value, dict) and isinstance(here, dict) and not _replaces(path):
         for key in value:
-            _patch(tree, document, (*path, key), out)
+            _patch(tree, document, (*path, key), out, facts=facts)
+    elif value is None and facts and path[:1] == (MODELS,) and len(path) in (2, 3):
+        tree.prune(path)
+        tree.graft(path, document, path)  # stays: what it takes away may stand in the table of facts
     elif value is None:
         if here is MISSING:
             out.add(

@@ -61,14 +61,14 @@ class Deployments:
             return None
         provider = vendor.provider
         region = self._region(name, spec, provider)
-        facts = self._facts(name, spec, provider)
+        facts = self._facts(name, spec, vendor)
         if region is None or facts is None:
             return None
         return Deployment(
             name=name,
             provider=provider.name,
             model=spec.model,
-            wire_model=spec.wire_model or provider.wire_models.get(spec.model, spec.model),
+            wire_model=spec.wire_model or vendor.models.wire(spec.model),
             region=region.name,
             base_url=spec.endpoint.rstrip("/") if spec.endpoint is not None else region.base_url,
             residency=self._residency(spec, provider, region),
@@ -98,18 +98,19 @@ class Deployments:
             self.out.add("E217", message, place, help=advice)
         return found
 
-    def _facts(self, name: str, spec: Spec, provider: Provider) -> Facts | None:
-        found = provider.models.get(spec.model)
+    def _facts(self, name: str, spec: Spec, vendor: Vendor) -> Facts | None:
+        found = vendor.models.facts(spec.model)
         if found is not None:
             return found
-        if spec.model == ANY_MODEL or provider.unknown_models:
+        if spec.model == ANY_MODEL or vendor.models.unknown:
             return Facts()
+        provider = vendor.provider.name
         self.out.add(
             "E218",
-            f"{provider.name} has no model `{spec.model}`",
+            f"{provider} has no model `{spec.model}`",
             self.document.span(("deployments", name, "model")),
-            help=there_is(spec.model, provider.models)
-            + f"; a new one goes to providers.d/{provider.name}.yaml (`extends: {provider.name}`)",
+            help=there_is(spec.model, vendor.models.names())
+            + f"; a new one goes to providers.d/{provider}.yaml (`extends: {provider}`)",
         )
         return None
 
@@ -147,9 +148,9 @@ def _secrets(spec: written.Credential) -> dict[str, tuple[Secret, ...]]:
 
 def _surcharged(facts: Facts, factor: float) -> Facts:
     """The facts with the region's prices."""
-    if facts.price is None or factor == 1.0:
+    if not facts.prices or factor == 1.0:
         return facts
-    return dataclasses.replace(facts, price=regional(facts.price, factor))
+    return dataclasses.replace(facts, prices=regional(facts.prices, factor))
 
 
 def _options(spec: Spec) -> dict[str, Json] | None:

@@ -10,8 +10,8 @@ from engine.compiler.expr import compile_template
 from engine.compiler.lower_dialect import error_rules
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Auth, Credential, Facts, PriceRow, Provider, Region, Secret, Template
-from engine.spec.provider import SCHEMES_TO_COME, AuthSpec, ModelSpec, ProviderSpec
+from engine.plan.types import Auth, Credential, Provider, Region, Secret, Template
+from engine.spec.provider import SCHEMES_TO_COME, AuthSpec, ProviderSpec
 
 #: Where the one secret of the simple schemes stands in a credential.
 SLOT = "secret"
@@ -25,7 +25,6 @@ def lower_provider(
     dialect = _dialect(spec, document, dialects, out)
     regions = _regions(spec, document, out)
     default = _default_region(spec, regions, document, out)
-    models = {each: facts(model, free=spec.price is not None) for each, model in (spec.models or {}).items()}
     auth = _auth(spec.auth or AuthSpec(), document, out)
     headers: dict[str, Template] = {}
     for header, data in (spec.headers or {}).items():
@@ -51,9 +50,6 @@ def lower_provider(
         params=dict(spec.params or {}),
         errors=error_rules(spec.errors),
         retry_after=tuple(each.lower() for each in spec.retry_after or ()),
-        models=models,
-        wire_models={each: model.id for each, model in (spec.models or {}).items() if model.id is not None},
-        unknown_models=not spec.models if spec.unknown_models is None else spec.unknown_models,
     )
 
 
@@ -73,29 +69,6 @@ def default_secrets(auth: AuthSpec | None) -> tuple[Secret, ...]:
         return auth.bearer
     scheme = auth.header or auth.query
     return (scheme.secret or ()) if scheme is not None else ()
-
-
-def facts(model: ModelSpec, *, free: bool = False) -> Facts:
-    """What a file says of a model. `free`: the whole provider costs nothing."""
-    return Facts(
-        context=model.context,
-        output=model.output,
-        can=model.can,
-        price=PriceRow(0, 0, 0, 0) if free else model.prices(),
-        max_tokens_field=model.max_tokens_field,
-        tokenizer=model.tokenizer,
-        overhead=None if model.overhead is None else {str(k): v for k, v in model.overhead.items()},
-        source=model.source,
-        sampling=model.sampling,
-        efforts=model.efforts,
-        thinking=model.thinking,
-        upstream=model.upstream,
-        dialect=model.dialect,
-        forced_tools=model.forced_tools,
-        schema_by=model.schema_by,
-        api_version=model.api_version,
-        modalities=model.modalities,
-    )
 
 
 def _dialect(

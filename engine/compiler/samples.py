@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from engine.compiler.models import Models
 from engine.errors import RequestError
 from engine.plan.types import Call, Credential, Deployment, Dialect, Facts, Provider, Secret
 from engine.spec.dialect import DialectSample, DialectSpec
@@ -46,14 +47,16 @@ def check_dialect(spec: DialectSpec, dialect: Dialect) -> Iterator[Failed]:
         yield from _run(number, sample.name, read)
 
 
-def check_provider(spec: ProviderSpec, provider: Provider, dialect: Dialect) -> Iterator[Failed]:
-    """The samples of a provider file that do not hold."""
+def check_provider(
+    spec: ProviderSpec, provider: Provider, models: Models, dialect: Dialect
+) -> Iterator[Failed]:
+    """The samples of a provider file that do not hold. `models`: what is known of the provider's models."""
     bound = BoundDialect(dialect)
     classifier = bound.classifier(provider.errors, provider.retry_after)
     for number, sample in enumerate(spec.samples or ()):
 
         def read(sample: ProviderSample = sample) -> str | None:
-            return _reads(bound, classifier, sample, "chat") or _sends(bound, provider, sample)
+            return _reads(bound, classifier, sample, "chat") or _sends(bound, provider, models, sample)
 
         yield from _run(number, sample.name, read)
 
@@ -133,21 +136,21 @@ def _datum(item: Any, *, inner: bool) -> tuple[bytes, str]:
     return (orjson.dumps({"bytes": b64encode(data).decode()}) if inner else data), name
 
 
-def _sends(bound: BoundDialect, provider: Provider, sample: ProviderSample) -> str | None:
+def _sends(bound: BoundDialect, provider: Provider, models: Models, sample: ProviderSample) -> str | None:
     if sample.request is None:
         return None
-    model = sample.model or next(iter(provider.models), "model")
+    model = sample.model or models.first() or "model"
     region = next(iter(provider.regions.values()))
     deployment = Deployment(
         name="sample",
         provider=provider.name,
         model=model,
-        wire_model=provider.wire_models.get(model, model),
+        wire_model=models.wire(model),
         region=region.name,
         base_url=region.base_url,
         residency=region.residency,
         credentials=(Credential("sample", provider.name, {"secret": (Secret("env", "SAMPLE"),)}, {}),),
-        facts=provider.models.get(model, Facts()),
+        facts=models.facts(model) or Facts(),
         call=Call(),
     )
     outbound = Outbound(provider, deployment, bound, "chat", Secrets({"SAMPLE": "k"}))

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 
 from engine.compiler.document import Document
 from engine.compiler.extends import Files
+from engine.compiler.facts_table import table, table_names
 from engine.compiler.load import Sources
 from engine.compiler.lower_dialect import lower_dialect
 from engine.compiler.lower_provider import default_credential, lower_provider
+from engine.compiler.models import Models
+from engine.compiler.resolve import there_is
 from engine.compiler.shape import shape
 from engine.diagnostics import Diagnostics
 from engine.plan.types import Credential, Dialect, Provider
@@ -30,6 +33,7 @@ class Vendor:
     credential: Credential | None
     document: Document
     own: bool
+    models: Models
 
 
 class Vendors:
@@ -84,4 +88,25 @@ class Vendors:
             # The first one written would depend on the order of keys.
             provider = dataclasses.replace(provider, default_region="")
         own = name in self.providers.own and self.providers.sources.shipped is not None
-        return Vendor(provider, default_credential(spec, name), document, own)
+        models = self._models(name, spec, document)
+        return Vendor(provider, default_credential(spec, name), document, own, models)
+
+    def _models(self, name: str, spec: ProviderSpec, document: Document) -> Models:
+        """What is known of its models. A table that comes from another vendor's file comes without prices."""
+        vendors = self.providers.bases(name)
+        of = spec.facts or next((each for each in vendors if table(each) is not None), None)
+        found = table(of) if of is not None else None
+        if spec.facts is not None and found is None:
+            self.out.add(
+                "E427",
+                f"there is no table of facts `{spec.facts}`",
+                document.span(("facts",)),
+                help=there_is(spec.facts, table_names()),
+            )
+        return Models(
+            spec.models or {},
+            found,
+            priced=of == name or self.providers.says(name, "facts"),
+            free=spec.price is not None,
+            unknown=spec.unknown_models,
+        )

@@ -90,14 +90,51 @@ class Ref(Node):
 
 
 @dataclass(frozen=True, slots=True)
-class PriceRow:
-    """What a token costs, in nano-dollars per million tokens; None = unknown."""
+class PriceTier:
+    """Other prices for a call whose input is above so many tokens, all of it; None = as in the row."""
 
+    above: int
     input: int | None = None
     output: int | None = None
     cached: int | None = None
     cache_write: int | None = None
+    cache_write_1h: int | None = None
+    reasoning: int | None = None
+    audio_input: int | None = None
+    audio_output: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """A part of the day in UTC, in minutes after midnight; over midnight where `end` is before `start`."""
+
+    start: int
+    end: int
+    days: tuple[int, ...] = ()  # of the week, 1 is Monday; none means all
+
+
+@dataclass(frozen=True, slots=True)
+class PriceRow:
+    """What a token costs, in nano-dollars per million tokens; None = unknown.
+
+    It holds from `since` until `until` (seconds since 1970, the second not included; None = open), and in
+    `hours` only, if there are any.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None  # None: as input
+    cache_write: int | None = None  # None: as input
     request: int = 0  # nano-dollars per call
+    cache_write_1h: int | None = None  # written to stay for an hour; None: as cache_write
+    audio_input: int | None = None  # None: as input
+    reasoning: int | None = None  # None: as output
+    audio_output: int | None = None  # None: as output
+    tiers: tuple[PriceTier, ...] = ()  # by `above`, rising
+    since: int | None = None
+    until: int | None = None
+    hours: tuple[Hours, ...] = ()
+    source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +144,7 @@ class Facts:
     context: int | None = None
     output: int | None = None
     can: tuple[str, ...] | None = None
-    price: PriceRow | None = None
+    prices: tuple[PriceRow, ...] = ()  # of those that hold at a time, the last counts
     max_tokens_field: str | None = None
     tokenizer: str | None = None
     overhead: Mapping[str, int] | None = None  # tokens per message, part, tool: the bound from above
@@ -255,9 +292,6 @@ class Provider:
     params: Mapping[str, Json]  # body fields this vendor always wants
     errors: tuple[ErrorRule, ...]
     retry_after: tuple[str, ...]  # header names, in the order they are asked
-    models: Mapping[str, Facts]
-    wire_models: Mapping[str, str]
-    unknown_models: bool  # a model not listed may be used
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ class Leases:
         run.leases.discard(lease)
         entry.usage = dict(usage)
         entry.estimated = usage.get("estimated", False)
-        entry.cost = cost_of(usage, place.deployment.facts.price)
+        entry.cost = cost_of(usage, place.deployment.facts.prices, run.clock.now + entry.started_ms / 1000)
         entry.closed = "settled"
         spent = Spent(usage, entry.cost.total, entry.estimated)
         waiting = self._state.settle(lease, spent, int(self._clock.now_ms()))

@@ -139,13 +139,17 @@ class Run:
         return min(asked, most)
 
     def worst_cost(self, place: Place) -> int | None:
-        """Nano-dollars that one call there can cost at most; None where a price or the limit is unknown."""
+        """Nano-dollars that one call there can cost at most; None where a price or the limit is unknown.
+
+        It is the most that any price of this hour makes of it.
+        """
         facts = place.deployment.facts
         output = self.output_limit(place)
         most = facts.output if output is None else output
         if most is None:
             return None
-        return worst_cost(self.view.input_tokens, most * self.request.get("n", 1), facts.price)
+        most *= self.request.get("n", 1)
+        return worst_cost(self.view.input_tokens, most, facts.prices, self.clock.now)
 
     def told_model(self, place: Place) -> str:
         """The `model` of the answer: the one that serves, unless the route hides that."""

@@ -98,7 +98,7 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- providers.d/
     "ProviderSpec": _row(
         "extends replace title category aliases dialect auth base_url residency price regions "
-        "default_region headers paths rename drop params errors retry_after models unknown_models "
+        "default_region headers paths rename drop params errors retry_after facts models unknown_models "
         "compliance samples",
         "headroom",
     ),

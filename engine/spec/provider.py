@@ -8,7 +8,6 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, With
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from engine.plan.types import PriceRow
 from engine.spec.address import BaseUrl
 from engine.spec.amounts import Count, Money, Multiplier, Price
 from engine.spec.containers import Listed
@@ -175,16 +174,6 @@ class ModelSpec(Spec):
         "What its input may hold."
     )
 
-    def prices(self) -> PriceRow | None:
-        """The row in nano-dollars; None where no price is known."""
-        if self.price is not None:
-            return PriceRow(0, 0, 0, 0)
-        if self.input_price is None and self.output_price is None and self.request_price is None:
-            return None
-        cached = self.input_price if self.cached_price is None else self.cached_price
-        written = self.input_price if self.cache_write_price is None else self.cache_write_price
-        return PriceRow(self.input_price, self.output_price, cached, written, self.request_price or 0)
-
 
 class ProviderSample(Spec):
     """An example with what it must become; `engine providers check` and the tests run it."""
@@ -240,9 +229,15 @@ class ProviderSpec(Spec):
         "Headers that say when to come again, in order.", shown="retry-after-ms, retry-after"
     )
     headroom: dict[str, Text] | None = about("Rate-limit headers: what is left, and when it refills.")
-    models: dict[Text, ModelSpec] | None = about("Its models, by our names.")
+    facts: Name | None = about(
+        "Table of generated model facts and prices: `providers.d/facts/NAME.json`.",
+        shown="the one of the file's own name, if there is one",
+    )
+    models: dict[Text, ModelSpec | None] | None = about(
+        "Its models, by our names: what is said here counts before the table of facts, `null` takes away."
+    )
     unknown_models: Flag | None = about(
-        "A model that is not listed may be used.", shown="true where none is listed"
+        "A model that is not listed may be used.", shown="true where none is known"
     )
     compliance: Listed[Text] | None = about("Notes on contracts and certificates, for people.")
     samples: Listed[ProviderSample] | None = about("Examples that are tests.")

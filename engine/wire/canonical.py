@@ -169,6 +169,7 @@ class Usage(TypedDict, total=False):
     input_tokens: int
     cached_tokens: int
     cache_write_tokens: int
+    cache_write_1h_tokens: int  # of these, the ones to be kept for an hour
     output_tokens: int
     reasoning_tokens: int
     audio_input_tokens: int

@@ -2,18 +2,30 @@
 
 Prices are nano-dollars per million tokens, so a part is `tokens * price / 1_000_000`, rounded up once per
 part: a cost is never told too low. A price that is not known (None) makes its part unknown, and so the sum.
+Which row counts depends on the time of the call, which the caller says (seconds since 1970), and which tier
+of it on the size of the input: above a limit all of a call's tokens cost more, not only those beyond.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
-from engine.plan.types import PriceRow
+from engine.plan.types import Hours, PriceRow, PriceTier
 from engine.wire.canonical import Usage
 
 _MILLION: Final = 1_000_000
 _NANOS: Final = 10**9
+_DAY_S: Final = 86_400
+#: 1970-01-01 was a Thursday.
+_FIRST_WEEKDAY: Final = 3
+#: A vendor may bill a call by its end; none lasts longer than this.
+_HORIZON_S: Final = 3600
+#: The prices in a row and its tiers; `request` is in rows only.
+KINDS: Final = (
+    "input", "output", "cached", "cache_write", "cache_write_1h", "audio_input", "reasoning", "audio_output",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,53 +50,144 @@ class Cost:
         return self.input + self.cached + self.cache_write + self.output + self.request
 
 
-def cost_of(usage: Usage, price: PriceRow | None) -> Cost:
-    """What a call cost. `input_tokens` holds cached and written tokens too; each is priced as what it is."""
+def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
+    """What a call cost that was made at `now`, in seconds since 1970.
+
+    `input_tokens` holds cached and written tokens too, `output_tokens` those of reasoning: each is priced as
+    what it is. Spoken tokens are priced as such only where neither cache nor reasoning has its share of them.
+    """
     told = usage.get("cost")
     reported = round(told * _NANOS) if told is not None and told >= 0 else None
-    if price is None:
-        return Cost(reported=reported, known=reported is not None)
     total = usage.get("input_tokens", 0)
+    row = row_at(prices, now)
+    if row is None:
+        return Cost(reported=reported, known=reported is not None)
+    price = tier_of(row, total)
     cached = min(usage.get("cached_tokens", 0), total)
     written = min(usage.get("cache_write_tokens", 0), total - cached)
-    parts = (
-        (total - cached - written, price.input),
-        (cached, price.input if price.cached is None else price.cached),
-        (written, price.input if price.cache_write is None else price.cache_write),
-        (usage.get("output_tokens", 0), price.output),
+    for_an_hour = min(usage.get("cache_write_1h_tokens", 0), written)
+    spoken = min(usage.get("audio_input_tokens", 0), total - cached - written)
+    output = usage.get("output_tokens", 0)
+    thought = min(usage.get("reasoning_tokens", 0), output)
+    said = min(usage.get("audio_output_tokens", 0), output - thought)
+    to_cache = _or(price.cache_write, price.input)
+    sums = (
+        _sum((total - cached - written - spoken, price.input), (spoken, _or(price.audio_input, price.input))),
+        _sum((cached, _or(price.cached, price.input))),
+        _sum((written - for_an_hour, to_cache), (for_an_hour, _or(price.cache_write_1h, to_cache))),
+        _sum(
+            (output - thought - said, price.output),
+            (thought, _or(price.reasoning, price.output)),
+            (said, _or(price.audio_output, price.output)),
+        ),
     )
-    known = all(each is not None or not tokens for tokens, each in parts)
-    plain, from_cache, to_cache, output = (_part(tokens, each) for tokens, each in parts)
-    return Cost(plain, from_cache, to_cache, output, price.request, reported, known or reported is not None)
+    known = all(each is not None for each in sums)
+    plain, from_cache, into_cache, made = (each or 0 for each in sums)
+    return Cost(plain, from_cache, into_cache, made, price.request, reported, known or reported is not None)
 
 
-def worst_cost(input_tokens: int, output_tokens: int, price: PriceRow | None) -> int | None:
-    """The most that a call may cost: all input at the dearest input price. None where a price is missing."""
-    if price is None or price.input is None or price.output is None:
+def worst_cost(input_tokens: int, output_tokens: int, prices: Sequence[PriceRow], now: float) -> int | None:
+    """The most that a call may cost which begins at `now`: the dearest row, tier and kind that may apply.
+
+    None where a price is missing. `input_tokens` is a bound from above: lower tiers may apply as well.
+    """
+    rows = _may_apply(prices, now)
+    known = [_worst(row, input_tokens, output_tokens) for row in rows]
+    if not known or None in known:
         return None
-    dearest = max(price.input, price.cached or 0, price.cache_write or 0)
-    return _part(input_tokens, dearest) + _part(output_tokens, price.output) + price.request
+    return max(each for each in known if each is not None)
 
 
-def regional(price: PriceRow, factor: float) -> PriceRow:
+def row_at(prices: Sequence[PriceRow], now: float) -> PriceRow | None:
+    """The row that holds at `now` (seconds since 1970): the last of those that do; None if none does."""
+    return next((row for row in reversed(prices) if _holds(row, now)), None)
+
+
+def tier_of(row: PriceRow, input_tokens: int) -> PriceRow:
+    """The row with the prices that a call with so much input has."""
+    found: PriceTier | None = None
+    for tier in row.tiers:
+        if input_tokens > tier.above:
+            found = tier
+    if found is None:
+        return row
+    other = {kind: price for kind in KINDS if (price := getattr(found, kind)) is not None}
+    return replace(row, **other, tiers=())
+
+
+def regional(prices: Sequence[PriceRow], factor: float) -> tuple[PriceRow, ...]:
     """The prices of a region that multiplies them; rounded up to whole nano-dollars per million tokens."""
     if factor == 1.0:
-        return price
+        return tuple(prices)
     # The factor is a percentage with few digits: as thousandths of a percent it is exact.
     share = round(factor * 100_000)
 
-    def times(value: int | None) -> int | None:
-        return None if value is None else -(-value * share // 100_000)
+    def times(price: PriceRow | PriceTier) -> dict[str, Any]:
+        values = ((kind, getattr(price, kind)) for kind in KINDS)
+        return {kind: None if value is None else -(-value * share // 100_000) for kind, value in values}
 
-    return replace(
-        price,
-        input=times(price.input),
-        output=times(price.output),
-        cached=times(price.cached),
-        cache_write=times(price.cache_write),
-        request=times(price.request) or 0,
+    return tuple(
+        replace(
+            row,
+            **times(row),
+            request=-(-row.request * share // 100_000),
+            tiers=tuple(replace(tier, **times(tier)) for tier in row.tiers),
+        )
+        for row in prices
     )
 
 
-def _part(tokens: int, price: int | None) -> int:
-    return 0 if price is None else -(-tokens * price // _MILLION)
+def _holds(row: PriceRow, now: float) -> bool:
+    if (row.since is not None and now < row.since) or (row.until is not None and now >= row.until):
+        return False
+    return not row.hours or any(_within(hours, now) for hours in row.hours)
+
+
+def _within(hours: Hours, now: float) -> bool:
+    day, second = divmod(int(now), _DAY_S)
+    minute, weekday = second // 60, (day + _FIRST_WEEKDAY) % 7 + 1
+    if hours.start < hours.end:
+        inside = hours.start <= minute < hours.end
+    else:
+        inside = minute >= hours.start or minute < hours.end
+        if minute < hours.end:  # began on the day before
+            weekday = (weekday - 2) % 7 + 1
+    return inside and (not hours.days or weekday in hours.days)
+
+
+def _may_apply(prices: Sequence[PriceRow], now: float) -> Iterable[PriceRow]:
+    """The rows that hold at some moment from `now` to the latest end of a call that begins then."""
+    if len(prices) == 1 and prices[0].since is prices[0].until is None and not prices[0].hours:
+        return prices
+    moments = {now, now + _HORIZON_S}
+    today = int(now) // _DAY_S * _DAY_S
+    for row in prices:
+        starts = [row.since, row.until]
+        starts += [
+            day + 60 * at for h in row.hours for at in (h.start, h.end) for day in (today, today + _DAY_S)
+        ]
+        moments.update(each for each in starts if each is not None and now < each < now + _HORIZON_S)
+    found = (row_at(prices, moment) for moment in sorted(moments))
+    return [row for row in found if row is not None]
+
+
+def _worst(row: PriceRow, input_tokens: int, output_tokens: int) -> int | None:
+    sizes = [0, *(tier.above + 1 for tier in row.tiers if tier.above < input_tokens)]
+    tiers = [tier_of(row, size) for size in sizes]
+    if any(tier.input is None or tier.output is None for tier in tiers):
+        return None
+    kinds = ("input", "cached", "cache_write", "cache_write_1h", "audio_input")
+    dearest = max(getattr(tier, kind) or 0 for tier in tiers for kind in kinds)
+    made = max(getattr(tier, kind) or 0 for tier in tiers for kind in ("output", "reasoning", "audio_output"))
+    return (_sum((input_tokens, dearest)) or 0) + (_sum((output_tokens, made)) or 0) + row.request
+
+
+def _or(price: int | None, otherwise: int | None) -> int | None:
+    return otherwise if price is None else price
+
+
+def _sum(*parts: tuple[int, int | None]) -> int | None:
+    """Tokens at their prices, rounded up; None where tokens have no known price."""
+    if any(tokens and price is None for tokens, price in parts):
+        return None
+    return -(-sum(tokens * (price or 0) for tokens, price in parts) // _MILLION)

@@ -90,7 +90,7 @@ def deployment(name: str, **changes: Any) -> Deployment:
         "base_url": "http://fake.invalid",
         "residency": "unknown",
         "credentials": (),
-        "facts": Facts(price=PRICE, output=1_000),
+        "facts": Facts(prices=(PRICE,), output=1_000),
         "call": NO_CALL,
     }
     return Deployment(**{**fields, **changes})
@@ -111,9 +111,6 @@ PROVIDER = Provider(
     params={},
     errors=(),
     retry_after=(),
-    models={},
-    wire_models={},
-    unknown_models=True,
 )
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.builtin import builtin
+from engine.compiler.facts_table import table
 from engine.compiler.load import Source
 from engine.compiler.lower_dialect import lower_dialect
 from engine.compiler.lower_provider import lower_provider
+from engine.compiler.models import Models
 from engine.compiler.parse import parse
 from engine.diagnostics import Diagnostics
 from engine.plan.types import Dialect, Provider
@@ -37,6 +39,14 @@ def make_provider(text: str, name: str = "own") -> tuple[Provider | None, Diagno
     return lower_provider(spec, name, document, ["openai_chat"], out), out
 
 
+def make_models(text: str, name: str = "own", of: str | None = None) -> Models:
+    """What is known of the models of a provider file, with the table of facts `of`."""
+    document, _ = _parsed(text, name, "provider")
+    spec = ProviderSpec.model_validate(document.data)
+    found = table(of) if of is not None else None
+    return Models(spec.models or {}, found, free=spec.price is not None, unknown=spec.unknown_models)
+
+
 @cache
 def shipped_dialect(name: str = "openai_chat") -> Dialect:
     dialect, out = make_dialect((builtin("providers.d") / "dialects" / f"{name}.yaml").read_text(), name)
@@ -49,6 +59,11 @@ def shipped_provider(name: str) -> Provider:
     provider, out = make_provider((builtin("providers.d") / f"{name}.yaml").read_text(), name)
     assert provider is not None, "\n".join(map(str, out))
     return provider
+
+
+@cache
+def shipped_models(name: str) -> Models:
+    return make_models((builtin("providers.d") / f"{name}.yaml").read_text(), name, name)
 
 
 def bound() -> BoundDialect:

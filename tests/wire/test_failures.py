@@ -6,9 +6,8 @@ from email.utils import formatdate
 
 import pytest
 
-from engine.plan.types import ErrorRule, PriceRow
+from engine.plan.types import ErrorRule
 from engine.wire.failures import RETRY_AFTER_CAP_MS, Classifier, by_status, retry_after_ms
-from engine.wire.pricing import cost_of, regional, worst_cost
 from engine.wire.usage import bind
 
 NOW = 1_800_000_000.0
@@ -94,43 +93,6 @@ def test_a_vendors_words_are_bounded_and_on_one_line() -> None:
     assert error["code"] == "5"
     assert "type" not in error
     assert Classifier((), read).answer(400, {}, b"<html>")["message"] == "the upstream answered 400"
-
-
-ROW = PriceRow(
-    input=2_000_000_000, output=10_000_000_000, cached=200_000_000, cache_write=2_500_000_000, request=7
-)
-
-
-def test_cost_by_kind_of_token() -> None:
-    cost = cost_of(
-        {"input_tokens": 1000, "cached_tokens": 600, "cache_write_tokens": 100, "output_tokens": 10}, ROW
-    )
-    assert (cost.input, cost.cached, cost.cache_write, cost.output, cost.request) == (
-        300 * 2000, 600 * 200, 100 * 2500, 10 * 10_000, 7,
-    )  # fmt: skip
-    assert cost.total == 600_000 + 120_000 + 250_000 + 100_000 + 7
-    assert cost.known
-
-
-def test_cost_where_little_is_known() -> None:
-    assert cost_of({}, None).known is False
-    assert cost_of({"cost": 0.5}, None).total == 500_000_000
-    assert cost_of({"input_tokens": 5}, PriceRow(output=1)).known is False
-    assert cost_of({"output_tokens": 1}, PriceRow(output=1)).output == 1  # rounded up, never to nothing
-    assert cost_of({"input_tokens": 5, "cached_tokens": 50}, PriceRow(input=10**6, output=0)).total == 5
-
-
-def test_worst_cost_is_never_below_a_cost() -> None:
-    worst = worst_cost(1000, 10, ROW)
-    assert worst == 1000 * 2500 + 10 * 10_000 + 7
-    assert worst_cost(1, 1, None) is None
-    assert worst_cost(1, 1, PriceRow(input=1)) is None
-
-
-def test_a_region_multiplies() -> None:
-    assert regional(ROW, 1.1).input == 2_200_000_000
-    assert regional(ROW, 1.0) is ROW
-    assert regional(PriceRow(input=1, output=None), 1.1) == PriceRow(input=2, output=None)
 
 
 def test_usage_is_made_canonical() -> None:

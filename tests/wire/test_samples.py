@@ -41,15 +41,19 @@ def test_provider(name: str) -> None:
         assert spec.samples is None
         return
     assert spec.samples, f"{name}.yaml has no samples"
-    assert list(check_provider(spec, provider, dialects.shipped_dialect(provider.dialect))) == []
+    models = dialects.shipped_models(name)
+    assert list(check_provider(spec, provider, models, dialects.shipped_dialect(provider.dialect))) == []
 
 
 @pytest.mark.parametrize("name", ["openai", "groq"])
 def test_clouds_have_prices(name: str) -> None:
-    for model, facts in dialects.shipped_provider(name).models.items():
+    models = dialects.shipped_models(name)
+    for model in models.names():
+        facts = models.facts(model)
+        assert facts is not None, model
         assert facts.context, model
         assert facts.output, model
-        assert facts.price is not None, model
+        assert facts.prices, model
         assert facts.source, model
 
 

@@ -1,0 +1,108 @@
+"""What is known of a provider's models: rows of a table of facts, under what the provider file says of them.
+
+Both are looked at when a deployment names a model, so that a long table costs nothing to those who use two
+of its models. What a file says counts before the table, key by key; `null` there takes a fact, or a whole
+model, away. A price that a file states holds at all times, whatever the size of the input.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.compiler.facts_table import Table
+from engine.plan.types import Facts, PriceRow, PriceTier
+from engine.spec.provider import ModelSpec
+
+FREE: Final = (PriceRow(0, 0, 0, 0),)
+#: Key of a model in a file -> the kind of price in a row.
+_PRICES: Final = {
+    "input_price": "input",
+    "output_price": "output",
+    "cached_price": "cached",
+    "cache_write_price": "cache_write",
+    "request_price": "request",
+}
+_OWN_MEANING: Final = {"id", "price", "overhead", *_PRICES}
+
+
+class Models:
+    """The models of one provider. `patches`: what its file says of them, None for one that it takes away."""
+
+    def __init__(
+        self,
+        patches: Mapping[str, ModelSpec | None],
+        table: Table | None = None,
+        *,
+        priced: bool = True,
+        free: bool = False,
+        unknown: bool | None = None,
+    ) -> None:
+        self.patches = patches
+        self.table = table
+        self._priced = priced  # False: the table is another vendor's, its prices are not ours
+        self._free = free
+        self.unknown = not patches and table is None if unknown is None else unknown
+
+    def names(self) -> list[str]:
+        """All models that are known, sorted."""
+        rows = self.table.rows if self.table is not None else {}
+        return sorted(name for name in {*rows, *self.patches} if self.patches.get(name, True) is not None)
+
+    def first(self) -> str | None:
+        """A model to show things by: the first one that the file names, else the first of the table."""
+        named = next((name for name, patch in self.patches.items() if patch is not None), None)
+        return named if named is not None else next(iter(self.names()), None)
+
+    def wire(self, name: str) -> str:
+        """The vendor's name of a model."""
+        patch = self.patches.get(name)
+        return name if patch is None or patch.id is None else patch.id
+
+    def facts(self, name: str) -> Facts | None:
+        """What is known of a model; None if nothing is, not even that it exists."""
+        patch = self.patches.get(name)
+        if patch is None and name in self.patches:
+            return None
+        found = self.table.facts(self.wire(name)) if self.table is not None else None
+        if found is not None and not self._priced:
+            found = dataclasses.replace(found, prices=())
+        if found is None and patch is None:
+            return None
+        found = _patched(found or Facts(), patch) if patch is not None else found
+        return dataclasses.replace(found, prices=FREE) if found is not None and self._free else found
+
+
+def _patched(facts: Facts, patch: ModelSpec) -> Facts:
+    said = patch.model_fields_set
+    changes: dict[str, Any] = {key: getattr(patch, key) for key in said - _OWN_MEANING}
+    if "overhead" in said:
+        changes["overhead"] = (
+            None if patch.overhead is None else {str(k): v for k, v in patch.overhead.items()}
+        )
+    if patch.price is not None:
+        changes["prices"] = FREE
+    elif stated := {_PRICES[key]: getattr(patch, key) for key in said & _PRICES.keys()}:
+        changes["prices"] = _repriced(facts.prices, stated, patch.source)
+    return dataclasses.replace(facts, **changes)
+
+
+def _repriced(
+    rows: tuple[PriceRow, ...], stated: Mapping[str, int | None], source: str | None
+) -> tuple[PriceRow, ...]:
+    """The rows with other prices, `request` among them; a stated kind has one price in all tiers."""
+    values: dict[str, Any] = {
+        kind: (0 if price is None and kind == "request" else price) for kind, price in stated.items()
+    }
+    as_in_the_row: dict[str, Any] = {kind: None for kind in values if kind != "request"}
+
+    def tier(each: PriceTier) -> PriceTier:
+        return dataclasses.replace(each, **as_in_the_row)
+
+    found = tuple(
+        dataclasses.replace(row, **values, source=source, tiers=tuple(tier(each) for each in row.tiers))
+        for row in rows or (PriceRow(),)
+    )
+    known = any(price is not None for kind, price in values.items() if kind != "request" or price)
+    return found if rows or known else ()
