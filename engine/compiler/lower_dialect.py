@@ -187,6 +187,7 @@ class _Lower:
             state=dict(spec.state or {}),
             rules=self.rules(spec.rules, (*path, "rules"), "stream_read"),
             complete=self.expression((*path, "complete"), "stream_read"),
+            look_for=spec.look_for or (),
         )
 
     def stream_write(self, spec: StreamWriteSpec, path: Path) -> StreamWrite | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -24,6 +24,9 @@ from engine.upstream.secrets import Secrets
 from engine.wire.dialect import BoundDialect
 from engine.wire.failures import Classifier
 from engine.wire.framing import FRAMINGS
+
+#: Events that a stream's bytes alone do not tell the engine.
+_OUTCOME: Final = frozenset({"start", "finish", "usage", "error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +110,23 @@ def _reads(
         bytewise = [e for i in range(len(data)) for e in split.feed(data[i : i + 1])] + split.eof()
         if events != bytewise:
             return "the events depend on where the bytes are cut"
-        return difference(sample.gives, events)
+        return difference(sample.gives, events) or _skimmed(bound, classifier, op, data)
     return None
+
+
+def _skimmed(bound: BoundDialect, classifier: Classifier, op: str, data: bytes) -> str | None:
+    """What a reader that leaves most events unread gets wrong."""
+    told = []
+    for skim in (False, True):
+        reader = bound.stream_reader(op, classifier, keep_raw=True, skim=skim)
+        frames: list[bytes] = []
+        events = []
+        for byte in range(len(data)):
+            events += reader.feed(data[byte : byte + 1])
+            frames.append(reader.raw)
+        events += reader.eof()
+        told.append(([e for e in events if e["type"] in _OUTCOME], b"".join([*frames, reader.raw])))
+    return None if told[0] == told[1] else f"`look_for` misses events that matter: {_short(told[1][0])}"
 
 
 def _framed(bound: BoundDialect, op: str, items: Sequence[Any]) -> bytes:

@@ -9,6 +9,8 @@ do so.
 
 from __future__ import annotations
 
+from functools import partial
+
 from engine.kinds.effects import Attempt, Outcome
 from engine.runtime.clock import Clock
 from engine.runtime.guard import Guard, LimitReached
@@ -92,7 +94,7 @@ class Attempts:
             return _failed(effect, whole.error or Error(failure="server", message="an empty answer"))
         reply = whole.reply
         reply["model"] = run.told_model(place)
-        usage = whole_usage(run, reply.get("usage"), reply_size(reply))
+        usage = whole_usage(run, reply.get("usage"), partial(reply_size, reply))
         reply["usage"] = usage
         await self._leases.settle(run, effect.lease, entry, place, usage)
         entry.ended_ms = self._since(run)
@@ -240,6 +242,7 @@ class Attempts:
             attempt=effect.attempt,
             request_id=inbound.request_id,
             connect_ms=call.connect_ms,
+            skim=run.stream and inbound.dialect is not None and run.bound.route.reply_model == "served",
             headers=inbound.headers,
             credential=run.credential(place, turn) if place.credentials else None,
         )

@@ -5,6 +5,8 @@ A state store may answer at once or with something to await; only the latter cos
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.kinds.effects import Admission, Reserve
 from engine.runtime import tokens
 from engine.runtime.clock import Clock
@@ -94,16 +96,16 @@ class Leases:
             self._state.observe(place.deployment.name, failure is None, latency_ms, int(self._clock.now_ms()))
 
 
-def whole_usage(run: Run, usage: Usage | None, output_size: int) -> Usage:
+def whole_usage(run: Run, usage: Usage | None, output_size: Callable[[], int]) -> Usage:
     """A usage with both counts: what the vendor did not say is estimated, and flagged.
 
     Args:
         run: the request.
         usage: what the vendor said; empty or None where it said nothing.
-        output_size: characters of the answer.
+        output_size: gives the characters of the answer; asked only where it is needed.
     """
     if usage and "input_tokens" in usage and "output_tokens" in usage:
         return usage
     counted = run.view.input_tokens if run.exact else tokens.guess(tokens.text_bytes(run.request))
-    guessed = Usage(input_tokens=counted, output_tokens=tokens.guess(output_size))
+    guessed = Usage(input_tokens=counted, output_tokens=tokens.guess(output_size()))
     return {**guessed, **(usage or {}), "estimated": True}

@@ -103,6 +103,7 @@ class LiveFlow:
         self._leases = leases
         self._finish = finish
         self._model = model
+        self._used: Usage | None = None
         self._over = False  # the upstream has nothing more
         self._ended = False
 
@@ -178,10 +179,12 @@ class LiveFlow:
             ready.append(chunk)
 
     async def _settle(self) -> Usage:
+        """Close the lease with what was used; the first time counts."""
         opened = self._open
-        usage = whole_usage(self._run, opened.tally.usage, opened.tally.size)
-        await self._leases.settle(self._run, self._lease, opened.entry, opened.place, usage)
-        return usage
+        if self._used is None:
+            self._used = usage = whole_usage(self._run, opened.tally.usage, opened.tally.size)
+            await self._leases.settle(self._run, self._lease, opened.entry, opened.place, usage)
+        return self._used
 
     async def _end(self, failure: str | None) -> None:
         """Close everything, once."""

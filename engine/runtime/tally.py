@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from engine.upstream.protocol import Chunk
 from engine.wire.canonical import CONTENT_EVENTS, Error, Event, Reply, Usage
 
 
 class Tally:
-    """Looks once at every event of a stream, as it arrives. `size` counts the characters of content."""
+    """Looks once at every event of a stream, as it arrives."""
 
-    __slots__ = ("content", "error", "finish", "size", "usage")
+    __slots__ = ("_read", "_unread", "content", "error", "finish", "usage")
 
     def __init__(self) -> None:
         self.content = False
-        self.size = 0
+        self._read = 0
+        self._unread: Callable[[], int] | None = None
         self.usage: Usage | None = None
         self.finish: str | None = None
         self.error: Error | None = None
@@ -23,12 +26,18 @@ class Tally:
         """An answer has begun: content came, or the end of an empty answer."""
         return self.content or self.finish is not None
 
+    def size(self) -> int:
+        """Characters of content; of what passed through unread, about."""
+        return self._read + (0 if self._unread is None else self._unread())
+
     def take(self, chunk: Chunk) -> None:
+        if chunk.unread is not None:
+            self._unread = chunk.unread
         for event in chunk.events:
             kind = event["type"]
             if kind in CONTENT_EVENTS:
                 self.content = True
-                self.size += len(event.get("text", "")) + len(event.get("arguments", ""))
+                self._read += len(event.get("text", "")) + len(event.get("arguments", ""))
             elif kind == "finish":
                 self.finish = event.get("finish_reason")
             elif kind == "usage":

@@ -212,6 +212,13 @@ class StreamReadSpec(Spec):
     sentinel: Text | None = about("Data that ends the stream without being an event, like `[DONE]`.")
     state: dict[str, JsonValue] | None = about("State and its first values.")
     rules: Listed[StreamRuleSpec] = about("Tried in order; the first that holds applies.", required=True)
+    look_for: Listed[Regex] | None = about(
+        "Regular expressions (RE2) over an event's bytes, its framing included. A client of this same format"
+        " is given the bytes as they came; of those, events after the first content that hold no match are"
+        " not even parsed. Every event must match that holds a finish reason, usage, an error, content of a"
+        " further choice, or anything that `complete` needs; the samples are run both ways.",
+        shown="every event is parsed",
+    )
     complete: Text | None = about(
         "Holds once the answer is whole: an end before it is a cut. Sees `state`.",
         shown="a `finish` for each choice",

@@ -98,6 +98,7 @@ class HttpUpstream:
                 keep_raw=through,
                 hide_usage=through and not wanted,
                 hold_usage=wanted,
+                skim=through and ask.skim,
             )
             usage = self._dialect.stream_writer(ask.operation, ask.request) if wanted else None
             sentinel = outbound.sentinel if through else b""
@@ -269,7 +270,7 @@ class HttpFlow:
                 return event["error"]
             if event["type"] in CONTENT_EVENTS:
                 break
-        self._pending = Chunk(events, b"".join(raw) if self.raw_ok else None, chunk.closing)
+        self._pending = Chunk(events, b"".join(raw) if self.raw_ok else None, chunk.closing, chunk.unread)
         return None
 
     def __aiter__(self) -> HttpFlow:
@@ -308,11 +309,11 @@ class HttpFlow:
         if self._usage is not None and events and events[0]["type"] == "start":
             self._usage.events(events[:1])
         if not reader.done or reader.failed:
-            return Chunk(events, reader.raw)
+            return Chunk(events, reader.raw, unread=reader.unread)
         end = b"" if reader.sentinel_seen else self._sentinel
         if self._usage is None:
-            return Chunk(events, reader.raw + end)
-        return Chunk(events, reader.raw, partial(self._closing, self._usage, end))
+            return Chunk(events, reader.raw + end, unread=reader.unread)
+        return Chunk(events, reader.raw, partial(self._closing, self._usage, end), reader.unread)
 
     def _closing(self, writer: StreamWriter, end: bytes, usage: Event) -> bytes:
         """The last bytes of a stream that passes through: the usage event, completed, and what follows it."""

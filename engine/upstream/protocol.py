@@ -68,6 +68,8 @@ class Ask:
     body: the client's own body, when its dialect may be passed through; None otherwise.
     dialect: the ingress dialect (None: embedded use).
     stream: whether the answer is to flow, which it may though the client wants it whole.
+    skim: where the answer's bytes pass through, they are all that is wanted of its content: events in them
+        that tell nothing else may stay unread.
     credential: the one to show, chosen among the deployment's for this client key; None: it needs none.
     """
 
@@ -84,6 +86,7 @@ class Ask:
     connect_ms: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     credential: Credential | None = None
+    skim: bool = False
 
 
 @dataclass(slots=True)
@@ -92,11 +95,14 @@ class Chunk:
 
     closing: beside the `usage` event, where the client wants one: the bytes that end the stream, after `raw`,
         once that event is complete (`usage` settled, `served` known).
+    unread: about how many characters of content all that came so far held beside its events. Asked only where
+        the vendor says no usage.
     """
 
     events: list[Event]
     raw: bytes | None = None
     closing: Callable[[Event], bytes] | None = None
+    unread: Callable[[], int] | None = None
 
 
 class Flow(Protocol):

@@ -145,6 +145,7 @@ class BoundDialect:
         keep_raw: bool = False,
         hide_usage: bool = False,
         hold_usage: bool = False,
+        skim: bool = False,
     ) -> StreamReader:
         """A reader for one stream. Raises KeyError where the format has no stream."""
         bound = self.operation(op).stream_read
@@ -156,6 +157,7 @@ class BoundDialect:
             keep_raw=keep_raw,
             hide_usage=hide_usage,
             hold_usage=hold_usage,
+            skim=skim,
         )
 
     def stream_writer(self, op: str, request: Request) -> StreamWriter:

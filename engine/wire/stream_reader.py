@@ -11,7 +11,7 @@ feeds the reader should wait but a moment for them and then call `eof`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, Final, cast
 
@@ -19,9 +19,11 @@ import orjson
 
 from engine.plan.code import bind_expr, bind_template
 from engine.plan.types import Rule, StreamRead
-from engine.wire.canonical import Error, Event, FinishReason, Usage
+from engine.wire.canonical import CONTENT_EVENTS, Error, Event, FinishReason, Usage
 from engine.wire.failures import Classifier
 from engine.wire.framing import FRAMINGS
+from engine.wire.regex import compile_markers
+from engine.wire.skim import Skimmed
 from engine.wire.sse import Frame, StreamFormatError
 
 Bound = Callable[..., Any]
@@ -46,16 +48,18 @@ class BoundRule:
 class BoundStreamRead:
     """What all streams of one operation share."""
 
-    __slots__ = ("complete", "decoder", "finish", "framing", "parse", "rules", "sentinel", "state", "usage")
+    __slots__ = (
+        "complete", "decoder", "finish", "look_for", "parse", "rules", "sentinel", "state", "usage",
+    )  # fmt: skip
 
     def __init__(self, plan: StreamRead, finish: Mapping[str, str], usage: Callable[[Any], Usage]) -> None:
-        self.framing = framing = FRAMINGS[plan.decoder]
-        self.decoder = partial(framing.decoder, plan.options)
+        self.decoder = partial(FRAMINGS[plan.decoder].decoder, plan.options)
         self.parse: Callable[[bytes], Any] = _text if plan.options.get("data") == "text" else orjson.loads
         self.sentinel = plan.sentinel.encode() if plan.sentinel is not None else None
         self.state = dict(plan.state)
         self.rules = tuple(BoundRule(rule) for rule in plan.rules)
         self.complete: Bound | None = bind_expr(plan.complete) if plan.complete is not None else None
+        self.look_for = compile_markers(plan.look_for)
         self.finish = finish
         self.usage = usage
 
@@ -66,11 +70,13 @@ class StreamReader:
     hide_usage: leave events that carried only usage out of `raw`, for a client that did not ask for it.
     hold_usage: keep the event with the last usage, and what follows it, out of `raw` too: something will be
         added to it. It is in `usage_raw`, its datum in `usage_data`, the rest in `after`; no usage: no datum.
+    skim: the bytes are what counts: after the first content, events without one of the dialect's markers are
+        not parsed, and no canonical event tells of them.
     """
 
     __slots__ = (
         "_bound", "_calls", "_classifier", "_decoder", "_finished", "_hide", "_hold", "_keep", "_open",
-        "_state", "_usage",
+        "_skim", "_skimmed", "_state", "_usage",
         "after", "done", "failed", "raw", "sentinel_seen", "usage_data",
         "usage_raw",
     )  # fmt: skip
@@ -83,6 +89,7 @@ class StreamReader:
         keep_raw: bool = False,
         hide_usage: bool = False,
         hold_usage: bool = False,
+        skim: bool = False,
     ) -> None:
         self._bound = bound
         self._classifier = classifier
@@ -91,6 +98,8 @@ class StreamReader:
         self._keep = keep_raw
         self._hide = hide_usage
         self._hold = hold_usage
+        self._skim = bound.look_for if skim and keep_raw else None
+        self._skimmed: Skimmed | None = None
         self.usage_raw = b""
         self.usage_data: bytes | None = None
         self.after: list[bytes] = []
@@ -111,6 +120,19 @@ class StreamReader:
         if not self._open <= self._finished and (self._finished or complete is None):
             return False
         return complete is None or bool(complete({}, self._state, ""))
+
+    def unread(self) -> int:
+        """About how many characters of content passed without being parsed."""
+        return 0 if self._skimmed is None else self._skimmed.size(self._count)
+
+    def _count(self, data: Iterable[tuple[bytes, str]], state: dict[str, Any]) -> int:
+        """The characters of content in these events, read apart from the stream."""
+        reader = StreamReader(self._bound, self._classifier)
+        reader._state = state
+        events: list[Event] = []
+        for datum, name in data:
+            reader._event(datum, name, events)
+        return sum(len(event.get("text", "")) + len(event.get("arguments", "")) for event in events)
 
     def feed(self, data: bytes) -> list[Event]:
         """The canonical events that `data` completes."""
@@ -147,6 +169,13 @@ class StreamReader:
                 if not self.failed:
                     (self.after if self._hold else raw).append(frame.raw)
                 break
+            if self._skimmed is not None and not self._skimmed.marked(frame.raw):
+                self._skimmed.take(data, frame.name)
+                if self._hold:
+                    self._held(frame, False, raw)
+                else:
+                    raw.append(frame.raw)
+                continue
             before = len(events)
             usage = self._usage
             self._event(data, frame.name, events)
@@ -216,6 +245,8 @@ class StreamReader:
         choice = event.get("choice")
         if choice:
             self._open.add(choice)
+        if self._skim is not None and self._skimmed is None and kind in CONTENT_EVENTS:
+            self._skimmed = Skimmed(self._skim, self._state)
         if kind == "usage":
             found = self._bound.usage(event.get("usage"))
             self._usage = found if self._usage is None else cast(Usage, {**self._usage, **found})

@@ -11,6 +11,8 @@ from running import CHAT, HELLO, Running, running, write_workspace
 from scripted import Connection, chunk, head
 from vendor import Vendor, streams
 
+from engine.wire.stream_reader import BoundStreamRead
+
 COST = {"cost": 0.000042, "deployment": "near", "calls": 1}
 USAGE = {"prompt_tokens": 12, "completion_tokens": 3, "total_tokens": 15, "vendors_own": {"x": 1}}
 
@@ -119,3 +121,47 @@ async def test_a_hidden_model_stays_hidden(vendor: Vendor, tmp_path: Path) -> No
     events = [read(line) for line in stream.content.split(b"\n\n") if b"{" in line]
     assert {event["model"] for event in events} == {"one"}
     assert events[-1]["x_engine"] == COST
+
+
+MIDDLE = [data({"choices": [choice(content="abc ")]})] * 200
+
+
+async def test_the_middle_of_a_stream_that_passes_through_is_not_parsed(
+    sidecar: Running, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed: list[bytes] = []
+    real = BoundStreamRead.__init__
+
+    def counting(self: BoundStreamRead, *args: Any) -> None:
+        real(self, *args)
+        parse = self.parse
+
+        def counted(datum: bytes) -> Any:
+            parsed.append(datum)
+            return parse(datum)
+
+        self.parse = counted
+
+    monkeypatch.setattr(BoundStreamRead, "__init__", counting)
+    got = await ask(sidecar, vendor, TEXT, *MIDDLE, END, DONE, apart=False)
+    # What came first, and the finish. Beside them, the size of the middle is guessed from its beginning,
+    # because this vendor says no usage.
+    assert len([datum for datum in parsed if b"abc" not in datum]) == 2
+    assert len(parsed) < 120
+    assert got.startswith(TEXT + b"".join(MIDDLE) + END)
+    told = read(got.removeprefix(TEXT + b"".join(MIDDLE) + END).removesuffix(DONE))
+    assert abs(told["usage"]["completion_tokens"] - len("Hi" + "abc " * 200) // 4) < 10
+
+    parsed.clear()
+    got = await ask(sidecar, vendor, TEXT, *MIDDLE, END, LAST, DONE, apart=False, usage=False)
+    assert got == TEXT + b"".join(MIDDLE) + END + DONE
+    assert len(parsed) == 3
+
+
+async def test_a_stream_that_is_written_anew_is_read_whole(vendor: Vendor, tmp_path: Path) -> None:
+    routes = "deployments: {near: {provider: fake, model: m-1}}\n"
+    routes += "routes: {one: {start: near, reply_model: requested}}\n"
+    async with running(write_workspace(tmp_path / "ws", vendor.port, routes=routes)) as server:
+        got = await ask(server, vendor, TEXT, *MIDDLE, END, LAST, DONE, apart=True)
+    texts = [read(line)["choices"] for line in got.split(b"\n\n") if b"{" in line]
+    assert "".join(each[0]["delta"].get("content") or "" for each in texts if each) == "Hi" + "abc " * 200
