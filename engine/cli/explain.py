@@ -75,7 +75,7 @@ def _explain_request(args: argparse.Namespace) -> int:
     from engine.cli.compiled import compiled_plan
     from engine.errors import RequestError
     from engine.explain.driver import ScriptedUpstream, drive, scripted_snapshot
-    from engine.explain.wire import wire_requests
+    from engine.explain.wire import Previews, wire_requests
     from engine.runtime.clock import VirtualClock
     from engine.runtime.reading import read_chat, spoken
 
@@ -102,6 +102,7 @@ def _explain_request(args: argparse.Namespace) -> int:
         wall=_wall(args.at, snapshot),
         dialect=dialect,
         body=None if dialect is None else body,
+        refuses=Previews(snapshot).refuses,
     )
     sent = wire_requests(snapshot, driven.asks)
     if args.format == "json":

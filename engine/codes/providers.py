@@ -123,4 +123,21 @@ CODES = (
         bad=with_provider(PROVIDER + "facts: opnai\n"),
         good=with_provider(PROVIDER),
     ),
+    Code(
+        "E411",
+        "adjust-unknown-field",
+        why="An `adjust` rule names a field that a canonical request does not have, so it would never apply.",
+        fix="Use the canonical name, not the vendor's: dotted, with lists passed through (`tools.strict`).",
+        bad=with_provider(PROVIDER + "adjust: [{drop: [temprature]}]\n"),
+        good=with_provider(PROVIDER + "adjust: [{drop: [temperature], when: request.reasoning}]\n"),
+    ),
+    Code(
+        "E412",
+        "native-only-unknown-field",
+        why="`native_only` names a field that `request.check` does not know, which is mostly "
+        "a typo: requests that have the field would go to targets that cannot understand it.",
+        fix="Correct the name, or list the field under `request.check.fields`.",
+        bad=with_dialect("operations: {chat: {native_only: [stor]}}\n"),
+        good=with_dialect("operations: {chat: {native_only: [store]}}\n"),
+    ),
 )

@@ -9,6 +9,9 @@ from typing import Any, Literal
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import compile_expression, compile_template, reads
 from engine.compiler.expr.place import Place
+from engine.compiler.lower_adjust import adjust_rules
+from engine.compiler.suggest import did_you_mean
+from engine.compiler.wire_fields import parts, wire_fields
 from engine.diagnostics import Diagnostics
 from engine.plan.types import Dialect, ErrorRule, Expr, Operation, Rule, StreamRead, StreamWrite, Template
 from engine.spec.dialect import (
@@ -43,7 +46,7 @@ def lower_dialect(spec: DialectSpec, name: str, document: Document, out: Diagnos
         },
         models_write=low.template(("models", "write"), "models_write"),
         can=tuple(spec.can),
-        ledger={op: low.ledger(op) for op in operations},
+        ledger={op: low.ledger(each) for op, each in operations.items()},
     )
     return None if out.failed and len(out) > before else dialect
 
@@ -119,14 +122,16 @@ class _Lower:
         path: Path = ("operations", name)
         self.check(spec, path)
         stream = spec.stream
+        read = self.template((*path, "request", "read"), "request_read", "Request")
+        write = self.template((*path, "request", "write"), "request_write")
         return Operation(
             name=name,
             path=self.template((*path, "path"), "call", escape="path"),
             stream_path=self.template((*path, "stream_path"), "call", escape="path"),
             ingress=spec.ingress or (),
             headers=self.templates((*path, "headers"), "call", "header"),
-            request_read=self.template((*path, "request", "read"), "request_read", "Request"),
-            request_write=self.template((*path, "request", "write"), "request_write"),
+            request_read=read,
+            request_write=write,
             response_read=self.template((*path, "response", "read"), "response_read", "Reply"),
             response_write=self.template((*path, "response", "write"), "response_write"),
             stream_read=self.stream_read(stream.read, (*path, "stream", "read"))
@@ -142,6 +147,9 @@ class _Lower:
             usage_request=dict(spec.usage_request or {}),
             max_tokens_fields=spec.max_tokens_fields or (),
             check=spec.request.check,
+            adjust=adjust_rules(spec.adjust, self.document, (*path, "adjust"), self.out),
+            native_only=spec.native_only or (),
+            wire={} if read is None else wire_fields(read, write),
         )
 
     def check(self, spec: OperationSpec, path: Path) -> None:
@@ -152,6 +160,7 @@ class _Lower:
             except shape.ShapeError as error:
                 at = (*path, "request", "check", *error.path)
                 self.out.add("E408", error.message, self.document.span(at))
+        self.native_only(spec, path)
         readable = spec.request.read is not None and spec.response.write is not None
         if spec.ingress and not readable:
             missing = "request.read" if spec.request.read is None else "response.write"
@@ -161,6 +170,24 @@ class _Lower:
                 self.document.span((*path, "ingress")),
                 help="write it, or leave `ingress` out: the format then serves upstreams only",
             )
+
+    def native_only(self, spec: OperationSpec, path: Path) -> None:
+        """They are names of fields that `check` knows: a typo would let such requests go anywhere."""
+        check = spec.request.check
+        known = (
+            list(check["fields"]) if isinstance(check, dict) and isinstance(check.get("fields"), dict) else []
+        )
+        for number, name in enumerate(spec.native_only or ()):
+            if known and name not in known:
+                near = did_you_mean(name, known)
+                self.out.add(
+                    "E412",
+                    f"`native_only` names `{name}`, which `request.check` does not have",
+                    self.document.span((*path, "native_only", number)),
+                    help=f"did you mean `{near}`?"
+                    if near
+                    else f"list it under `request.check.fields`: {name}: any",
+                )
 
     def templates(
         self, path: Path, scope: str, escape: Literal["text", "path", "header"] = "text"
@@ -231,24 +258,10 @@ class _Lower:
             go_on=bool(spec.go_on),
         )
 
-    def ledger(self, op: str) -> Mapping[str, str]:
+    def ledger(self, operation: Operation) -> Mapping[str, str]:
         """Canonical field -> kept, renamed or dropped, by what `request.write` reads of the request."""
-        path: Path = ("operations", op, "request", "write")
-        body = self.at(path)
         writes: dict[str, list[str]] = {}
-        if isinstance(body, dict):
-            quiet = Diagnostics()
-            for wire in body:
-                template = compile_template(
-                    {wire: body[wire]},
-                    document=self.document,
-                    path=path,
-                    scope="request_write",
-                    out=quiet,
-                    blocks=self.at(("blocks",)) or {},
-                )
-                for name in (
-                    {each.partition(".")[0] for each in reads(template, "request")} if template else ()
-                ):
-                    writes.setdefault(name, []).append(wire)
+        for wire, part in parts(operation.request_write) if operation.request_write is not None else ():
+            for name in sorted({each.partition(".")[0] for each in reads(part, "request")}):
+                writes.setdefault(name, []).append(wire)
         return ledger.made(writes)

@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.compiler.document import Document
 from engine.compiler.expr import compile_template
+from engine.compiler.lower_adjust import adjust_rules
 from engine.compiler.lower_dialect import error_rules
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
@@ -48,6 +49,7 @@ def lower_provider(
         rename=dict(spec.rename or {}),
         drop=spec.drop or (),
         params=dict(spec.params or {}),
+        adjust=adjust_rules(spec.adjust, document, ("adjust",), out),
         errors=error_rules(spec.errors),
         retry_after=tuple(each.lower() for each in spec.retry_after or ()),
     )

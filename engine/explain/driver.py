@@ -8,7 +8,7 @@ simulations see exactly what the sidecar would do, down to the milliseconds of i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -56,6 +56,9 @@ class Play:
 #: deployment -> what it does, call by call; the last entry goes on for ever.
 Script = Mapping[str, Sequence[Play]]
 
+#: Why nothing would be sent for an attempt; None: something would.
+Refuses = Callable[[Ask], Error | None]
+
 
 @dataclass(slots=True)
 class Driven:
@@ -86,6 +89,7 @@ def drive(
     body: dict[str, Any] | None = None,
     seed: int = 0,
     state: MemoryState | None = None,
+    refuses: Refuses | None = None,
 ) -> Driven:
     """Run one request through a plan. Must not be called from a running event loop.
 
@@ -101,9 +105,10 @@ def drive(
         body: the client's own in that dialect, which passes through to vendors that speak it.
         seed: of the draws.
         state: what earlier requests left, for several in a row; default: nothing.
+        refuses: why a call would not even be sent (`wire.Previews.refuses`); default: all are sent.
     """
     inbound = Inbound(request, "explained", dialect, body=body, key=key, headers=headers or {})
-    return asyncio.run(_drive(plan, inbound, script or {}, route, wall, seed, state))
+    return asyncio.run(_drive(plan, inbound, script or {}, route, wall, seed, state, refuses))
 
 
 async def _drive(
@@ -114,9 +119,10 @@ async def _drive(
     wall: float,
     seed: int,
     state: MemoryState | None,
+    refuses: Refuses | None,
 ) -> Driven:
     clock = VirtualClock(wall)
-    upstream = ScriptedUpstream(clock, script)
+    upstream = ScriptedUpstream(clock, script, refuses)
     snapshot = scripted_snapshot(plan, upstream, route)
     executor = _Watched(_ScriptedState(upstream) if state is None else state, clock, Random(seed))
     reply: Reply | None = None
@@ -197,8 +203,9 @@ class _ScriptedState(MemoryState):
 class ScriptedUpstream:
     """Implements `engine.upstream.protocol.Upstream` by a script; never leaves the process."""
 
-    def __init__(self, clock: VirtualClock, script: Script) -> None:
+    def __init__(self, clock: VirtualClock, script: Script, refuses: Refuses | None = None) -> None:
         self._clock = clock
+        self._refuses = refuses
         self._script = {name: list(plays) for name, plays in script.items() if plays}
         self.asks: list[Ask] = []
 
@@ -216,6 +223,8 @@ class ScriptedUpstream:
 
     async def whole(self, ask: Ask) -> Whole:
         self.asks.append(ask)
+        if self._refuses is not None and (refused := self._refuses(ask)) is not None:
+            return Whole(None, error=refused)
         play = self.take(ask.deployment.name)
         await self._clock.sleep(_FOREVER_MS if play.failure == "timeout" else play.after_ms)
         if play.failure is not None:

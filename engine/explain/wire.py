@@ -17,6 +17,8 @@ from engine.runtime.snapshot import Snapshot
 from engine.upstream.http import HttpUpstream
 from engine.upstream.protocol import Ask, HttpCall, HttpReply, TransportError
 from engine.upstream.secrets import Secrets
+from engine.wire.canonical import Error
+from engine.wire.failures import below_http
 
 
 class _Previews(Protocol):
@@ -40,20 +42,36 @@ def wire_requests(snapshot: Snapshot, asks: Sequence[Ask]) -> list[dict[str, Any
     the format could not carry) and `passthrough` (the body is the client's own, changed only where the plan
     says); `local`, the canonical request in short; `refused`, why nothing would be sent.
     """
-    upstreams: dict[str, _Previews] = {}
-    told = []
-    for number, ask in enumerate(asks, start=1):
-        provider = snapshot.plan.provider(ask.deployment.provider)
-        if provider.name not in upstreams:
-            upstreams[provider.name] = _previews(snapshot, provider)
+    previews = Previews(snapshot)
+    return [
+        {"attempt": number, "deployment": ask.deployment.name, **previews.sent(ask)}
+        for number, ask in enumerate(asks, start=1)
+    ]
+
+
+class Previews:
+    """What the calls of a snapshot would send."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._upstreams: dict[str, _Previews] = {}
+
+    def sent(self, ask: Ask) -> dict[str, Any]:
+        """What is sent for an attempt, as `wire_requests` tells it."""
+        provider = self._snapshot.plan.provider(ask.deployment.provider)
+        if provider.name not in self._upstreams:
+            self._upstreams[provider.name] = _previews(self._snapshot, provider)
         try:
-            sent = upstreams[provider.name].preview(ask, stream=ask.stream)
+            return self._upstreams[provider.name].preview(ask, stream=ask.stream)
         except RequestError as error:
-            sent = {"refused": error.message}
+            return {"refused": error.message}
         except Refused as refusal:
-            sent = {"refused": refusal.message}
-        told.append({"attempt": number, "deployment": ask.deployment.name, **sent})
-    return told
+            return {"refused": refusal.message}
+
+    def refuses(self, ask: Ask) -> Error | None:
+        """The failure of an attempt for which nothing would be sent."""
+        why = self.sent(ask).get("refused")
+        return None if why is None else below_http("unsupported", why)
 
 
 def _previews(snapshot: Snapshot, provider: Provider) -> _Previews:

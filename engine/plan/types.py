@@ -10,7 +10,7 @@ nano-dollars per million tokens, sizes in bytes, shares as a float between 0 and
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 SCHEMA_VERSION = 1
@@ -185,6 +185,18 @@ class ErrorRule:
 
 
 @dataclass(frozen=True, slots=True)
+class Adjust:
+    """One rule over the canonical request before it is written. Fields are dotted, lists passed through."""
+
+    when: Expr | None = None
+    drop: tuple[str, ...] = ()
+    clamp: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    map: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    refuse: Expr | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """One rule of a stream: when `when` holds, put `put` into the state, then emit `emit`."""
 
@@ -246,6 +258,9 @@ class Operation:
     ] = ()  # that limit the output, dotted where in a map; the first is written
     check: Json = None  # the shape a client's body must have (`wire/shape.py`)
     stream_default: bool = False  # without `stream_field` an answer is streamed
+    adjust: tuple[Adjust, ...] = ()
+    native_only: tuple[str, ...] = ()  # fields of a client's body that no other format has a place for
+    wire: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # canonical field -> dotted, in a body
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +308,7 @@ class Provider:
     params: Mapping[str, Json]  # body fields this vendor always wants
     errors: tuple[ErrorRule, ...]
     retry_after: tuple[str, ...]  # header names, in the order they are asked
+    adjust: tuple[Adjust, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class Run:
         "exact",
         "inbound",
         "leases",
+        "native",
         "max_tokens",
         "needs",
         "record",
@@ -88,6 +89,7 @@ class Run:
         self.max_tokens: int | None = None
         self.exact = False
         self.needs: frozenset[str] = frozenset()
+        self.native: str | None = None  # a field of the client's body that only its own format can carry
         self.calls = 0
         self.leases: set[int] = set()
         self._unfit: dict[str, Unfit | None] = {}
@@ -99,6 +101,9 @@ class Run:
         self.bound = bound
         self.view.count_with(lambda request: tokens.bound(request, bound.overhead))
         self.needs = self.view.features & _NEEDS
+        dialect, body = self.inbound.dialect, self.inbound.body
+        if dialect is not None and body is not None:
+            self.native = self.snapshot.dialect(dialect).native_field(self.inbound.operation, body)
         limits = (self.inbound.deadline_ms, bound.route.per_request.time_ms)
         known = [limit for limit in limits if limit is not None]
         self.deadline = self.started + min(known) if known else None
@@ -174,6 +179,9 @@ class Run:
             for need in sorted(self.needs):
                 if _CAN.get(need, need) not in place.can:
                     return Unfit("unsupported", f"{name} cannot do {_CAN.get(need, need)}")
+        if self.native is not None and place.dialect != self.inbound.dialect:
+            what = f"`{self.native}` means something in {self.inbound.dialect} only"
+            return Unfit("unsupported", f"{what}, which {name} does not speak")
         if place.credentials and not any(only is None or self._holds(only) for _, only in place.credentials):
             return Unfit("permission", f"{name} has no credential for this client key")
         return self._too_long(place)

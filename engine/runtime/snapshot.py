@@ -82,6 +82,7 @@ class Place:
     """A deployment as a route reaches it.
 
     streams: the operations that can be streamed there.
+    dialect: the format spoken there; None: none.
     local: it runs on this host, and no vendor's silence is to be feared.
     missing: why it cannot be used in this process, if so.
     """
@@ -91,6 +92,7 @@ class Place:
     can: frozenset[str] | None
     streams: frozenset[str]
     local: bool
+    dialect: str | None
     credentials: tuple[tuple[Credential, Test | None], ...]
     missing: str | None = None
 
@@ -224,6 +226,7 @@ class Snapshot:
             can=None if can is None else frozenset(can),
             streams=frozenset() if can is not None and "stream" not in can else _streams(dialect),
             local=dialect is None,
+            dialect=provider.dialect,
             credentials=credentials,
             missing=self.missing.get(name),
         )

@@ -96,10 +96,11 @@ BUILT: Final[Mapping[str, Row]] = {
     "Bounds": _row("", "below above"),
     "Expect": _row("", "served_by calls status code route cost redactions"),
     # --- providers.d/
+    "AdjustSpec": _row("drop clamp map refuse why when"),
     "ProviderSpec": _row(
         "extends replace title category aliases dialect auth base_url residency price regions "
-        "default_region headers paths rename drop params errors retry_after facts models unknown_models "
-        "compliance samples",
+        "default_region headers paths rename drop adjust params errors retry_after facts models "
+        "unknown_models compliance samples",
         "headroom",
     ),
     "AuthSpec": _row(
@@ -119,7 +120,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
     "OperationSpec": _row(
         "path stream_path ingress headers model_field stream_field stream_default max_tokens_fields "
-        "usage_request request response stream"
+        "usage_request native_only adjust request response stream"
     ),
     "RequestSpec": _row("check read write"),
     "ResponseSpec": _row("success_when read write"),

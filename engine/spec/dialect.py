@@ -11,6 +11,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import PlainValidator, WithJsonSchema
 
 from engine.policies.failures import FailureClass
+from engine.spec.adjust import AdjustSpec
 from engine.spec.containers import Listed
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
@@ -276,6 +277,13 @@ class OperationSpec(Spec):
         " written."
     )
     usage_request: dict[str, JsonValue] | None = about("Body fields that ask a stream for its usage.")
+    native_only: Listed[Text] | None = about(
+        "Fields of a client's body that mean nothing outside this format: a request that has one goes only "
+        "to targets that speak it."
+    )
+    adjust: Listed[AdjustSpec] | None = about(
+        "What becomes of requests that the format cannot carry as they are: rules in order, before `write`."
+    )
     request: RequestSpec = about("The request, both ways.", required=True)
     response: ResponseSpec = about("The whole answer, both ways.", required=True)
     stream: StreamSpec | None = about("The streamed answer, both ways.")

@@ -9,6 +9,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from engine.spec.address import BaseUrl
+from engine.spec.adjust import AdjustSpec
 from engine.spec.amounts import Count, Money, Multiplier, Price
 from engine.spec.containers import Listed
 from engine.spec.dialect import Ability, ErrorRuleSpec, Regex, Template, UrlPath
@@ -220,6 +221,9 @@ class ProviderSpec(Spec):
     rename: dict[str, Text] | None = about("Body field to its name here.")
     drop: Listed[Text] | None = about(
         "Body fields that this vendor refuses: left out, and told in x-engine-dropped."
+    )
+    adjust: Listed[AdjustSpec] | None = about(
+        "What becomes of chat requests that this vendor cannot take as they are: rules after the dialect's."
     )
     params: dict[str, JsonValue] | None = about(
         "Body fields that every call has, unless the request says otherwise."

@@ -1,8 +1,9 @@
 """What a call to one deployment is made of: worked out once, put together per call.
 
-Order of changes to a body, whether it was written from the canonical request or is the client's own: model,
-limit of the output, stream flag and the asking for usage, `params` (the route's over the client's, the
-provider's only where nothing is said), `rename`, `drop`.
+First `adjust`, the dialect's rules and then the provider's, on the canonical request; what they change of a
+client's own body is changed at the same place there. Then, whether a body was written from the canonical
+request or is the client's own: model, limit of the output, stream flag and the asking for usage, `params`
+(the route's over the client's, the provider's only where nothing is said), `rename`, `drop`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from engine.upstream.output_limit import set_limit
 from engine.upstream.protocol import Ask
 from engine.upstream.secrets import Secrets
 from engine.version import VERSION
+from engine.wire.adjust import BoundAdjust, changed_fields, transplant
+from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.framing import FRAMINGS
 
@@ -63,13 +66,15 @@ class Outbound:
         self._model_field = plan.model_field
         self._stream_field = plan.stream_field
         self._stream_default = plan.stream_default
+        self._wire = plan.wire
         self._limits = plan.max_tokens_fields
         self._limit = deployment.facts.max_tokens_field
         self._usage_request = plan.usage_request
         self._params = tuple(provider.params.items())
         self._rename = tuple(provider.rename.items())
         self._drop = provider.drop
-        self._adjusts = bool(self._params or self._rename or self._drop)
+        self._adjust = tuple(rules for rules in (operation.adjust, BoundAdjust(provider.adjust)) if rules)
+        self._quirks = bool(self._params or self._rename or self._drop)
         #: What ends a stream in the client's format, where the upstream left it out.
         self.sentinel = operation.stream_write.sentinel if operation.stream_write is not None else b""
         read = plan.stream_read
@@ -92,31 +97,70 @@ class Outbound:
 
     def body(self, ask: Ask, stream: bool) -> tuple[dict[str, Any], tuple[str, ...], bool]:
         """The body, the fields it had to leave out, and whether it is the client's own passed through."""
-        dropped: tuple[str, ...] = ()
         through = ask.body is not None and ask.dialect == self._dialect.name
+        before = self._limited(ask)
+        request, limit, dropped = self._adjusted(before, ask, stream)
         if ask.body is not None and through:
             body = dict(ask.body)
+            if dropped:
+                names = changed_fields(before, request)
+                self._adjust_body(body, names, request, self._target_of(ask, stream, limit))
             if self._model_field is not None:
                 body[self._model_field] = self._wire_model(ask)
         else:
-            target = {
-                **self._target,
-                "stream": stream,
-                "max_tokens": ask.max_tokens,
-                "params": dict(ask.params),
-            }
-            if self._any_model:
-                target["wire_model"] = self._wire_model(ask)
-            body = self._dialect.write_request(self._op, ask.request, self._facts, target, self._provider)
-            dropped = self.operation.dropped(ask.request)
+            body = self._dialect.write_request(
+                self._op, request, self._facts, self._target_of(ask, stream, limit), self._provider
+            )
+            dropped += self.operation.dropped(request)
         if self._limits:
-            set_limit(body, self._limits, self._limit, ask.max_tokens)
+            set_limit(body, self._limits, self._limit, limit)
         self._set_stream(body, stream)
         if ask.params:
             body.update(ask.params)
-        if self._adjusts:
-            dropped += self._adjust(body)
+        if self._quirks:
+            dropped += self._reword(body)
         return body, dropped, through
+
+    def _target_of(self, ask: Ask, stream: bool, limit: int | None) -> dict[str, Any]:
+        """`target` as templates and rules see it for this call."""
+        target = {**self._target, "stream": stream, "max_tokens": limit, "params": dict(ask.params)}
+        if self._any_model:
+            target["wire_model"] = self._wire_model(ask)
+        return target
+
+    def _limited(self, ask: Ask) -> Request:
+        """The request as rules see it: with the limit of its output that holds here."""
+        limit = ask.max_tokens
+        if not self._adjust or limit is None or ask.request.get("max_tokens") == limit:
+            return ask.request
+        return {**ask.request, "max_tokens": limit}
+
+    def _adjusted(
+        self, request: Request, ask: Ask, stream: bool
+    ) -> tuple[Request, int | None, tuple[str, ...]]:
+        """The request and the limit of its output as `adjust` leaves them, and what it changed."""
+        if not self._adjust:
+            return request, ask.max_tokens, ()
+        told: list[str] = []
+        target = self._target_of(ask, stream, ask.max_tokens)
+        for rules in self._adjust:
+            request = rules(request, self._facts, target, self._provider, told)
+        return request, request.get("max_tokens") if told else ask.max_tokens, tuple(dict.fromkeys(told))
+
+    def _adjust_body(
+        self, body: dict[str, Any], names: list[str], request: Request, target: Mapping[str, Any]
+    ) -> None:
+        """Change a client's own body where `adjust` changed the canonical request, and nowhere else."""
+        if "max_tokens" in names and "max_tokens" not in request:
+            for field in self._limits:
+                body.pop(field, None)
+        if self.operation.request_write is None:
+            written: dict[str, Any] = {}
+        else:
+            written = self._dialect.write_request(self._op, request, self._facts, target, self._provider)
+        for name in names:
+            for path in self._wire.get(name, ()) if name != "max_tokens" or not self._limits else ():
+                transplant(body, written, path.split("."))
 
     def _wire_model(self, ask: Ask) -> str:
         return ask.request["model"] if self._any_model else self.deployment.wire_model
@@ -150,7 +194,7 @@ class Outbound:
                 {**given, **value} if isinstance(given, dict) and isinstance(value, Mapping) else value
             )
 
-    def _adjust(self, body: dict[str, Any]) -> tuple[str, ...]:
+    def _reword(self, body: dict[str, Any]) -> tuple[str, ...]:
         for name, value in self._params:
             if name not in body:
                 body[name] = value

@@ -16,6 +16,7 @@ from engine.plan.code import WireTypeError, bind_expr, bind_template
 from engine.plan.types import Dialect, ErrorRule, Operation, Template
 from engine.wire import ledger, shape
 from engine.wire import usage as usage_counts
+from engine.wire.adjust import BoundAdjust
 from engine.wire.canonical import Error, Reply, Request
 from engine.wire.failures import RETRY_AFTER, Classifier
 from engine.wire.stream_reader import BoundStreamRead, StreamReader, finish_reason
@@ -35,6 +36,7 @@ class BoundOperation:
         self.plan = plan
         self.check = shape.bind(plan.check) if plan.check is not None else None
         fields = plan.check.get("fields") if isinstance(plan.check, Mapping) else None
+        self.adjust = BoundAdjust(plan.adjust)
         self.known = frozenset(fields) if fields is not None else None
         self.request_read = _bound(plan.request_read)
         self.request_write = _bound(plan.request_write)
@@ -113,6 +115,16 @@ class BoundDialect:
             return cast("dict[str, Any]", bound.request_write(request, facts, target, provider) or {})
         except WireTypeError as error:
             raise RequestError(str(error), code="invalid_type", param=error.path) from None
+
+    def native_field(self, op: str, body: Mapping[str, Any] | None) -> str | None:
+        """A field of a client's body that only its own format can carry (`native_only`); None: there is none.
+
+        `false` and `null` ask for nothing.
+        """
+        names = self.plan.operations[op].native_only if op in self.plan.operations else ()
+        if body is None or not names:
+            return None
+        return next((name for name in names if body.get(name) not in (None, False)), None)
 
     # --- answers
 

@@ -7,6 +7,7 @@ names exactly what this request lost. `n`, `seed` and the like are lost in silen
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -15,6 +16,10 @@ from engine.wire.canonical import Request
 
 #: Canonical request fields that no vendor needs to see: they steer the engine itself.
 OURS: Final = frozenset({"operation", "model", "stream", "include_usage", "conversation"})
+
+#: A client's own field names that can stand in a header, and how many of them are told.
+_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_MOST_NAMES: Final = 20
 
 FIELDS: Final = tuple(name for name in typing.get_type_hints(Request) if name not in OURS)
 
@@ -37,6 +42,16 @@ def loss(ledger: Mapping[str, str]) -> Callable[[Request], tuple[str, ...]]:
 
     def dropped(request: Request) -> tuple[str, ...]:
         lost = request.keys() - carried
-        return tuple(sorted(lost)) if lost else ()
+        if not lost:
+            return ()
+        return (*sorted(lost - {"extra"}), *extra_names(request))
 
     return dropped
+
+
+def extra_names(request: Request) -> tuple[str, ...]:
+    """The fields that a client's format does not name, as a header can tell them: they pass to the same
+    format only.
+    """
+    names = sorted(name for name in request.get("extra", {}) if _NAME.fullmatch(name))
+    return tuple(names[:_MOST_NAMES]) if names else ("extra",) if request.get("extra") else ()

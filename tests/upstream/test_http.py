@@ -258,7 +258,7 @@ async def test_written_from_the_canonical_request(upstream: HttpUpstream) -> Non
     async with Scripted(error(200, ANSWER)) as server:
         found = await upstream.whole(ask(server.url, through=False, seed=7, x_new=1, max_tokens=5))
         assert found.raw is None
-        assert found.dropped == ("extra",)
+        assert found.dropped == ("x_new",)
         assert body_of(server.connections[0]) == {
             "model": "gpt-5-mini",
             "messages": MESSAGES,
