@@ -238,7 +238,7 @@ class Engine:
         request = self._request(model, messages, fields, stream=False)
         answer = await self._execute(request, key)
         assert answer.reply is not None
-        return ChatReply(answer.reply, answer.record)
+        return ChatReply(cast(Reply, answer.reply), answer.record)
 
     def stream(
         self, *, model: str, messages: Sequence[Any], key: Key = ANONYMOUS, **fields: Any

@@ -140,4 +140,13 @@ CODES = (
         bad=with_dialect("operations: {chat: {native_only: [stor]}}\n"),
         good=with_dialect("operations: {chat: {native_only: [store]}}\n"),
     ),
+    Code(
+        "E413",
+        "not-for-this-operation",
+        why="A dialect says of an operation what only others can have: `batch` is for embeddings, whose "
+        "inputs are answered one by one, and `stream` for chats.",
+        fix="Leave it out.",
+        bad=with_dialect("operations: {rerank: {batch: 100}}\n"),
+        good=with_dialect("operations: {embeddings: {batch: 100}}\n"),
+    ),
 )

@@ -8,31 +8,37 @@ from engine.compiler.expr.place import Place
 from engine.compiler.expr.types import T, fields_of, struct
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
+from engine.plan.scopes import scope_of
 from engine.plan.types import Adjust, Expr
 from engine.spec.adjust import AdjustSpec
-
-SCOPE = "request_write"
+from engine.wire.operations import form
 
 
 def adjust_rules(
-    specs: tuple[AdjustSpec, ...] | None, document: Document, path: Path, out: Diagnostics
+    specs: tuple[AdjustSpec, ...] | None,
+    document: Document,
+    path: Path,
+    out: Diagnostics,
+    operation: str = "chat",
 ) -> tuple[Adjust, ...]:
-    """The rules at `path`, in order; what is wrong with them is told."""
-    return tuple(_rule(spec, document, (*path, number), out) for number, spec in enumerate(specs or ()))
+    """The rules at `path` for an operation's requests, in order; what is wrong with them is told."""
+    rules = enumerate(specs or ())
+    return tuple(_rule(spec, document, (*path, number), out, operation) for number, spec in rules)
 
 
-def _rule(spec: AdjustSpec, document: Document, path: Path, out: Diagnostics) -> Adjust:
+def _rule(spec: AdjustSpec, document: Document, path: Path, out: Diagnostics, operation: str) -> Adjust:
+    request, scope = struct(form(operation).request), scope_of(operation, "request_write")
     for number, name in enumerate(spec.drop or ()):
-        _check(name, document, (*path, "drop", number), out, key=False)
+        _check(name, request, document, (*path, "drop", number), out, key=False)
     for action in ("clamp", "map"):
         for name in getattr(spec, action) or {}:
-            _check(name, document, (*path, action, name), out, key=True)
+            _check(name, request, document, (*path, action, name), out, key=True)
 
     def expression(text: str | None, key: str) -> Expr | None:
         if text is None:
             return None
         place = Place(document, (*path, key))
-        return compile_expression(text, place=place, scope=SCOPE, want="bool", out=out)
+        return compile_expression(text, place=place, scope=scope, want="bool", out=out)
 
     return Adjust(
         when=expression(spec.when, "when"),
@@ -44,9 +50,9 @@ def _rule(spec: AdjustSpec, document: Document, path: Path, out: Diagnostics) ->
     )
 
 
-def _check(name: str, document: Document, path: Path, out: Diagnostics, *, key: bool) -> None:
+def _check(name: str, request: T, document: Document, path: Path, out: Diagnostics, *, key: bool) -> None:
     """A dotted name is one of the canonical request's; below a free map any name is."""
-    here: T | None = struct("Request")
+    here: T | None = request
     done: list[str] = []
     for step in name.split("."):
         while here is not None and here.kind == "list":

@@ -13,6 +13,7 @@ from engine.compiler.lower_adjust import adjust_rules
 from engine.compiler.suggest import did_you_mean
 from engine.compiler.wire_fields import parts, wire_fields
 from engine.diagnostics import Diagnostics
+from engine.plan.scopes import scope_of
 from engine.plan.types import Dialect, ErrorRule, Expr, Operation, Rule, StreamRead, StreamWrite, Template
 from engine.spec.dialect import (
     DialectSpec,
@@ -24,6 +25,7 @@ from engine.spec.dialect import (
 )
 from engine.wire import ledger, shape
 from engine.wire.framing import FRAMINGS
+from engine.wire.operations import OPERATIONS, form
 
 
 def lower_dialect(spec: DialectSpec, name: str, document: Document, out: Diagnostics) -> Dialect | None:
@@ -120,10 +122,10 @@ class _Lower:
 
     def operation(self, name: str, spec: OperationSpec) -> Operation:
         path: Path = ("operations", name)
-        self.check(spec, path)
-        stream = spec.stream
-        read = self.template((*path, "request", "read"), "request_read", "Request")
-        write = self.template((*path, "request", "write"), "request_write")
+        self.check(name, spec, path)
+        stream, forms = spec.stream, form(name)
+        read = self.template((*path, "request", "read"), scope_of(name, "request_read"), forms.request)
+        write = self.template((*path, "request", "write"), scope_of(name, "request_write"))
         return Operation(
             name=name,
             path=self.template((*path, "path"), "call", escape="path"),
@@ -132,27 +134,33 @@ class _Lower:
             headers=self.templates((*path, "headers"), "call", "header"),
             request_read=read,
             request_write=write,
-            response_read=self.template((*path, "response", "read"), "response_read", "Reply"),
-            response_write=self.template((*path, "response", "write"), "response_write"),
+            response_read=self.template(
+                (*path, "response", "read"), scope_of(name, "response_read"), forms.reply
+            ),
+            response_write=self.template((*path, "response", "write"), scope_of(name, "response_write")),
             stream_read=self.stream_read(stream.read, (*path, "stream", "read"))
             if stream and stream.read
             else None,
             stream_write=self.stream_write(stream.write, (*path, "stream", "write"))
             if stream and stream.write
             else None,
-            success_when=self.expression((*path, "response", "success_when"), "response_read"),
+            success_when=self.expression(
+                (*path, "response", "success_when"), scope_of(name, "response_read")
+            ),
+            raw_when=self.expression((*path, "response", "raw_when"), scope_of(name, "response_raw")),
             model_field=_field(spec.model_field, "model"),
             stream_field=_field(spec.stream_field, "stream"),
             stream_default=bool(spec.stream_default),
             usage_request=dict(spec.usage_request or {}),
             max_tokens_fields=spec.max_tokens_fields or (),
+            batch=spec.batch,
             check=spec.request.check,
-            adjust=adjust_rules(spec.adjust, self.document, (*path, "adjust"), self.out),
+            adjust=adjust_rules(spec.adjust, self.document, (*path, "adjust"), self.out, name),
             native_only=spec.native_only or (),
             wire={} if read is None else wire_fields(read, write),
         )
 
-    def check(self, spec: OperationSpec, path: Path) -> None:
+    def check(self, name: str, spec: OperationSpec, path: Path) -> None:
         """Faults between the fields of an operation."""
         if spec.request.check is not None:
             try:
@@ -161,6 +169,21 @@ class _Lower:
                 at = (*path, "request", "check", *error.path)
                 self.out.add("E408", error.message, self.document.span(at))
         self.native_only(spec, path)
+        if spec.batch is not None and not form(name).batched:
+            listed = ", ".join(each for each, forms in OPERATIONS.items() if forms.batched)
+            self.out.add(
+                "E413",
+                f"`{name}` cannot be cut into calls: what it is asked is one question",
+                self.document.key_span((*path, "batch")),
+                help=f"leave it out; it is for {listed}",
+            )
+        if spec.stream is not None and name != "chat":
+            self.out.add(
+                "E413",
+                f"`{name}` has no stream: its answer comes in one piece",
+                self.document.key_span((*path, "stream")),
+                help="leave it out",
+            )
         readable = spec.request.read is not None and spec.response.write is not None
         if spec.ingress and not readable:
             missing = "request.read" if spec.request.read is None else "response.write"
@@ -264,4 +287,4 @@ class _Lower:
         for wire, part in parts(operation.request_write) if operation.request_write is not None else ():
             for name in sorted({each.partition(".")[0] for each in reads(part, "request")}):
                 writes.setdefault(name, []).append(wire)
-        return ledger.made(writes)
+        return ledger.made(writes, operation.name)

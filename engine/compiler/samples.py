@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
@@ -21,6 +21,7 @@ from engine.spec.provider import ProviderSample, ProviderSpec
 from engine.upstream.outbound import Outbound
 from engine.upstream.protocol import Ask
 from engine.upstream.secrets import Secrets
+from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.failures import Classifier
 from engine.wire.framing import FRAMINGS
@@ -172,7 +173,7 @@ def _sends(bound: BoundDialect, provider: Provider, models: Models, sample: Prov
         call=Call(),
     )
     outbound = Outbound(provider, deployment, bound, "chat", Secrets({"SAMPLE": "k"}))
-    request = bound.read_request("chat", sample.request, {})
+    request = cast(Request, bound.read_request("chat", sample.request, {}))
     stream = bool(request.get("stream"))
     ask = Ask(request, deployment, {}, None, dialect=bound.name, body=sample.request, stream=stream)
     body, _, _ = outbound.body(ask, stream)

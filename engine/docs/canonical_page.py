@@ -1,4 +1,4 @@
-"""The page of canonical types, read out of `engine/wire/canonical.py`: its classes, fields and comments."""
+"""The page of canonical types, read out of `engine/wire`: classes, fields and comments, chats first."""
 
 from __future__ import annotations
 
@@ -7,22 +7,32 @@ import io
 import tokenize
 from pathlib import Path
 
-from engine.wire import canonical
+from engine.wire import canonical, operations
 
 
 def canonical_page() -> str:
     """Every canonical type with its fields."""
-    text = Path(canonical.__file__).read_text(encoding="utf-8")
+    chats = _types(Path(str(canonical.__file__)))
+    others = _types(Path(str(operations.__file__)))
+    return "\n".join(["# Canonical types", "", *chats, "", "# Beside chat", "", *others]) + "\n"
+
+
+def _types(file: Path) -> list[str]:
+    text = file.read_text(encoding="utf-8")
     tree = ast.parse(text)
     comments = _comments(text)
-    lines = ["# Canonical types", "", ast.get_docstring(tree) or ""]
+    lines = [ast.get_docstring(tree) or ""]
     aliases: list[str] = []
     for node in tree.body:
-        if isinstance(node, ast.ClassDef):
+        if isinstance(node, ast.ClassDef) and _is_form(node):
             lines += ["", *_class(node, comments)]
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript):
             aliases += ["", *_alias(node)]
-    return "\n".join([*lines, *aliases]) + "\n"
+    return [*lines, *aliases]
+
+
+def _is_form(node: ast.ClassDef) -> bool:
+    return any(isinstance(base, ast.Name) and base.id == "TypedDict" for base in node.bases)
 
 
 def _class(node: ast.ClassDef, comments: dict[int, str]) -> list[str]:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 from engine.errors import EngineError
 from engine.kinds.walk import targets
@@ -27,6 +27,7 @@ from engine.state.memory import MemoryState
 from engine.state.protocol import Granted, Hold
 from engine.upstream.protocol import Ask, Chunk, Flow, Upstream, Whole
 from engine.wire.canonical import Choice, Error, Event, Message, Part, Reply, Request, Usage
+from engine.wire.operations import AnyReply
 from engine.wire.whole import events_of
 
 #: How long an answer takes where its script does not say: nothing of a timetable should rest on it.
@@ -69,7 +70,7 @@ class Driven:
     """
 
     record: DecisionRecord
-    reply: Reply | None
+    reply: AnyReply | None
     error: EngineError | None
     asks: list[Ask]
     worst_cost: int | None
@@ -125,7 +126,7 @@ async def _drive(
     upstream = ScriptedUpstream(clock, script, refuses)
     snapshot = scripted_snapshot(plan, upstream, route)
     executor = _Watched(_ScriptedState(upstream) if state is None else state, clock, Random(seed))
-    reply: Reply | None = None
+    reply: AnyReply | None = None
     fault: EngineError | None = None
     try:
         answer = await executor.execute(snapshot, inbound)
@@ -233,7 +234,7 @@ class ScriptedUpstream:
 
     async def flow(self, ask: Ask) -> Flow | Whole:
         whole = await self.whole(ask)
-        return whole if whole.reply is None else _Events(events_of(whole.reply))
+        return whole if whole.reply is None else _Events(events_of(cast(Reply, whole.reply)))
 
     async def close(self) -> None:
         """Nothing is open."""

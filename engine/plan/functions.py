@@ -13,6 +13,8 @@ import binascii
 import hashlib
 import json
 import math
+import sys
+from array import array
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -180,6 +182,39 @@ def b64decode(value: Any) -> str | None:
         return None
 
 
+#: Word for a type of numbers -> its code in `array`.
+_NUMBERS: Final[dict[str, str]] = {"float32": "f", "int8": "b", "uint8": "B", "binary": "b", "ubinary": "B"}
+
+
+def pack(value: Any, kind: Any = "float32") -> str | None:
+    """A list of numbers as base64 of their bytes, little-endian: how embeddings travel in short."""
+    code = _NUMBERS.get(kind) if isinstance(kind, str) else None
+    if code is None or not isinstance(value, list):
+        return None
+    try:
+        numbers = array(code, value if code == "f" else map(int, value))
+    except (TypeError, ValueError, OverflowError):
+        return None
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return base64.b64encode(numbers.tobytes()).decode()
+
+
+def unpack(value: Any, kind: Any = "float32") -> list[Any] | None:
+    """The numbers that `pack` put into base64."""
+    code = _NUMBERS.get(kind) if isinstance(kind, str) else None
+    if code is None or not isinstance(value, str):
+        return None
+    numbers = array(code)
+    try:
+        numbers.frombytes(base64.b64decode(value, validate=True))
+    except (binascii.Error, ValueError):
+        return None
+    if sys.byteorder == "big":
+        numbers.byteswap()
+    return numbers.tolist()
+
+
 #: Formats whose word is not the second half of their media type.
 _FORMATS: Final = {
     "image/svg+xml": "svg", "audio/mpeg": "mp3", "audio/x-wav": "wav", "audio/wave": "wav",
@@ -308,7 +343,8 @@ TABLE: Final[dict[str, Callable[..., Any]]] = {
     "ends_with": ends_with, "matches": matches, "replace": replace, "find_text": find_text,
     "fromjson": fromjson,
     "tojson": tojson, "default": default, "coalesce": coalesce, "split": split, "data_url": data_url,
-    "b64encode": b64encode, "b64decode": b64decode, "to_format": to_format, "to_media_type": to_media_type,
+    "b64encode": b64encode, "b64decode": b64decode, "pack": pack, "unpack": unpack,
+    "to_format": to_format, "to_media_type": to_media_type,
     "clamp": clamp, "round": round_, "int": int_, "float": float_, "string": string, "min": least,
     "max": greatest,
     "char_offset": char_offset, "byte_offset": byte_offset, "sealed": sealed, "opened": opened,

@@ -2,18 +2,23 @@
 
 `code.bind_expr(expr)` and `code.bind_template(template)` give functions with exactly these positional
 parameters. In `route` they are views with attributes; everywhere else they are plain JSON: dicts read by
-`.get`.
+`.get`. The scopes of a chat have plain names; those of other operations differ in the types of `request` and
+`reply` alone, and have the operation in front: `embeddings.request_write`.
 """
 
 from __future__ import annotations
 
+import typing
 from typing import Final
 
-SCOPES: Final[dict[str, tuple[str, ...]]] = {
+from engine.plan.types import OperationName
+
+_SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "route": ("request", "key", "clock"),
     "request_read": ("body", "headers"),
     "request_write": ("request", "facts", "target", "provider"),
     "response_read": ("body", "headers", "status"),
+    "response_raw": ("body", "request"),
     "response_write": ("reply", "request"),
     "stream_read": ("event", "state", "name"),
     "stream_write": ("event", "state", "request"),
@@ -23,8 +28,31 @@ SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "call": ("target", "provider", "secrets"),
 }
 
+_OPERATIONS: Final = tuple(name for name in typing.get_args(OperationName) if name != "chat")
+#: Scopes that each operation has of its own: its requests and replies are other types.
+_OWN: Final = ("request_read", "request_write", "response_read", "response_raw", "response_write")
+
+SCOPES: Final[dict[str, tuple[str, ...]]] = {
+    **_SCOPES,
+    **{f"{operation}.{name}": _SCOPES[name] for operation in _OPERATIONS for name in _OWN},
+}
+
 #: Parameters that come straight off a wire: they may be any JSON, and are read as an empty map if they are no
 #: map.
+_WIRE: Final = (
+    ("request_read", "body"), ("response_read", "body"), ("response_raw", "body"), ("error_read", "body"),
+    ("stream_read", "event"),
+)  # fmt: skip
 WIRE_PARAMETERS: Final = frozenset(
-    {("request_read", "body"), ("response_read", "body"), ("error_read", "body"), ("stream_read", "event")}
+    {*_WIRE, *((f"{operation}.{s}", name) for operation in _OPERATIONS for s, name in _WIRE if s in _OWN)}
 )
+
+
+def scope_of(operation: str, name: str) -> str:
+    """The scope `name` of an operation's templates."""
+    return name if operation == "chat" else f"{operation}.{name}"
+
+
+def base_scope(name: str) -> str:
+    """A scope's name without its operation."""
+    return name.rpartition(".")[2]

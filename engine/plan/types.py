@@ -17,6 +17,9 @@ SCHEMA_VERSION = 1
 
 Json = Any
 
+#: What may be asked of a model. Everything but chats is told by its name in routes and in dialect files.
+OperationName = Literal["chat", "embeddings", "rerank", "count_tokens"]
+
 
 @dataclass(frozen=True, slots=True)
 class Expr:
@@ -253,9 +256,10 @@ class Operation:
     model_field: str | None  # the wire field that a passthrough sets
     stream_field: str | None
     usage_request: Mapping[str, Json]  # body fields that ask a stream for its usage
-    max_tokens_fields: tuple[
-        str, ...
-    ] = ()  # that limit the output, dotted where in a map; the first is written
+    # that limit the output, dotted where in a map; the first is written
+    max_tokens_fields: tuple[str, ...] = ()
+    raw_when: Expr | None = None  # an answer may pass through as it is; None: always
+    batch: int | None = None  # most inputs of one call; more are cut into several
     check: Json = None  # the shape a client's body must have (`wire/shape.py`)
     stream_default: bool = False  # without `stream_field` an answer is streamed
     adjust: tuple[Adjust, ...] = ()

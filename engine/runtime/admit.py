@@ -5,10 +5,15 @@ What passes here is what the compiler proved the route's targets can hold and do
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine.errors import NotAdmitted
 from engine.plan.types import Admit
 from engine.runtime.views import RequestView, parts
 from engine.wire.canonical import Request
+
+#: Operation -> the field that holds its input, for errors. A chat's is `messages`.
+_INPUT: Final = {"embeddings": "input", "rerank": "documents"}
 
 
 def check_admitted(admit: Admit, request: Request, view: RequestView) -> None:
@@ -22,7 +27,7 @@ def check_admitted(admit: Admit, request: Request, view: RequestView) -> None:
             f"the input is {view.input_tokens} tokens, this model takes {admit.input}",
             status=413,
             code="input_too_long",
-            param="messages",
+            param=_INPUT.get(view.operation, "messages"),
         )
     asked = request.get("max_tokens")
     if admit.output is not None and asked is not None and asked > admit.output:
@@ -48,7 +53,10 @@ def _check_media(admit: Admit, request: Request, view: RequestView) -> None:
         count = sum(part.get("type") == kind for part in parts(request))
         if count > most:
             told = f"at most {most} {kind} parts" if most else f"no {kind} parts"
-            raise _refused(f"the request holds {count} {kind} parts, this model takes {told}", "messages")
+            raise _refused(
+                f"the request holds {count} {kind} parts, this model takes {told}",
+                _INPUT.get(view.operation, "messages"),
+            )
 
 
 def _check_tools(admit: Admit, request: Request, view: RequestView) -> None:

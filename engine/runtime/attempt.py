@@ -10,6 +10,7 @@ do so.
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 from engine.kinds.effects import Attempt, Outcome
 from engine.runtime.clock import Clock
@@ -18,11 +19,12 @@ from engine.runtime.leases import Leases, whole_usage
 from engine.runtime.live import Finish, LiveFlow, OpenFlow
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Place
+from engine.runtime.snapshot import Counter, Place
 from engine.runtime.tally import reply_size
 from engine.state.protocol import State
 from engine.upstream.protocol import Ask, Whole
 from engine.wire.canonical import Error, Request
+from engine.wire.operations import TokenCount
 from engine.wire.whole import Collector
 
 #: Failures whose words are the engine's own: only these stand in a record, which holds no content.
@@ -43,11 +45,14 @@ class Attempts:
         place = run.bound.places[effect.target.deployment]
         entry = self._entry(run, effect, place)
         collect = bool(effect.target.call.collect) and not run.stream and _collectable(run, place)
+        own_count = run.inbound.operation == "count_tokens" and "count_tokens" not in place.operations
         ask = self._ask(run, effect, place, run.stream or collect)
         guard = Guard(self._clock)
         try:
             if run.stream:
                 outcome = await self._flow(run, effect, place, entry, ask, guard, finish)
+            elif own_count:
+                outcome = await self._counted(run, effect, place, entry)
             elif collect:
                 outcome = await self._collected(run, effect, place, entry, ask, guard)
             else:
@@ -85,6 +90,18 @@ class Attempts:
             guard.close()
         return await self._answered(run, effect, place, entry, whole)
 
+    async def _counted(self, run: Run, effect: Attempt, place: Place, entry: AttemptRecord) -> Outcome:
+        """The input's tokens, where the vendor does not count: by the model's tokenizer here, or a bound."""
+        exact: int | None = None
+        if isinstance(place.upstream, Counter):
+            exact = await place.upstream.count(run.request, place.deployment)
+        reply = (
+            TokenCount(input_tokens=run.view.input_tokens, counted="bound")
+            if exact is None
+            else TokenCount(input_tokens=exact, counted="exact")
+        )
+        return await self._answered(run, effect, place, entry, Whole(reply))
+
     async def _answered(
         self, run: Run, effect: Attempt, place: Place, entry: AttemptRecord, whole: Whole
     ) -> Outcome:
@@ -94,11 +111,15 @@ class Attempts:
             return _failed(effect, whole.error or Error(failure="server", message="an empty answer"))
         reply = whole.reply
         reply["model"] = run.told_model(place)
+        counting = run.inbound.operation == "count_tokens"
+        if counting:
+            cast(TokenCount, reply).setdefault("counted", "vendor")
         usage = whole_usage(run, reply.get("usage"), partial(reply_size, reply))
         reply["usage"] = usage
         await self._leases.settle(run, effect.lease, entry, place, usage)
         entry.ended_ms = self._since(run)
-        if entry.first_token_ms is None:  # else its beginning was observed
+        # Else its beginning was observed; and how quick a vendor counts says nothing of its models.
+        if entry.first_token_ms is None and not counting:
             self._leases.observe(place, None, entry.ended_ms - entry.started_ms)
         return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=whole)
 
@@ -233,8 +254,9 @@ class Attempts:
         return Ask(
             request=run.request,
             deployment=place.deployment,
-            params=call.params or {},
-            max_tokens=run.output_limit(place),
+            # Fields of the answer that is wanted say nothing of what is counted.
+            params={} if inbound.operation == "count_tokens" else call.params or {},
+            max_tokens=run.output_limit(place) if inbound.operation == "chat" else None,
             dialect=inbound.dialect,
             operation=inbound.operation,
             body=inbound.body,

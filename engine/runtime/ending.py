@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 from engine.errors import EngineError, NoCandidate, NotAdmitted, UpstreamError
 from engine.kinds.effects import Outcome
 from engine.runtime.run import Run
 from engine.upstream.protocol import Chunk
 from engine.wire.canonical import Choice, Event, Message, Part, Reply, Served, Usage
+from engine.wire.operations import AnyReply, TokenCount
 from engine.wire.whole import events_of
 
 #: Targets skipped for one of these, all of them, is the request's own fault, not a lack of targets.
@@ -50,9 +52,23 @@ def fixed_reply(text: str, run: Run) -> Reply:
     )
 
 
-def finish_of(reply: Reply) -> str | None:
-    """The finish reason of a reply's first choice."""
-    choices = reply.get("choices") or [Choice()]
+def own_reply(text: str, run: Run) -> AnyReply:
+    """What a `respond` node answers to any operation: the count of a request that costs nobody anything.
+
+    Raises:
+        UpstreamError: no text is a vector or a ranking.
+    """
+    operation = run.inbound.operation
+    if operation == "chat":
+        return fixed_reply(text, run)
+    if operation == "count_tokens":
+        return TokenCount(model=run.view.model, input_tokens=run.view.input_tokens, counted="bound")
+    raise UpstreamError("unsupported", f"this model answers with a fixed text: it does not do {operation}")
+
+
+def finish_of(reply: AnyReply) -> str | None:
+    """The finish reason of a reply's first choice; None where it has no choices."""
+    choices = cast(Reply, reply).get("choices") or [Choice()]
     return choices[0].get("finish_reason")
 
 

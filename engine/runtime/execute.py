@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
+from typing import cast
 
 from engine.errors import EngineError
 from engine.kinds.effects import Attempt, Draw, Effect, Measure, Next, Note, Outcome, Reserve, Wait
@@ -28,6 +29,7 @@ from engine.runtime.snapshot import Snapshot
 from engine.state.protocol import State
 from engine.upstream.protocol import Flow, Whole
 from engine.wire.canonical import Reply
+from engine.wire.operations import AnyReply
 
 log = logging.getLogger("engine.runtime")
 
@@ -43,7 +45,7 @@ class Answer:
     """
 
     record: DecisionRecord
-    reply: Reply | None = None
+    reply: AnyReply | None = None
     raw: bytes | None = None
     flow: Flow | None = None
     deployment: str | None = None
@@ -137,7 +139,7 @@ class Executor:
         record = run.record
         record.input_tokens, record.input_exact = run.view.input_tokens, run.exact
         admit.check_admitted(limits, run.request, run.view)
-        run.max_tokens = admit.output_tokens(limits, run.request)
+        run.max_tokens = admit.output_tokens(limits, run.request) if run.inbound.operation == "chat" else None
         run.view.max_output_tokens = run.max_tokens or 0
 
     async def _walk(self, run: Run) -> Outcome:
@@ -206,11 +208,11 @@ class Executor:
         record, result = run.record, outcome.reply
         record.served_by = outcome.deployment
         if isinstance(result, str):
-            reply = ending.fixed_reply(result, run)
-            record.finish = "stop"
+            reply = ending.own_reply(result, run)
+            record.finish = ending.finish_of(reply)
             if not run.stream:
                 return Answer(record, reply=reply)
-            return Answer(record, flow=self._reply_flow(run, reply))
+            return Answer(record, flow=self._reply_flow(run, cast(Reply, reply)))
         assert outcome.deployment is not None
         model = run.told_model(run.bound.places[outcome.deployment])
         answer = Answer(record, deployment=outcome.deployment, model=model)
@@ -224,7 +226,7 @@ class Executor:
         record.dropped = result.dropped
         record.finish = ending.finish_of(result.reply)
         if run.stream:  # the upstream could not stream: its whole answer becomes one
-            answer.flow = self._reply_flow(run, result.reply)
+            answer.flow = self._reply_flow(run, cast(Reply, result.reply))
         else:
             # The vendor's own bytes name the model that served.
             hidden = run.bound.route.reply_model == "requested"

@@ -72,7 +72,7 @@ class Leases:
         run.leases.discard(lease)
         entry.usage = dict(usage)
         entry.estimated = usage.get("estimated", False)
-        entry.cost = cost_of(usage, place.deployment.facts.prices, run.clock.now + entry.started_ms / 1000)
+        entry.cost = cost_of(usage, run.prices(place), run.clock.now + entry.started_ms / 1000)
         entry.closed = "settled"
         spent = Spent(usage, entry.cost.total, entry.estimated)
         waiting = self._state.settle(lease, spent, int(self._clock.now_ms()))
@@ -101,10 +101,16 @@ def whole_usage(run: Run, usage: Usage | None, output_size: Callable[[], int]) -
 
     Args:
         run: the request.
-        usage: what the vendor said; empty or None where it said nothing.
+        usage: what the vendor said; empty or None where it said nothing. (Beside chat there is no output to
+            say anything about; a counting of tokens uses nothing.)
         output_size: gives the characters of the answer; asked only where it is needed.
     """
-    if usage and "input_tokens" in usage and "output_tokens" in usage:
+    operation = run.inbound.operation
+    if operation == "count_tokens":
+        return Usage()
+    if operation != "chat" and usage is not None:
+        usage.setdefault("output_tokens", 0)
+    if usage and ("search_units" in usage or ("input_tokens" in usage and "output_tokens" in usage)):
         return usage
     counted = run.view.input_tokens if run.exact else tokens.guess(tokens.text_bytes(run.request))
     guessed = Usage(input_tokens=counted, output_tokens=tokens.guess(output_size()))

@@ -2,6 +2,7 @@
 
 An exact name is one dictionary look-up however many routes there are; a prefix one per distinct length of
 prefix. Several routes of one rank are told apart by `when`; if none of them holds, the next rank is asked.
+Whoever serves chats also counts their tokens, unless another route is written for that.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from engine.errors import NoRoute
 from engine.plan.types import Expr, Match
+
+#: Operation -> the one whose routes serve it too.
+IMPLIED: Final = {"count_tokens": "chat"}
 
 #: So many names stand in a 404 at most: it is read by people.
 NAMES_TOLD = 40
@@ -52,9 +57,9 @@ class Matcher:
         Raises:
             NoRoute: no route takes it; the message lists the names that exist.
         """
-        ranks = self._by_operation.get(operation)
-        if ranks is not None:
-            for candidates in _candidates(ranks, model):
+        for each in (operation, IMPLIED.get(operation)):
+            ranks = self._by_operation.get(each) if each is not None else None
+            for candidates in _candidates(ranks, model) if ranks is not None else ():
                 for route, when in candidates:
                     if when is None or holds(route, when):
                         return route
@@ -68,7 +73,7 @@ class Matcher:
         return sorted([*ranks.exact, *(f"{prefix}*" for prefix in ranks.prefixes)])
 
     def _nobody(self, model: str, operation: str) -> str:
-        names = self.names(operation)
+        names = self.names(operation) or self.names(IMPLIED.get(operation, operation))
         if not names:
             served = ", ".join(sorted(self._by_operation)) or "none"
             return f"no route serves the operation {operation!r}; operations here: {served}"

@@ -31,7 +31,7 @@ def read_chat(snapshot: Snapshot, body: dict[str, Any]) -> Request:
         raise RequestError(
             f"this plan has no dialect {OPENAI}: write messages in canonical form", param="messages"
         )
-    return snapshot.dialect(OPENAI).read_request("chat", body, {})
+    return cast(Request, snapshot.dialect(OPENAI).read_request("chat", body, {}))
 
 
 def spoken(body: dict[str, Any]) -> str | None:

@@ -6,23 +6,26 @@ first asked; it holds no lock, awaits nothing and is thrown away with the reques
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from engine.kinds.effects import Unfit
 from engine.kinds.use import Use
-from engine.plan.types import Credential, Deployment, Expr
+from engine.plan.types import Credential, Deployment, Expr, PriceRow
 from engine.runtime import tokens
 from engine.runtime.record import DecisionRecord
 from engine.runtime.snapshot import BoundRoute, Place, Snapshot
 from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView
 from engine.wire.canonical import Request
+from engine.wire.operations import AnyRequest
 from engine.wire.pricing import worst_cost
 
 #: What `can` decides about; other features are hints that a model may ignore.
 _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_object", "logprobs"})
 _CAN = {"image": "images", "file": "files"}
+
+_FREE = (PriceRow(0, 0, 0, 0),)
 
 
 @dataclass(slots=True)
@@ -36,7 +39,7 @@ class Inbound:
     deadline_ms: the client waits this long, from now.
     """
 
-    request: Request
+    request: AnyRequest
     request_id: str
     dialect: str | None = None
     operation: str = "chat"
@@ -77,7 +80,8 @@ class Run:
     ) -> None:
         self.snapshot = snapshot
         self.inbound = inbound
-        self.request = inbound.request
+        # One type for all operations: a field that only a chat has is absent from the others.
+        self.request = cast(Request, inbound.request)
         self.record = record
         self.started = started  # ms on the executor's clock
         self.clock = ClockView(wall, snapshot.zone)
@@ -136,7 +140,12 @@ class Run:
     # --- what a target means for this request ---------------------------------------------------------
 
     def output_limit(self, place: Place) -> int | None:
-        """max_tokens of a call there: what the client asks or the route gives, as far as the model goes."""
+        """max_tokens of a call there: what the client asks or the route gives, as far as the model goes.
+
+        0 where the operation is no chat: nothing is written.
+        """
+        if self.inbound.operation != "chat":
+            return 0
         most = place.deployment.facts.output
         asked = self.max_tokens
         if asked is None or most is None:
@@ -154,7 +163,11 @@ class Run:
         if most is None:
             return None
         most *= self.request.get("n", 1)
-        return worst_cost(self.view.input_tokens, most, facts.prices, self.clock.now)
+        return worst_cost(self.view.input_tokens, most, self.prices(place), self.clock.now)
+
+    def prices(self, place: Place) -> Sequence[PriceRow]:
+        """What a call there costs, empty where that is unknown. Vendors count tokens for nothing."""
+        return _FREE if self.inbound.operation == "count_tokens" else place.deployment.facts.prices
 
     def told_model(self, place: Place) -> str:
         """The `model` of the answer: the one that serves, unless the route hides that."""
@@ -175,6 +188,9 @@ class Run:
         name = place.deployment.name
         if place.missing is not None:
             return Unfit("not_found", f"{name} is not available here: {place.missing}")
+        operation = self.inbound.operation
+        if operation not in place.operations and operation != "count_tokens":
+            return Unfit("unsupported", f"{name} does not do {operation}")
         if place.can is not None:
             for need in sorted(self.needs):
                 if _CAN.get(need, need) not in place.can:

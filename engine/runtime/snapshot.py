@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Final, Generic, Protocol, TypeVar, cast, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from engine.kinds.table import KINDS
@@ -37,6 +37,10 @@ class Finds(Protocol):
     def names(self, operation: str = "chat") -> list[str]: ...
 
 
+#: What a local model does. (It counts tokens too, as a `Counter`.)
+_LOCAL: Final = frozenset({"chat"})
+
+
 class Closable(Protocol):
     """What is closed once nobody holds it."""
 
@@ -49,6 +53,7 @@ T = TypeVar("T", bound=Closable)
 assert KINDS
 
 
+@runtime_checkable
 class Counter(Protocol):
     """An upstream that can count a request's tokens as its model does."""
 
@@ -81,6 +86,7 @@ class Shared(Generic[T]):
 class Place:
     """A deployment as a route reaches it.
 
+    operations: those that are asked there; what else the engine can answer of it, it answers itself.
     streams: the operations that can be streamed there.
     dialect: the format spoken there; None: none.
     local: it runs on this host, and no vendor's silence is to be feared.
@@ -90,6 +96,7 @@ class Place:
     deployment: Deployment
     upstream: Upstream
     can: frozenset[str] | None
+    operations: frozenset[str]
     streams: frozenset[str]
     local: bool
     dialect: str | None
@@ -224,6 +231,7 @@ class Snapshot:
             deployment=deployment,
             upstream=self.upstreams[deployment.provider].value,
             can=None if can is None else frozenset(can),
+            operations=_LOCAL if dialect is None else frozenset(dialect.operations),
             streams=frozenset() if can is not None and "stream" not in can else _streams(dialect),
             local=dialect is None,
             dialect=provider.dialect,
@@ -235,13 +243,13 @@ class Snapshot:
 def _streams(dialect: Dialect | None) -> frozenset[str]:
     """The operations that a format has a stream for; without a format it is a local model's."""
     if dialect is None:
-        return frozenset({"chat"})
+        return _LOCAL
     return frozenset(name for name, op in dialect.operations.items() if op.stream_read is not None)
 
 
 def _counters(places: Iterable[Place]) -> tuple[tuple[Counter, Deployment], ...]:
     usable = [place for place in places if place.missing is None]
-    if not usable or not all(hasattr(place.upstream, "count") for place in usable):
+    if not usable or not all(isinstance(place.upstream, Counter) for place in usable):
         return ()
     return tuple((cast(Counter, place.upstream), place.deployment) for place in usable)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 from engine.upstream.protocol import Chunk
 from engine.wire.canonical import CONTENT_EVENTS, Error, Event, Reply, Usage
+from engine.wire.operations import AnyReply
 
 
 class Tally:
@@ -50,10 +52,10 @@ def error_event(error: Error) -> Event:
     return Event(type="error", error=error)
 
 
-def reply_size(reply: Reply) -> int:
-    """Characters of content in a whole answer."""
+def reply_size(reply: AnyReply) -> int:
+    """Characters of content in a whole answer; 0 where it is no text."""
     return sum(
         len(part.get("text", "")) + len(part.get("arguments", ""))
-        for choice in reply.get("choices", ())
+        for choice in cast(Reply, reply).get("choices", ())
         for part in choice.get("message", {}).get("content", ())
     )

@@ -9,10 +9,11 @@ cost where a vendor did not say; it is always flagged as estimated.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final, Literal, cast
 
 from engine.wire.canonical import Part, Request
+from engine.wire.operations import AnyRequest, EmbeddingInput, EmbeddingRequest, RerankRequest
 
 #: Tokens beside the text, where a model's facts declare none: role markers, separators, a tool's frame. An
 #: image at OpenAI's highest detail is 1,445 tokens, a page of a file about as much.
@@ -42,8 +43,21 @@ def widest(overheads: Iterable[Mapping[str, int] | None]) -> dict[str, int]:
     return found
 
 
-def bound(request: Request, overhead: Mapping[str, int] = OVERHEAD) -> int:
-    """Input tokens of a request, never too low."""
+def bound(request: AnyRequest, overhead: Mapping[str, int] = OVERHEAD) -> int:
+    """Input tokens of a request of any operation, never too low."""
+    operation = request.get("operation")
+    if operation == "embeddings":
+        inputs = cast(EmbeddingRequest, request).get("input", ())
+        return overhead["request"] + sum(overhead["part"] + _input(each, overhead) for each in inputs)
+    if operation == "rerank":
+        # The query stands before every document: each pair is read by itself.
+        query, *documents = _texts(cast(RerankRequest, request))
+        pair = 2 * overhead["part"] + query
+        return overhead["request"] + sum(pair + document for document in documents)
+    return _chat(cast(Request, request), overhead)
+
+
+def _chat(request: Request, overhead: Mapping[str, int]) -> int:
     messages = request.get("messages", ())
     total = overhead["request"] + len(messages) * overhead["message"]
     for message in messages:
@@ -56,8 +70,32 @@ def bound(request: Request, overhead: Mapping[str, int] = OVERHEAD) -> int:
     return total + _json_size(schema)
 
 
-def text_bytes(request: Request) -> int:
-    """Bytes of text in a request, without any overhead."""
+def _input(item: EmbeddingInput, overhead: Mapping[str, int]) -> int:
+    parts = sum(overhead["part"] + _part(part, overhead) for part in item.get("content", ()))
+    return parts + _size(item.get("text")) + _size(item.get("title")) + len(item.get("tokens", ()))
+
+
+def _texts(request: RerankRequest) -> Iterator[int]:
+    """Bytes of the query, then of each document."""
+    yield _size(request.get("query"))
+    for document in request.get("documents", ()):
+        yield _json_size(document["fields"]) if "fields" in document else _size(document.get("text"))
+
+
+def text_bytes(request: AnyRequest) -> int:
+    """Bytes of text in a request, without any overhead; of a token that stands there as one, four."""
+    operation = request.get("operation")
+    if operation == "embeddings":
+        return sum(
+            _size(each.get("text"))
+            + _BYTES_PER_TOKEN * len(each.get("tokens", ()))
+            + sum(map(_text, each.get("content", ())))
+            for each in cast(EmbeddingRequest, request).get("input", ())
+        )
+    if operation == "rerank":
+        query, *documents = _texts(cast(RerankRequest, request))
+        return query * len(documents) + sum(documents)
+    request = cast(Request, request)
     return sum(_text(part) for message in request.get("messages", ()) for part in message.get("content", ()))
 
 

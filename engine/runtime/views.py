@@ -5,11 +5,13 @@ Absent texts are `""`, as the language says, so that an expression never meets a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from typing import cast
 
 from engine.wire.canonical import Part, Request
+from engine.wire.operations import AnyRequest, EmbeddingRequest, RerankRequest
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
@@ -112,15 +114,9 @@ class RequestView:
 
     @property
     def text(self) -> str:
-        """What the user wrote: the text parts of all user messages."""
+        """What the user wrote: the text parts of all user messages; what is embedded; a ranking's query."""
         if self._text is None:
-            self._text = "\n".join(
-                part.get("text", "")
-                for message in self._body.get("messages", ())
-                if message.get("role") == "user"
-                for part in message.get("content", ())
-                if part.get("type") == "text"
-            )
+            self._text = "\n".join(_user_texts(self._body))
         return self._text
 
     def header(self, name: str) -> str:
@@ -137,6 +133,23 @@ class RequestView:
         if self._features is None:
             self._features = _features(self._body)
         return self._features
+
+
+def _user_texts(request: AnyRequest) -> Iterator[str]:
+    operation = request.get("operation")
+    if operation == "rerank":
+        yield cast(RerankRequest, request).get("query", "")
+    elif operation == "embeddings":
+        for each in cast(EmbeddingRequest, request).get("input", ()):
+            yield from (each["text"],) if "text" in each else _text_parts(each.get("content", ()))
+    else:
+        for message in cast(Request, request).get("messages", ()):
+            if message.get("role") == "user":
+                yield from _text_parts(message.get("content", ()))
+
+
+def _text_parts(content: Iterable[Part]) -> Iterator[str]:
+    return (part.get("text", "") for part in content if part.get("type") == "text")
 
 
 def _features(request: Request) -> frozenset[str]:
@@ -156,10 +169,13 @@ def _features(request: Request) -> frozenset[str]:
     return frozenset(named)
 
 
-def parts(request: Request) -> list[Part]:
-    """Every part of every message, those inside tool results too."""
+def parts(request: AnyRequest) -> list[Part]:
+    """Every part of every message, those inside tool results too, or of what is embedded."""
     found: list[Part] = []
-    for message in request.get("messages", ()):
+    if request.get("operation") == "embeddings":
+        for each in cast(EmbeddingRequest, request).get("input", ()):
+            found.extend(each.get("content", ()))
+    for message in cast(Request, request).get("messages", ()):
         for part in message.get("content", ()):
             found.append(part)
             if "content" in part:

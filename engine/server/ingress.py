@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 import orjson
 
@@ -29,13 +29,14 @@ from engine.server.replies import (
     Send,
     about,
     cost,
+    counted,
     retry_after,
     send_and_linger,
     send_whole,
 )
 from engine.server.service import Service
 from engine.upstream.protocol import Flow
-from engine.wire.canonical import Error
+from engine.wire.canonical import Error, Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.stream_writer import StreamWriter
 
@@ -121,7 +122,7 @@ class Ingress:
     async def _whole(self, inbound: Inbound, answer: Answer, send: Send) -> None:
         record = answer.record
         headers = about(inbound.request_id, self._revision, record)
-        headers += (cost(record), JSON)
+        headers += (cost(record), JSON, *counted(answer.reply))
         body = answer.raw
         if body is None:
             assert answer.reply is not None
@@ -132,7 +133,7 @@ class Ingress:
         """Headers, then every chunk as it comes; `send` waits while the client's socket is full."""
         flow = answer.flow
         assert flow is not None
-        writer = self.dialect.stream_writer(self.operation, inbound.request)
+        writer = self.dialect.stream_writer(self.operation, cast(Request, inbound.request))
         try:
             headers = about(inbound.request_id, self._revision, answer.record)
             headers += ((b"content-type", writer.media_type.encode()), *_UNBUFFERED)

@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 
 from engine.errors import EngineError
 from engine.runtime.record import DecisionRecord
+from engine.wire.operations import AnyReply, TokenCount
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -53,6 +54,12 @@ def about(request_id: str, revision: bytes, record: DecisionRecord | None) -> He
 def cost(record: DecisionRecord) -> tuple[bytes, bytes]:
     """`x-engine-cost`: dollars with six decimals."""
     return (b"x-engine-cost", b"%d.%06d" % divmod(record.micros, 1_000_000))
+
+
+def counted(reply: AnyReply | None) -> Iterable[tuple[bytes, bytes]]:
+    """`x-engine-count`: whether a count of tokens is `exact`, a `bound` from above, or the `vendor`'s own."""
+    how = cast(TokenCount, reply).get("counted") if reply is not None else None
+    return () if how is None else ((b"x-engine-count", how.encode()),)
 
 
 def retry_after(error: EngineError) -> Iterable[tuple[bytes, bytes]]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from engine.plan.types import Secret
+from engine.plan.types import OperationName, Secret
 
 #: The release in which this step's fields began to execute.
 FIRST: Final = "0.1.0"
@@ -120,10 +120,10 @@ BUILT: Final[Mapping[str, Row]] = {
     "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
     "OperationSpec": _row(
         "path stream_path ingress headers model_field stream_field stream_default max_tokens_fields "
-        "usage_request native_only adjust request response stream"
+        "usage_request native_only adjust batch request response stream"
     ),
     "RequestSpec": _row("check read write"),
-    "ResponseSpec": _row("success_when read write"),
+    "ResponseSpec": _row("success_when raw_when read write"),
     "StreamSpec": _row("read write"),
     "StreamOptionsSpec": _row("data inner"),
     "StreamReadSpec": _row("decoder options sentinel state rules look_for complete"),
@@ -159,7 +159,11 @@ VALUES: Final[Mapping[tuple[str, str], LaterValue]] = {
     ("BalanceNode", "rank"): LaterValue(
         _is("quality", "headroom"), "this `rank`", "weight, round_robin, in_flight, latency and cost are"
     ),
-    ("Match", "operations"): LaterValue(lambda name: name != "chat", "this operation", "only `chat` is"),
+    ("Match", "operations"): LaterValue(
+        lambda name: name not in get_args(OperationName),
+        "this operation",
+        "chat, embeddings, rerank and count_tokens are",
+    ),
     ("Settings", "state"): LaterValue(
         lambda store: store != "memory", "a state store other than `memory`", "write `state: memory`"
     ),

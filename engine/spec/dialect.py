@@ -10,13 +10,14 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from engine.plan.types import OperationName
 from engine.policies.failures import FailureClass
 from engine.spec.adjust import AdjustSpec
 from engine.spec.containers import Listed
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.names import Name
-from engine.spec.plain import Flag, JsonValue, Text
+from engine.spec.plain import Flag, JsonValue, Positive, Text
 
 Template = JsonValue
 
@@ -164,6 +165,11 @@ class ResponseSpec(Spec):
         " Sees `body`, `headers`, `status`.",
         shown="every 2xx",
     )
+    raw_when: Text | None = about(
+        "Holds for an answer that a client of this same format may get byte for byte; others are read and"
+        " written anew. Sees `body`, `request`.",
+        shown="every answer",
+    )
     read: Template = about("A vendor's body into the canonical reply. Sees `body`, `headers`, `status`.")
     write: Template = about("A canonical reply into the client's body. Sees `reply`, `request`.")
 
@@ -284,6 +290,10 @@ class OperationSpec(Spec):
     adjust: Listed[AdjustSpec] | None = about(
         "What becomes of requests that the format cannot carry as they are: rules in order, before `write`."
     )
+    batch: Positive | None = about(
+        "Embeddings: most inputs of one call; a request with more becomes several calls, put together again.",
+        shown="no limit",
+    )
     request: RequestSpec = about("The request, both ways.", required=True)
     response: ResponseSpec = about("The whole answer, both ways.", required=True)
     stream: StreamSpec | None = about("The streamed answer, both ways.")
@@ -369,7 +379,7 @@ class DialectSpec(Spec):
     )
     usage: UsageSpec | None = about("What its counts mean.")
     blocks: dict[Name, Template] | None = about("Pieces of templates by name, for `$use`.")
-    operations: dict[Literal["chat"], OperationSpec] = about("Its operations.", required=True)
+    operations: dict[OperationName, OperationSpec] = about("Its operations.", required=True)
     errors: ErrorsSpec | None = about("Errors, both ways.")
     models: ModelsSpec | None = about("The list of models.")
     samples: Listed[DialectSample] | None = about("Examples that are tests.")

@@ -226,7 +226,7 @@ class ProviderSpec(Spec):
         "What becomes of chat requests that this vendor cannot take as they are: rules after the dialect's."
     )
     params: dict[str, JsonValue] | None = about(
-        "Body fields that every call has, unless the request says otherwise."
+        "Body fields that every chat has, unless the request says otherwise."
     )
     errors: Listed[ErrorRuleSpec] | None = about("Rules before the dialect's own.")
     retry_after: Listed[Text] | None = about(

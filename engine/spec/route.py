@@ -27,6 +27,7 @@ Operation = TypeAliasType(
         "completions",
         "embeddings",
         "rerank",
+        "count_tokens",
         "moderations",
         "images",
         "speech",

@@ -21,12 +21,14 @@ import orjson
 from engine.errors import RequestError
 from engine.plan.types import Deployment, Provider
 from engine.policies.failures import FailureClass
+from engine.upstream import batches
 from engine.upstream.outbound import Outbound
 from engine.upstream.protocol import Ask, Chunk, HttpCall, HttpReply, Transport, TransportError, Whole
 from engine.upstream.secrets import SecretMissing, Secrets
 from engine.wire.canonical import CONTENT_EVENTS, Error, Event
 from engine.wire.dialect import BoundDialect
 from engine.wire.failures import below_http
+from engine.wire.operations import check_answers
 from engine.wire.stream_reader import StreamReader
 from engine.wire.stream_writer import StreamWriter
 
@@ -53,6 +55,11 @@ class HttpUpstream:
 
     async def whole(self, ask: Ask) -> Whole:
         """One answer in one piece. Failures come as `Whole.error`; only cancellation raises."""
+        pieces = batches.cut(ask, self._bound(ask).batch)
+        return await (self._one(ask) if len(pieces) == 1 else batches.together(pieces, self._one))
+
+    async def _one(self, ask: Ask) -> Whole:
+        """One call that is answered in one piece."""
         outbound = self._bound(ask)
         try:
             call, dropped, through = self._call(outbound, ask, stream=False)
@@ -68,10 +75,10 @@ class HttpUpstream:
                 await reply.close()
         except TransportError as error:
             return Whole(None, _failed(ask.deployment.name, error), dropped=dropped)
-        answer = self._answer(outbound, ask.operation, reply, data)
+        answer = self._answer(outbound, ask, reply, data)
         answer.dropped = dropped
-        if through and answer.error is None:
-            answer.raw = data
+        if not through:
+            answer.raw = None
         return answer
 
     async def flow(self, ask: Ask) -> HttpFlow | Whole:
@@ -169,8 +176,8 @@ class HttpUpstream:
             )
         return error
 
-    def _answer(self, outbound: Outbound, op: str, reply: HttpReply, data: bytes) -> Whole:
-        """A 2xx body, read: the reply, or the error that it really is."""
+    def _answer(self, outbound: Outbound, ask: Ask, reply: HttpReply, data: bytes) -> Whole:
+        """A 2xx body, read: the reply and its bytes, where they may pass, or the error that it really is."""
         status, headers = reply.status, reply.headers
         try:
             body = orjson.loads(data)
@@ -183,9 +190,14 @@ class HttpUpstream:
         if good is not None and not good(body, headers, status):
             return Whole(None, self._classifier.parsed(status, headers, body))
         try:
-            return Whole(self._dialect.read_response(op, body, headers, status))
+            found = self._dialect.read_response(ask.operation, body, headers, status)
         except ValueError as error:
             return Whole(None, {"failure": "server", "status": status, "message": str(error)})
+        fault = check_answers(ask.operation, found, ask.request)
+        if fault is not None:
+            return Whole(None, {"failure": "server", "status": status, "message": fault})
+        raw = data if self._dialect.may_pass(ask.operation, body, ask.request) else None
+        return Whole(found, raw=raw)
 
     async def _no_stream(self, outbound: Outbound, ask: Ask, reply: HttpReply) -> Error | None:
         """Why a 2xx answer to a streamed call is no stream; None where it is one."""
@@ -204,7 +216,7 @@ class HttpUpstream:
                 "status": reply.status,
                 "message": f"the answer is no stream ({kind})",
             }
-        answer = self._answer(outbound, ask.operation, reply, await reply.read(ANSWER_CAP))
+        answer = self._answer(outbound, ask, reply, await reply.read(ANSWER_CAP))
         if answer.error is not None:
             return answer.error
         return {

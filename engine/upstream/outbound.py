@@ -23,6 +23,7 @@ from engine.wire.adjust import BoundAdjust, changed_fields, transplant
 from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.framing import FRAMINGS
+from engine.wire.operations import form
 
 #: The model of a deployment that passes on whatever name the client asked for.
 ANY_MODEL: Final = "*"
@@ -51,6 +52,8 @@ class Outbound:
         self.credential = credential
         shown = credential or next(iter(deployment.credentials), None)
         self._auth = Authenticator(provider.auth, shown, secrets)
+        #: Most inputs of one call; None: any number.
+        self.batch = operation.plan.batch
         self._any_model = deployment.wire_model == ANY_MODEL
         self._provider = {"name": provider.name, "drop": list(provider.drop)}
         self._facts = _readable(deployment.facts)
@@ -70,10 +73,12 @@ class Outbound:
         self._limits = plan.max_tokens_fields
         self._limit = deployment.facts.max_tokens_field
         self._usage_request = plan.usage_request
-        self._params = tuple(provider.params.items())
+        self._params = tuple(provider.params.items()) if op == "chat" else ()
         self._rename = tuple(provider.rename.items())
         self._drop = provider.drop
-        self._adjust = tuple(rules for rules in (operation.adjust, BoundAdjust(provider.adjust)) if rules)
+        # A provider's rules are about chats, to answer or to count.
+        rules = provider.adjust if form(op).request == "Request" else ()
+        self._adjust = tuple(each for each in (operation.adjust, BoundAdjust(rules)) if each)
         self._quirks = bool(self._params or self._rename or self._drop)
         #: What ends a stream in the client's format, where the upstream left it out.
         self.sentinel = operation.stream_write.sentinel if operation.stream_write is not None else b""

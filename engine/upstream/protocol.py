@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from engine.plan.types import Credential, Deployment
-from engine.wire.canonical import Error, Event, Reply, Request
+from engine.wire.canonical import Error, Event, Request
+from engine.wire.operations import AnyReply
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class Transport(Protocol):
 class Ask:
     """What one attempt is asked to do. Shared by all attempts of a request but for `deployment` and `params`.
 
+    request: canonical. Of an operation beside chat: read as `operation` says; what it has in common with a
+        chat has the same name, and what it has not is absent.
     body: the client's own body, when its dialect may be passed through; None otherwise.
     dialect: the ingress dialect (None: embedded use).
     stream: whether the answer is to flow, which it may though the client wants it whole.
@@ -126,7 +129,7 @@ class Flow(Protocol):
 class Whole:
     """An answer that came in one piece, or a failure (`error` set, `reply` None)."""
 
-    reply: Reply | None
+    reply: AnyReply | None
     error: Error | None = None
     raw: bytes | None = None  # the body in the ingress dialect, where it may pass through
     dropped: tuple[str, ...] = ()

@@ -174,6 +174,7 @@ class Usage(TypedDict, total=False):
     reasoning_tokens: int
     audio_input_tokens: int
     audio_output_tokens: int
+    search_units: int  # rerank: what the vendor bills; a model's `request_price` is for each
     cost: float  # USD, only where the vendor itself says it
     estimated: bool  # counted by us because the vendor said nothing
 

@@ -17,8 +17,9 @@ from engine.plan.types import Dialect, ErrorRule, Operation, Template
 from engine.wire import ledger, shape
 from engine.wire import usage as usage_counts
 from engine.wire.adjust import BoundAdjust
-from engine.wire.canonical import Error, Reply, Request
+from engine.wire.canonical import Error, Request
 from engine.wire.failures import RETRY_AFTER, Classifier
+from engine.wire.operations import AnyReply, AnyRequest, check_reply
 from engine.wire.stream_reader import BoundStreamRead, StreamReader, finish_reason
 from engine.wire.stream_writer import BoundStreamWrite, StreamWriter
 
@@ -46,7 +47,8 @@ class BoundOperation:
         self.stream_path = _bound(plan.stream_path) or self.path
         self.headers = tuple((name.lower(), bind_template(value)) for name, value in plan.headers.items())
         self.success_when = bind_expr(plan.success_when) if plan.success_when is not None else None
-        self.dropped = ledger.loss(dialect.ledger.get(plan.name, {}))
+        self.raw_when = bind_expr(plan.raw_when) if plan.raw_when is not None else None
+        self.dropped = ledger.loss(dialect.ledger.get(plan.name, {}), plan.name)
         self.usage = usage_counts.bind(dialect.usage)
         self.stream_read = (
             BoundStreamRead(plan.stream_read, dialect.finish, self.usage)
@@ -77,7 +79,7 @@ class BoundDialect:
 
     # --- requests
 
-    def read_request(self, op: str, body: Any, headers: Mapping[str, str]) -> Request:
+    def read_request(self, op: str, body: Any, headers: Mapping[str, str]) -> AnyRequest:
         """A client's body as the canonical request; fields that the format does not name go to `extra`.
 
         Raises:
@@ -94,7 +96,9 @@ class BoundDialect:
             request = bound.request_read(body, headers)
         except WireTypeError as error:
             raise RequestError(str(error), code="invalid_type", param=error.path) from None
-        read: Request = request if request is not None else {}
+        read: AnyRequest = request if request is not None else {}
+        # Whoever counts or admits a request goes by it, so it does not hang on what the file writes.
+        read["operation"] = cast(Any, "chat" if op == "count_tokens" else op)
         if bound.known is not None and not body.keys() <= bound.known:
             read["extra"] = {key: value for key, value in body.items() if key not in bound.known}
         return read
@@ -102,7 +106,7 @@ class BoundDialect:
     def write_request(
         self,
         op: str,
-        request: Request,
+        request: AnyRequest,
         facts: Mapping[str, Any],
         target: Mapping[str, Any],
         provider: Mapping[str, Any],
@@ -128,21 +132,27 @@ class BoundDialect:
 
     # --- answers
 
-    def read_response(self, op: str, body: Any, headers: Mapping[str, str], status: int = 200) -> Reply:
+    def read_response(self, op: str, body: Any, headers: Mapping[str, str], status: int = 200) -> AnyReply:
         """A vendor's body as the canonical reply. Raises ValueError where it is none."""
         bound = self.operation(op)
         if bound.response_read is None:
             raise ValueError(f"{self.name} cannot read {op} answers")
         reply = bound.response_read(body, headers, status)
-        if not isinstance(reply, dict) or not isinstance(reply.get("choices"), list):
-            raise ValueError("the answer holds no choices")
+        fault = check_reply(op, reply)
+        if fault is not None:
+            raise ValueError(fault)
         finish = self.plan.finish
-        for choice in reply["choices"]:
+        for choice in reply.get("choices", ()):
             choice["finish_reason"] = finish_reason(choice.get("native_finish_reason"), finish)
         reply["usage"] = bound.usage(reply.get("usage"))
-        return cast(Reply, reply)
+        return cast(AnyReply, reply)
 
-    def write_response(self, op: str, reply: Reply, request: Request) -> dict[str, Any]:
+    def may_pass(self, op: str, body: Any, request: AnyRequest) -> bool:
+        """Whether an answer in this format may go to a client of it as it is."""
+        when = self.operation(op).raw_when
+        return when is None or bool(when(body, request))
+
+    def write_response(self, op: str, reply: AnyReply, request: AnyRequest) -> dict[str, Any]:
         """A canonical reply as this format's body."""
         bound = self.operation(op)
         if bound.response_write is None:

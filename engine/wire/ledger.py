@@ -8,39 +8,36 @@ names exactly what this request lost. `n`, `seed` and the like are lost in silen
 from __future__ import annotations
 
 import re
-import typing
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from engine.wire.canonical import Request
-
-#: Canonical request fields that no vendor needs to see: they steer the engine itself.
-OURS: Final = frozenset({"operation", "model", "stream", "include_usage", "conversation"})
+from engine.wire.operations import AnyRequest, form
 
 #: A client's own field names that can stand in a header, and how many of them are told.
 _NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_NAMES: Final = 20
 
-FIELDS: Final = tuple(name for name in typing.get_type_hints(Request) if name not in OURS)
 
-
-def made(writes: Mapping[str, Iterable[str]]) -> dict[str, str]:
+def made(writes: Mapping[str, Iterable[str]], operation: str = "chat") -> dict[str, str]:
     """The ledger of one operation: canonical field -> `kept`, `renamed`, or `dropped`.
 
     `writes`: canonical field -> the wire fields whose templates read it.
     """
     ledger: dict[str, str] = {}
-    for name in FIELDS:
+    forms = form(operation)
+    for name in forms.fields:
+        if name in forms.ours:
+            continue
         wire = tuple(writes.get(name, ()))
         ledger[name] = "dropped" if not wire else "kept" if name in wire else "renamed"
     return ledger
 
 
-def loss(ledger: Mapping[str, str]) -> Callable[[Request], tuple[str, ...]]:
+def loss(ledger: Mapping[str, str], operation: str = "chat") -> Callable[[AnyRequest], tuple[str, ...]]:
     """The function that names what a request loses by being written in this dialect."""
-    carried = frozenset(name for name, what in ledger.items() if what != "dropped") | OURS
+    carried = frozenset(name for name, what in ledger.items() if what != "dropped") | form(operation).ours
 
-    def dropped(request: Request) -> tuple[str, ...]:
+    def dropped(request: AnyRequest) -> tuple[str, ...]:
         lost = request.keys() - carried
         if not lost:
             return ()
@@ -49,7 +46,7 @@ def loss(ledger: Mapping[str, str]) -> Callable[[Request], tuple[str, ...]]:
     return dropped
 
 
-def extra_names(request: Request) -> tuple[str, ...]:
+def extra_names(request: AnyRequest) -> tuple[str, ...]:
     """The fields that a client's format does not name, as a header can tell them: they pass to the same
     format only.
     """

@@ -83,7 +83,8 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
     )
     known = all(each is not None for each in sums)
     plain, from_cache, into_cache, made = (each or 0 for each in sums)
-    return Cost(plain, from_cache, into_cache, made, price.request, reported, known or reported is not None)
+    calls = price.request * max(1, usage.get("search_units", 1))
+    return Cost(plain, from_cache, into_cache, made, calls, reported, known or reported is not None)
 
 
 def worst_cost(input_tokens: int, output_tokens: int, prices: Sequence[PriceRow], now: float) -> int | None:
@@ -174,7 +175,7 @@ def _may_apply(prices: Sequence[PriceRow], now: float) -> Iterable[PriceRow]:
 def _worst(row: PriceRow, input_tokens: int, output_tokens: int) -> int | None:
     sizes = [0, *(tier.above + 1 for tier in row.tiers if tier.above < input_tokens)]
     tiers = [tier_of(row, size) for size in sizes]
-    if any(tier.input is None or tier.output is None for tier in tiers):
+    if any(tier.input is None or (output_tokens and tier.output is None) for tier in tiers):
         return None
     kinds = ("input", "cached", "cache_write", "cache_write_1h", "audio_input")
     dearest = max(getattr(tier, kind) or 0 for tier in tiers for kind in kinds)

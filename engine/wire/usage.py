@@ -14,7 +14,7 @@ from engine.wire.canonical import Usage
 
 _COUNTS: Final = (
     "input_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens",
-    "reasoning_tokens", "audio_input_tokens", "audio_output_tokens",
+    "reasoning_tokens", "audio_input_tokens", "audio_output_tokens", "search_units",
 )  # fmt: skip
 #: More tokens than any model reads or writes in a call: a count beyond it is a fault, not a bill.
 _ABSURD: Final = 1_000_000_000

@@ -66,6 +66,8 @@ FILTERS: Final[dict[str, Call]] = {
     "byte_offset": _call(STRING, INTEGER, to=INTEGER.maybe()),
     "b64encode": _call(STRING, to=_TEXT),
     "b64decode": _call(STRING, to=_TEXT),
+    "pack": _call(_LIST, STRING, to=_TEXT, needed=0),
+    "unpack": _call(STRING, STRING, to=list_of(NUMBER).maybe(), needed=0),
     "to_format": _call(STRING, to=_TEXT),
     "to_media_type": _call(STRING, STRING, to=_TEXT, needed=0),
     "clamp": _call(NUMBER, NUMBER, NUMBER, to=NUMBER.maybe()),

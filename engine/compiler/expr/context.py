@@ -25,8 +25,9 @@ from engine.compiler.expr.types import (
     register,
     struct,
 )
-from engine.plan.scopes import SCOPES
+from engine.plan.scopes import SCOPES, base_scope
 from engine.plan.types import Facts
+from engine.wire.operations import form
 
 #: What `request.has(...)` can be asked.
 ABILITIES: Final = ("image", "audio", "file", "tools", "json_schema", "reasoning")
@@ -119,11 +120,12 @@ def scope(name: str) -> Scope:
     """A scope by its name in `plan/scopes.py`."""
     if name == "route":
         return route_scope()
+    forms = form(name.rpartition(".")[0])
     kinds: dict[str, T] = {
         "body": map_of(ANY), "headers": map_of(STRING), "status": INTEGER, "facts": _FACTS, "target": _TARGET,
-        "provider": map_of(ANY), "reply": struct("Reply"), "request": struct("Request"), "state": map_of(ANY),
-        "name": STRING.maybe(), "error": struct("Error"), "models": list_of(_MODEL),
+        "provider": map_of(ANY), "reply": struct(forms.reply), "request": struct(forms.request),
+        "state": map_of(ANY), "name": STRING.maybe(), "error": struct("Error"), "models": list_of(_MODEL),
         "secrets": map_of(STRING),
-        "event": map_of(ANY) if name == "stream_read" else struct("Event"),
+        "event": map_of(ANY) if base_scope(name) == "stream_read" else struct("Event"),
     }  # fmt: skip
     return Scope(name, {parameter: kinds[parameter] for parameter in SCOPES[name]})

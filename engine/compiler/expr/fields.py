@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from engine.plan.scopes import SCOPES
+from engine.plan.scopes import SCOPES, base_scope
 from engine.plan.types import Expr, Template
 
 Ir = Any
@@ -37,7 +37,7 @@ def reads(template: Template, root: str | None = None) -> set[str]:
     is written). The empty name stands for the whole of it.
     """
     names = SCOPES[template.scope]
-    wanted = root or ROOTS.get(template.scope, names[0])
+    wanted = root or ROOTS.get(base_scope(template.scope), names[0])
     found = _fields(template.ir, names, _locals(template.ir, names))
     return {name.partition(".")[2] for name in found if name.partition(".")[0] == wanted}
 

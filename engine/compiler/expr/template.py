@@ -23,6 +23,7 @@ from engine.compiler.expr.typed import Local, Typed
 from engine.compiler.expr.types import ANY, Kind, T, fields_of, same_kind, wanted
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
+from engine.plan.scopes import base_scope
 from engine.plan.types import Template
 
 Escape = Literal["text", "path", "header"]
@@ -47,7 +48,7 @@ def compile_template(
     `path` encodes each value as one segment (good for a query too), `header` refuses line breaks.
     """
     where = scope_named(scope) if isinstance(scope, str) else scope
-    checked = (where.name == "request_read" and want is not None) if strict is None else strict
+    checked = (base_scope(where.name) == "request_read" and want is not None) if strict is None else strict
     builder = Builder(where, document, out, blocks or {}, blocks_path, escape, checked)
     ir = builder.build(data, path, None if want is None else wanted(want))
     return None if builder.failed else Template(where.name, ir)

@@ -1,8 +1,8 @@
 """The types of expressions: few, structural, and derived from the canonical shapes.
 
 A type is a `T`. `absent` says that the value may be missing at run time (None inside generated code). The
-structs come from the TypedDicts of `engine.wire.canonical` by `typing.get_type_hints`, so that a field is
-declared once.
+structs come from the TypedDicts of `engine.wire.canonical` and `engine.wire.operations` by
+`typing.get_type_hints`, so that a field is declared once.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final, Literal
 
-from engine.wire import canonical
+from engine.wire import canonical, operations
 
 Kind = Literal["any", "bool", "number", "string", "list", "map", "struct", "null"]
 
@@ -69,9 +69,14 @@ def map_of(value: T) -> T:
 
 def struct(name: str) -> T:
     """The struct type of a canonical class, or of one that `register` made known."""
-    if name not in _EXTRA and not typing.is_typeddict(getattr(canonical, name, None)):
+    if name not in _EXTRA and not typing.is_typeddict(_class(name)):
         raise KeyError(f"no struct named {name!r}")
     return T("struct", name=name)
+
+
+def _class(name: str) -> Any:
+    """The canonical class of that name; None where there is none."""
+    return getattr(canonical, name, None) or getattr(operations, name, None)
 
 
 _EXTRA: dict[str, Mapping[str, T]] = {}
@@ -88,7 +93,7 @@ def fields_of(name: str) -> Mapping[str, T]:
     """The fields of a struct; those of a canonical class may all be absent."""
     if name in _EXTRA:
         return _EXTRA[name]
-    hints = typing.get_type_hints(getattr(canonical, name))
+    hints = typing.get_type_hints(_class(name))
     return {field: from_hint(hint).maybe() for field, hint in hints.items()}
 
 
