@@ -69,10 +69,10 @@ class Exchange:
         if close:
             more.append(CLOSE)
         if self.speaks is None:
-            body: Any = {"error": {"message": error.message, "code": error.code}}
+            status, body = error.status, {"error": {"message": error.message, "code": error.code}}
         else:
-            body = self.speaks.write_error(error)
-        await self.bytes(error.status, more, orjson.dumps(body))
+            status, body = self.speaks.status(error), self.speaks.write_error(error)
+        await self.bytes(status, more, orjson.dumps(body))
 
     def _about(self) -> Headers:
         headers = about(self.request_id, self.snapshot.revision.encode(), None)

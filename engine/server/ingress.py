@@ -182,13 +182,13 @@ class Ingress:
             return
         headers = [*about(request_id, self._revision, None), JSON]
         body = orjson.dumps(self.dialect.write_error(error))
-        await send_and_linger(send, receive, error.status, headers, body)
+        await send_and_linger(send, receive, self.dialect.status(error), headers, body)
 
     async def _fail(self, request_id: str, error: EngineError, send: Send) -> None:
         headers = about(request_id, self._revision, getattr(error, "record", None))
         headers += (JSON, *retry_after(error))
         body = orjson.dumps(self.dialect.write_error(error))
-        await send_whole(send, error.status, self._closing(headers), body)
+        await send_whole(send, self.dialect.status(error), self._closing(headers), body)
 
     def _closing(self, headers: Headers) -> Headers:
         if self._service.draining:

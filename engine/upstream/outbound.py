@@ -63,6 +63,7 @@ class Outbound:
             "wire_model": deployment.wire_model,
             "region": deployment.region,
             "base_url": deployment.base_url,
+            "api_version": deployment.facts.api_version,
             "operation": op,
         }
         plan = operation.plan

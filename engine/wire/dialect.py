@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import engine.wire.regex  # noqa: F401 - makes RE2 the engine of the patterns in plans
-from engine.errors import ERROR_CODES, EngineError, RequestError
+from engine.errors import ERROR_CODES, STATUS, EngineError, RequestError
 from engine.plan.code import WireTypeError, bind_expr, bind_template
 from engine.plan.types import Dialect, ErrorRule, Operation, Template
 from engine.wire import ledger, shape
@@ -201,21 +201,31 @@ class BoundDialect:
         """A failed answer by this dialect's rules alone."""
         return self._classifier.answer(status, headers, body)
 
+    def status(self, error: EngineError) -> int:
+        """The HTTP status of a failure in this format: its own for the class, where nothing says otherwise."""
+        own = self._named(error).get("status")
+        usual = error.status == STATUS.get(error.failure)
+        return own if own is not None and usual else error.status
+
     def error(self, error: EngineError) -> dict[str, Any]:
         """The canonical error that `error_write` and a stream's error event are made from."""
-        types = self.plan.error_types
-        named = types.get(error.failure) or types.get("default") or {}
+        named = self._named(error)
         code = error.code
         if "code" in named and code == ERROR_CODES.get(error.failure):
             code = named["code"]
         return {
             "failure": error.failure,
-            "status": error.status,
+            "status": self.status(error),
             "message": error.message,
             "code": code,
             "type": named.get("type"),
             "param": error.param,
         }
+
+    def _named(self, error: EngineError) -> Mapping[str, Any]:
+        """What this format calls the failure's class."""
+        types = self.plan.error_types
+        return types.get(error.failure) or types.get("default") or {}
 
     def write_error(self, error: EngineError) -> dict[str, Any]:
         """A failure as this format's error body."""

@@ -256,6 +256,9 @@ class StreamReader:
                 return
             self._finished.add(choice or 0)
             event["finish_reason"] = finish_reason(event.get("native_finish_reason"), self._bound.finish)
+        elif kind == "start":
+            if "usage" in event:
+                event["usage"] = self._bound.usage(event["usage"])
         elif kind == "tool_call":
             # Some servers repeat id and name with every piece of the arguments.
             call = (choice or 0, event.get("index") or 0)

@@ -92,7 +92,7 @@ _TARGET: Final = register(
         "name": STRING.maybe(), "wire_model": STRING, "model": STRING, "stream": BOOL.maybe(),
         "region": STRING.maybe(),
         "max_tokens": INTEGER.maybe(), "params": map_of(ANY).maybe(), "operation": STRING.maybe(),
-        "base_url": STRING.maybe(), "settings": map_of(STRING).maybe(),
+        "base_url": STRING.maybe(), "settings": map_of(STRING).maybe(), "api_version": STRING.maybe(),
     },
 )  # fmt: skip
 _MODEL: Final = register("model", {"id": STRING, "owned_by": STRING.maybe(), "created": INTEGER.maybe()})
