@@ -191,8 +191,13 @@ class StreamReader:
         return events
 
     def _held(self, frame: Frame, usage: bool, raw: list[bytes]) -> None:
-        """Hold an event that may be the last with usage; what was held before it was not, and goes on."""
+        """Hold an event that may be the last with usage, and what follows it; where another comes, what was
+        held before goes on.
+        """
         if self.usage_data is not None:
+            if not usage:
+                self.after.append(frame.raw)
+                return
             raw += [self.usage_raw, *self.after]
             self.usage_data = None
             self.after.clear()
