@@ -202,7 +202,7 @@ class BoundDialect:
         return self._classifier.answer(status, headers, body)
 
     def status(self, error: EngineError) -> int:
-        """The HTTP status of a failure in this format: its own for the class, where nothing says otherwise."""
+        """The HTTP status of a failure in this format: its own for the class, where the usual one stands."""
         own = self._named(error).get("status")
         usual = error.status == STATUS.get(error.failure)
         return own if own is not None and usual else error.status

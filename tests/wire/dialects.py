@@ -66,8 +66,8 @@ def shipped_models(name: str) -> Models:
     return make_models((builtin("providers.d") / f"{name}.yaml").read_text(), name, name)
 
 
-def bound() -> BoundDialect:
-    return BoundDialect(shipped_dialect())
+def bound(name: str = "openai_chat") -> BoundDialect:
+    return BoundDialect(shipped_dialect(name))
 
 
 SHIPPED = sorted(p.stem for p in Path(builtin("providers.d")).glob("*.yaml"))

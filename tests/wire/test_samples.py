@@ -27,10 +27,14 @@ def data(path: str) -> dict[str, object]:
     return found
 
 
-def test_openai_chat() -> None:
-    spec = DialectSpec.model_validate(data("dialects/openai_chat.yaml"))
+DIALECTS = sorted(each.stem for each in Path(builtin("providers.d")).glob("dialects/*.yaml"))
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_dialect(name: str) -> None:
+    spec = DialectSpec.model_validate(data(f"dialects/{name}.yaml"))
     assert len(spec.samples or ()) > 15
-    assert list(check_dialect(spec, dialects.shipped_dialect())) == []
+    assert list(check_dialect(spec, dialects.shipped_dialect(name))) == []
 
 
 @pytest.mark.parametrize("name", dialects.SHIPPED)
