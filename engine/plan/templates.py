@@ -319,6 +319,8 @@ class _Writer(Code):
             self._block(item, Sink(f"{into}.insert(0, {{0}})"))
         if loop["join"] is not None:
             self.put(sink, f"joined({into}, {scalar(loop['join'])})", False)
+        elif sink.into is not None:
+            self.line(f"{sink.into} += {into}")
         elif loop["drop"]:
             self.put(sink, f"{into} or None", False)
         else:

@@ -94,7 +94,7 @@ FILTERS: Final[dict[str, Call]] = {
     "following": _call(_LIST, STRING, STRING, to=_LIST.maybe(), rest=True),
     "drop_keys": _call(_MAP, STRING, to=_MAP.maybe(), rest=True),
     "inline_refs": _call(_MAP, to=_MAP.maybe()),
-    "get": _call(_MAP, STRING, ANY, to=ANY, needed=1),
+    "get": _call(_MAP, ANY, ANY, to=ANY, needed=1),
 }
 FUNCTIONS: Final[dict[str, Call]] = {
     "coalesce": _call(ANY, ANY, to=ANY, needed=0, rest=True),
