@@ -25,6 +25,7 @@ from engine.spec.dialect import (
 )
 from engine.wire import ledger, shape
 from engine.wire.framing import FRAMINGS
+from engine.wire.native_only import first_field
 from engine.wire.operations import OPERATIONS, form
 
 
@@ -201,8 +202,8 @@ class _Lower:
             list(check["fields"]) if isinstance(check, dict) and isinstance(check.get("fields"), dict) else []
         )
         for number, name in enumerate(spec.native_only or ()):
-            if known and name not in known:
-                near = did_you_mean(name, known)
+            if known and first_field(name) not in known:
+                near = did_you_mean(first_field(name), known)
                 self.out.add(
                     "E412",
                     f"`native_only` names `{name}`, which `request.check` does not have",

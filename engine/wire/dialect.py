@@ -14,7 +14,7 @@ import engine.wire.regex  # noqa: F401 - makes RE2 the engine of the patterns in
 from engine.errors import ERROR_CODES, STATUS, EngineError, RequestError
 from engine.plan.code import WireTypeError, bind_expr, bind_template
 from engine.plan.types import Dialect, ErrorRule, Operation, Template
-from engine.wire import ledger, shape
+from engine.wire import ledger, native_only, shape
 from engine.wire import usage as usage_counts
 from engine.wire.adjust import BoundAdjust
 from engine.wire.canonical import Error, Request
@@ -38,6 +38,7 @@ class BoundOperation:
         self.check = shape.bind(plan.check) if plan.check is not None else None
         fields = plan.check.get("fields") if isinstance(plan.check, Mapping) else None
         self.adjust = BoundAdjust(plan.adjust)
+        self.native_field = native_only.bind(plan.native_only)
         self.known = frozenset(fields) if fields is not None else None
         self.request_read = _bound(plan.request_read)
         self.request_write = _bound(plan.request_write)
@@ -125,10 +126,9 @@ class BoundDialect:
 
         `false` and `null` ask for nothing.
         """
-        names = self.plan.operations[op].native_only if op in self.plan.operations else ()
-        if body is None or not names:
+        if body is None or op not in self.plan.operations:
             return None
-        return next((name for name in names if body.get(name) not in (None, False)), None)
+        return self.operation(op).native_field(body)
 
     # --- answers
 
