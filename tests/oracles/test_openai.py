@@ -12,9 +12,7 @@ import httpx2
 import openai
 import orjson
 import pytest
-from openai.types.chat import ChatCompletion, ChatCompletionChunk, completion_create_params
 from openai.types.responses import Response, ResponseStreamEvent, response_create_params
-from pydantic import TypeAdapter
 from replies import REPLIES, reply
 from strict import faults, strict, strict_model
 
