@@ -1,4 +1,4 @@
-"""The OpenAI dialects against the openai SDK: its request types strict, its models, its client on our bytes."""
+"""The OpenAI dialects against the openai SDK: its request types made strict, its models, its client."""
 
 from __future__ import annotations
 
