@@ -173,11 +173,11 @@ def b64encode(value: Any) -> str | None:
 
 
 def b64decode(value: Any) -> str | None:
-    """The text in base64; absent where it is no base64, or no text."""
+    """The text in base64, of either alphabet; absent where it is no base64, or no text."""
     if not isinstance(value, str):
         return None
     try:
-        return base64.b64decode(value, validate=True).decode()
+        return base64.b64decode(value.replace("-", "+").replace("_", "/"), validate=True).decode()
     except (binascii.Error, ValueError):
         return None
 

@@ -42,6 +42,18 @@ def rename(value: Any, names: Any) -> dict[str, Any] | None:
     return {_key(names.get(key, key)): item for key, item in value.items()}
 
 
+def camel_keys(value: Any) -> dict[str, Any] | None:
+    """The map with `inline_data` named `inlineData`, not those within: protobuf's JSON takes either name."""
+    if not isinstance(value, dict):
+        return None
+    return {_camel(key) if "_" in key else key: item for key, item in value.items()}
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(word[:1].upper() + word[1:] for word in rest)
+
+
 def _key(value: Any) -> str:
     return value if isinstance(value, str) else str(value)
 
@@ -194,7 +206,7 @@ def _joined(a: Any, b: Any) -> Any:
 
 TABLE: Final[dict[str, Callable[..., Any]]] = {
     "first": first, "last": last, "join": join, "concat": concat, "pick": pick, "omit": omit,
-    "rename": rename,
+    "rename": rename, "camel_keys": camel_keys,
     "merge": merge, "put": put, "get": get, "keys": keys, "values": values, "items": items, "append": append,
     "flatten": flatten, "dedupe": dedupe, "pluck": pluck, "where": where, "find": find,
     "leading": leading, "following": following,

@@ -79,6 +79,7 @@ FILTERS: Final[dict[str, Call]] = {
     "pick": _call(_MAP, STRING, to=_MAP.maybe(), rest=True),
     "omit": _call(_MAP, STRING, to=_MAP.maybe(), rest=True),
     "rename": _call(_MAP, map_of(STRING), to=_MAP.maybe()),
+    "camel_keys": _call(_MAP, to=_MAP.maybe()),
     "merge": _call(_MAP, _MAP, to=_MAP.maybe()),
     "put": _call(_MAP, ANY, ANY, to=_MAP.maybe()),
     "keys": _call(_MAP, to=list_of(STRING).maybe()),
