@@ -207,6 +207,11 @@ def numbers_by_key(value: Any) -> bool:
     return value.__class__ is dict and all(number(item) for item in value.values())
 
 
+def all_items(value: list[Any]) -> list[tuple[str, Any]]:
+    """The entries of the maps in a list, one map after the other."""
+    return [entry for item in value if item.__class__ is dict for entry in item.items()]
+
+
 #: Every name that generated code sees besides its own; there are no builtins.
 NAMESPACE: Final[dict[str, Any]] = {
     "item": item, "member": member, "lt": lt, "le": le, "gt": gt, "ge": ge, "add": add, "sub": sub,
@@ -215,7 +220,7 @@ NAMESPACE: Final[dict[str, Any]] = {
     "header_text": header_text,
     "listed": listed, "mapped": mapped, "missing": missing, "wrong": wrong, "one_of": one_of,
     "all_texts": all_texts, "all_numbers": all_numbers, "all_maps": all_maps, "texts_by_key": texts_by_key,
-    "numbers_by_key": numbers_by_key, "is_number": number, "merge_adjacent": list_functions.merge_adjacent,
+    "numbers_by_key": numbers_by_key, "is_number": number, "all_items": all_items, "merge_adjacent": list_functions.merge_adjacent,
     "joined": list_functions.join, "dict": dict, "list": list, "str": str, "int": int, "float": float,
     "bool": bool,
     "enumerate": enumerate, "isinstance": isinstance,

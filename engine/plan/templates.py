@@ -182,6 +182,8 @@ class _Writer(Code):
                 self.line(f"{spread} = None")
                 self.emit(entry[1], Sink(f"{spread} = {{0}}"))
                 self.line(f"if {spread}.__class__ is dict: {var}.update({spread})")
+                if entry[1][0] == "F":
+                    self.line(f"elif {spread}: {var}.update(all_items({spread}))")
         if certain:
             self.put(sink, var, True)
         else:
