@@ -31,7 +31,9 @@ class Shipped:
         self.bound = BoundDialect(plan)
         self.operation = operation
 
-    def write(self, request: Request, facts: Mapping[str, Any] | None = None, **target: Any) -> dict[str, Any]:
+    def write(
+        self, request: Request, facts: Mapping[str, Any] | None = None, **target: Any
+    ) -> dict[str, Any]:
         """The vendor's body for a canonical request, as it comes off the wire."""
         told = {"wire_model": "wire-model", **target}
         body = self.bound.write_request(self.operation, request, facts or {}, told, {"name": "x", "drop": []})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import corpus
@@ -12,6 +13,7 @@ import pytest
 from dialect import Shipped
 from google import genai
 from google.genai import types
+from pydantic.alias_generators import to_camel
 
 from engine.wire.canonical import Event, Reply, Request
 
@@ -21,15 +23,15 @@ GEMINI = Shipped("gemini")
 class Body(pydantic.BaseModel):
     """What `generateContent` takes, of the SDK's types; the SDK has no type for it as a whole."""
 
-    model_config = pydantic.ConfigDict(extra="forbid")
+    model_config = pydantic.ConfigDict(extra="forbid", alias_generator=to_camel)
 
     contents: list[types.Content] = pydantic.Field(min_length=1)
-    systemInstruction: types.Content | None = None
+    system_instruction: types.Content | None = None
     tools: list[types.Tool] | None = pydantic.Field(None, min_length=1)
-    toolConfig: types.ToolConfig | None = None
-    generationConfig: types.GenerationConfig | None = None
+    tool_config: types.ToolConfig | None = None
+    generation_config: types.GenerationConfig | None = None
     labels: dict[str, str] | None = None
-    serviceTier: types.ServiceTier | None = None
+    service_tier: types.ServiceTier | None = None
 
 
 def judge(body: dict[str, Any]) -> None:
@@ -48,10 +50,14 @@ def judge(body: dict[str, Any]) -> None:
             if part.function_response:
                 assert (part.function_response.id, part.function_response.name) in names
     roles = [content.role for content in found.contents]
-    assert all(one != other for one, other in zip(roles, roles[1:], strict=False))
+    assert all(one != other for one, other in pairwise(roles))
 
 
-FACTS = [{}, {"thinking": "budget", "efforts": ("low", "high")}, {"thinking": "level", "efforts": ("low", "xhigh")}]
+FACTS = [
+    {},
+    {"thinking": "budget", "efforts": ("low", "high")},
+    {"thinking": "level", "efforts": ("low", "xhigh")},
+]
 
 
 @pytest.mark.parametrize("name", corpus.names())
@@ -123,7 +129,7 @@ def kept_part(part: Any) -> Any:
 
 
 def reread(request: Request, body: dict[str, Any]) -> Request:
-    """`body` read back; without the signatures that say that another model made a call, and results' names."""
+    """`body` read back, without the names of results and the signatures that say who made a call."""
     found: Any = GEMINI.read({"model": "assistant", **body})
     for message in found["messages"]:
         for part in message["content"]:
@@ -157,16 +163,31 @@ REPLY: Reply = {
                 "content": [
                     {"type": "reasoning", "text": "hm", "signature": "QUJD", "origin": "gemini"},
                     {"type": "reasoning", "text": "", "redacted": "s3cr3t/+", "origin": "anthropic_messages"},
-                    {"type": "text", "text": TEXT, "citations": [{"url": "https://a", "title": "A", "start": 0, "end": 5}]},
-                    {"type": "tool_call", "id": "t", "name": "f", "arguments": '{"a":1}', "signature": "x/+==", "origin": "openai_responses"},
+                    {
+                        "type": "text",
+                        "text": TEXT,
+                        "citations": [{"url": "https://a", "title": "A", "start": 0, "end": 5}],
+                    },
+                    {
+                        "type": "tool_call",
+                        "id": "t",
+                        "name": "f",
+                        "arguments": '{"a":1}',
+                        "signature": "x/+==",
+                        "origin": "openai_responses",
+                    },
                     {"type": "tool_call", "id": "u", "name": "g", "arguments": ""},
                 ],
             },
         },
-        {"index": 1, "finish_reason": "length", "message": {"role": "assistant", "content": [{"type": "refusal", "text": "no"}]}},
+        {
+            "index": 1,
+            "finish_reason": "length",
+            "message": {"role": "assistant", "content": [{"type": "refusal", "text": "no"}]},
+        },
     ],
     "usage": {"input_tokens": 5, "cached_tokens": 2, "output_tokens": 7, "reasoning_tokens": 3},
-}  # fmt: skip
+}
 EVENTS: list[Event] = [
     {"type": "start", "id": "r1", "model": "gemini-3.8-flash", "created": 1},
     {"type": "reasoning", "text": "hm"},
@@ -174,7 +195,14 @@ EVENTS: list[Event] = [
     {"type": "text", "text": "Grö"},
     {"type": "text", "text": "ße"},
     {"type": "citation", "citation": {"url": "https://a", "title": "A", "start": 0, "end": 5}},
-    {"type": "tool_call", "index": 0, "id": "t", "name": "f", "signature": "sig", "origin": "anthropic_messages"},
+    {
+        "type": "tool_call",
+        "index": 0,
+        "id": "t",
+        "name": "f",
+        "signature": "sig",
+        "origin": "anthropic_messages",
+    },
     {"type": "tool_arguments", "index": 0, "arguments": '{"a"'},
     {"type": "tool_call", "index": 1, "id": "u", "name": "g"},
     {"type": "tool_arguments", "index": 0, "arguments": ":1}"},
@@ -212,7 +240,10 @@ def test_answers_are_the_sdks() -> None:
     assert first.finish_reason is types.FinishReason.STOP
     assert second.finish_reason is types.FinishReason.MAX_TOKENS
     assert found.text == TEXT
-    assert [(call.id, call.name, call.args) for call in found.function_calls or ()] == [("t", "f", {"a": 1}), ("u", "g", {})]
+    assert [(call.id, call.name, call.args) for call in found.function_calls or ()] == [
+        ("t", "f", {"a": 1}),
+        ("u", "g", {}),
+    ]
     assert found.usage_metadata
     assert (found.usage_metadata.candidates_token_count, found.usage_metadata.thoughts_token_count) == (4, 3)
     grounding = first.grounding_metadata
@@ -243,9 +274,17 @@ def test_an_answer_comes_back_through_the_sdk_as_it_was() -> None:
 def test_streams_are_the_sdks() -> None:
     wire = Wire(GEMINI.stream(EVENTS))
     chunks = list(wire.models.generate_content_stream(model="assistant", contents="hi"))
-    parts = [p for c in chunks if c.candidates and c.candidates[0].content for p in c.candidates[0].content.parts or ()]
+    parts = [
+        p
+        for c in chunks
+        if c.candidates and c.candidates[0].content
+        for p in c.candidates[0].content.parts or ()
+    ]
     assert "".join(part.text or "" for part in parts if not part.thought) == "Größe"
-    assert [(p.function_call.id, p.function_call.args) for p in parts if p.function_call] == [("t", {"a": 1}), ("u", {})]
+    assert [(p.function_call.id, p.function_call.args) for p in parts if p.function_call] == [
+        ("t", {"a": 1}),
+        ("u", {}),
+    ]
     last = chunks[-1].usage_metadata
     assert last
     assert last.total_token_count == 12
@@ -265,7 +304,11 @@ def test_an_error_is_the_sdks() -> None:
     body = GEMINI.bound.write_error(RequestError("contents is missing", code="missing", param="contents"))
     with pytest.raises(genai.errors.ClientError) as caught:
         Wire(orjson.dumps(body), status=400).models.generate_content(model="m", contents="hi")
-    assert (caught.value.code, caught.value.status, caught.value.message) == (400, "INVALID_ARGUMENT", "contents is missing")
+    assert (caught.value.code, caught.value.status, caught.value.message) == (
+        400,
+        "INVALID_ARGUMENT",
+        "contents is missing",
+    )
 
 
 def test_what_the_sdk_sends_is_read() -> None:
@@ -276,20 +319,30 @@ def test_what_the_sdk_sends_is_read() -> None:
         model="assistant",
         contents=[
             types.Content(role="user", parts=[types.Part.from_bytes(data=b"\0\1", mime_type="image/png")]),
-            types.Content(role="model", parts=[types.Part(function_call=types.FunctionCall(name="f", args={"my_key": 1}))]),
-            types.Content(role="user", parts=[types.Part.from_function_response(name="f", response={"a_b": 1})]),
+            types.Content(
+                role="model",
+                parts=[types.Part(function_call=types.FunctionCall(name="f", args={"my_key": 1}))],
+            ),
+            types.Content(
+                role="user", parts=[types.Part.from_function_response(name="f", response={"a_b": 1})]
+            ),
         ],
         config=types.GenerateContentConfig(
             system_instruction="Be brief.",
             max_output_tokens=5,
             top_k=4,
-            tools=[types.Tool(function_declarations=[weather]), types.Tool(google_search=types.GoogleSearch())],
+            tools=[
+                types.Tool(function_declarations=[weather]),
+                types.Tool(google_search=types.GoogleSearch()),
+            ],
             tool_config=types.ToolConfig(
                 function_calling_config=types.FunctionCallingConfig(
                     mode=types.FunctionCallingConfigMode.ANY, allowed_function_names=["f"]
                 )
             ),
-            thinking_config=types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW, include_thoughts=True),
+            thinking_config=types.ThinkingConfig(
+                thinking_level=types.ThinkingLevel.LOW, include_thoughts=True
+            ),
         ),
     )
     request: Any = GEMINI.read({"model": "assistant", **wire.sent[0]})
@@ -300,14 +353,32 @@ def test_what_the_sdk_sends_is_read() -> None:
         "messages": [
             {"role": "system", "content": [{"type": "text", "text": "Be brief."}]},
             {"role": "user", "content": [{"type": "image", "data": "AAE=", "media_type": "image/png"}]},
-            {"role": "assistant", "content": [{"type": "tool_call", "id": call["id"], "name": "f", "arguments": '{"my_key":1}'}]},
-            {"role": "tool", "content": [{"type": "tool_result", "id": call["id"], "name": "f", "content": [{"type": "text", "text": '{"a_b":1}'}]}]},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "tool_call", "id": call["id"], "name": "f", "arguments": '{"my_key":1}'}
+                ],
+            },
+            {
+                "role": "tool",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "id": call["id"],
+                        "name": "f",
+                        "content": [{"type": "text", "text": '{"a_b":1}'}],
+                    }
+                ],
+            },
         ],
-        "tools": [{"hosted": {"googleSearch": {}}}, {"name": "f", "description": "d", "parameters": {"type": "object"}}],
+        "tools": [
+            {"hosted": {"googleSearch": {}}},
+            {"name": "f", "description": "d", "parameters": {"type": "object"}},
+        ],
         "tool_choice": {"mode": "named", "name": "f"},
         "max_tokens": 5,
         "top_k": 4,
         "reasoning": {"effort": "low"},
         "include_usage": True,
-    }  # fmt: skip
+    }
     judge(GEMINI.write(request))
