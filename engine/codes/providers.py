@@ -121,7 +121,7 @@ CODES = (
         why="`facts` of a provider file names a table of model facts that the engine does not ship.",
         fix="Write the name of a table, or leave `facts` out and list the models under `models`.",
         bad=with_provider(PROVIDER + "facts: opnai\n"),
-        good=with_provider(PROVIDER),
+        good=with_provider(PROVIDER + "facts: openai\nunknown_models: true\n"),
     ),
     Code(
         "E411",

@@ -20,8 +20,11 @@ from engine.wire.pricing import KINDS
 
 _NANOS: Final = 10**9
 #: Keys of a row that are `Facts` of the same name and shape.
-_PLAIN: Final = ("context", "output", "max_tokens_field", "tokenizer")
-_LISTS: Final = ("can",)
+_PLAIN: Final = (
+    "context", "output", "max_tokens_field", "tokenizer", "sampling", "thinking", "upstream", "dialect",
+    "forced_tools", "schema_by", "api_version",
+)  # fmt: skip
+_LISTS: Final = ("can", "efforts", "modalities")
 
 
 @dataclass(frozen=True, slots=True)

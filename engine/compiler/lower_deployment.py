@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from engine.compiler.document import Document, Path
 from engine.compiler.resolve import there_is
+from engine.compiler.suggest import did_you_mean
 from engine.compiler.vendors import Vendor, Vendors
 from engine.diagnostics import Diagnostics
 from engine.plan.types import (
@@ -34,6 +35,8 @@ from engine.wire.pricing import regional
 SLOT = "secret"
 #: A deployment's model that passes on whatever name the client asked for.
 ANY_MODEL = "*"
+#: Models that a message lists; more would bury what it says.
+_FEW = 12
 
 
 class Deployments:
@@ -109,7 +112,7 @@ class Deployments:
             "E218",
             f"{provider} has no model `{spec.model}`",
             self.document.span(("deployments", name, "model")),
-            help=there_is(spec.model, vendor.models.names())
+            help=_models_there(spec.model, vendor)
             + f"; a new one goes to providers.d/{provider}.yaml (`extends: {provider}`)",
         )
         return None
@@ -140,6 +143,17 @@ class Deployments:
             },
             only=self.expressions.get(("credentials", name, "only")),
         )
+
+
+def _models_there(wanted: str, vendor: Vendor) -> str:
+    """What to write instead of a model that is not known; all of them, where they are few."""
+    names = vendor.models.names()
+    if len(names) <= _FEW:
+        return there_is(wanted, names)
+    guess = did_you_mean(wanted, names)
+    return (f"did you mean `{guess}`? " if guess else "") + (
+        f"`engine providers show {vendor.provider.name}` lists all that are known"
+    )
 
 
 def _secrets(spec: written.Credential) -> dict[str, tuple[Secret, ...]]:
