@@ -105,6 +105,19 @@ CODES = (
         ),
     ),
     Code(
+        "E431",
+        "where-to-call",
+        why="A further call about a job has no address, or two.",
+        fix="Write `url` where the vendor gives the whole address, `path` where the base URL goes in front.",
+        bad=with_dialect(
+            "operations: {chat: {poll: {status: '${{ body.s }}', pending: [run], succeeded: [ok], at: {}}}}\n"
+        ),
+        good=with_dialect(
+            "operations: {chat: {poll: {status: '${{ body.status }}', pending: [run], succeeded: [ok], "
+            "at: {path: '/jobs/${{ body.id }}'}}}}\n"
+        ),
+    ),
+    Code(
         "E430",
         "option-of-another-decoder",
         why="An option stands beside a decoder that does not know it, so it would do nothing.",

@@ -10,6 +10,7 @@ from engine.compiler.document import Document, Path
 from engine.compiler.expr import compile_expression, compile_template, reads
 from engine.compiler.expr.place import Place
 from engine.compiler.lower_adjust import adjust_rules
+from engine.compiler.lower_poll import lower_poll
 from engine.compiler.suggest import did_you_mean
 from engine.compiler.wire_fields import parts, wire_fields
 from engine.diagnostics import Diagnostics
@@ -159,6 +160,11 @@ class _Lower:
             adjust=adjust_rules(spec.adjust, self.document, (*path, "adjust"), self.out, name),
             native_only=spec.native_only or (),
             wire={} if read is None else wire_fields(read, write),
+            poll=None
+            if spec.poll is None
+            else lower_poll(
+                spec.poll, (*path, "poll"), lambda at, escape: self.template(at, "poll", escape=escape)
+            ),
         )
 
     def check(self, name: str, spec: OperationSpec, path: Path) -> None:

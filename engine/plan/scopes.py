@@ -25,6 +25,7 @@ _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "error_read": ("body", "headers", "status"),
     "error_write": ("error",),
     "models_write": ("models",),
+    "poll": ("body", "headers", "target"),
     "call": ("target", "provider", "secrets"),
 }
 
@@ -41,7 +42,7 @@ SCOPES: Final[dict[str, tuple[str, ...]]] = {
 #: map.
 _WIRE: Final = (
     ("request_read", "body"), ("response_read", "body"), ("response_raw", "body"), ("error_read", "body"),
-    ("stream_read", "event"),
+    ("stream_read", "event"), ("poll", "body"),
 )  # fmt: skip
 WIRE_PARAMETERS: Final = frozenset(
     {*_WIRE, *((f"{operation}.{s}", name) for operation in _OPERATIONS for s, name in _WIRE if s in _OWN)}

@@ -238,6 +238,33 @@ class StreamWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class PollCall:
+    """A further call about a job. whole: `address` gives a whole URL, not a path after the base URL."""
+
+    address: Template
+    whole: bool
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """How a vendor that takes calls as jobs says how one stands. Statuses are the vendor's own words."""
+
+    status: Template
+    pending: tuple[str, ...]
+    succeeded: tuple[str, ...]
+    failed: tuple[str, ...]
+    at: PollCall
+    result: PollCall | None
+    cancel: PollCall | None
+    stream: PollCall | None
+    hosts: tuple[str, ...]  # beside the base URL's; `*.` begins those below a name
+    every_ms: int
+    longest_ms: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Operation:
     """One operation of a dialect, both ways."""
 
@@ -265,6 +292,7 @@ class Operation:
     adjust: tuple[Adjust, ...] = ()
     native_only: tuple[str, ...] = ()  # fields of a client's body that no other format has a place for
     wire: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # canonical field -> dotted, in a body
+    poll: Poll | None = None  # the vendor takes a call as a job
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.names import Name
 from engine.spec.plain import Flag, JsonValue, Positive, Text
+from engine.spec.poll import PollSpec
 
 Template = JsonValue
 
@@ -297,6 +298,7 @@ class OperationSpec(Spec):
     request: RequestSpec = about("The request, both ways.", required=True)
     response: ResponseSpec = about("The whole answer, both ways.", required=True)
     stream: StreamSpec | None = about("The streamed answer, both ways.")
+    poll: PollSpec | None = about("The vendor takes a call as a job: how to learn what became of it.")
 
 
 class ErrorTypeSpec(Spec):

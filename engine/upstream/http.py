@@ -11,8 +11,6 @@ Timeouts, but for connecting, are the executor's.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, Final
 
@@ -22,22 +20,20 @@ from engine.errors import RequestError
 from engine.plan.types import Deployment, Provider
 from engine.policies.failures import FailureClass
 from engine.upstream import batches
-from engine.upstream.outbound import Outbound
-from engine.upstream.protocol import Ask, Chunk, HttpCall, HttpReply, Transport, TransportError, Whole
+from engine.upstream.flow import HttpFlow, transport_failure
+from engine.upstream.outbound import Headers, Outbound
+from engine.upstream.polling import Answered, Job, JobFailed, Jobs
+from engine.upstream.protocol import Ask, HttpCall, HttpReply, Transport, TransportError, Whole
 from engine.upstream.secrets import SecretMissing, Secrets
-from engine.wire.canonical import CONTENT_EVENTS, Error, Event
+from engine.wire.canonical import Error
 from engine.wire.dialect import BoundDialect
 from engine.wire.failures import below_http
 from engine.wire.operations import check_answers
-from engine.wire.stream_reader import StreamReader
-from engine.wire.stream_writer import StreamWriter
+from engine.wire.poll import Place
 
 #: Most bytes of an answer, and of an error, that are read.
 ANSWER_CAP: Final = 64 << 20
 ERROR_CAP: Final = 64 << 10
-#: How long a whole answer is kept open for the usage and the sentinel that should follow it.
-TAIL_S: Final = 2.0
-END_S: Final = 0.05
 
 
 class HttpUpstream:
@@ -52,6 +48,7 @@ class HttpUpstream:
         self._secrets = secrets
         self._classifier = dialect.classifier(provider.errors, provider.retry_after)
         self._outbound: dict[tuple[str, str, str | None], Outbound] = {}
+        self._jobs = Jobs()
 
     async def whole(self, ask: Ask) -> Whole:
         """One answer in one piece. Failures come as `Whole.error`; only cancellation raises."""
@@ -70,12 +67,16 @@ class HttpUpstream:
             try:
                 if not 200 <= reply.status < 300:
                     return Whole(None, await self._refused(reply), dropped=dropped)
-                data = await reply.read(ANSWER_CAP)
+                answered = Answered.of(reply, await reply.read(ANSWER_CAP))
             finally:
                 await reply.close()
+            if outbound.operation.poll is not None:
+                answered = await self._ended(self._job(outbound, ask, answered))
         except TransportError as error:
-            return Whole(None, _failed(ask.deployment.name, error), dropped=dropped)
-        answer = self._answer(outbound, ask, reply, data)
+            return Whole(None, transport_failure(ask.deployment.name, error), dropped=dropped)
+        except JobFailed as failed:
+            return Whole(None, failed.error, dropped=dropped)
+        answer = self._answer(outbound, ask, answered)
         answer.dropped = dropped
         if not through:
             answer.raw = None
@@ -91,11 +92,24 @@ class HttpUpstream:
         try:
             reply = await self._transport.send(call)
         except TransportError as error:
-            return Whole(None, _failed(ask.deployment.name, error), dropped=dropped)
+            return Whole(None, transport_failure(ask.deployment.name, error), dropped=dropped)
         opened = False
+        job: Job | None = None
         try:
             if not 200 <= reply.status < 300:
                 return Whole(None, await self._refused(reply), dropped=dropped)
+            if outbound.operation.poll is not None and "json" in _kind(reply):
+                job = self._job(outbound, ask, Answered.of(reply, await reply.read(ANSWER_CAP)))
+                followed = await job.stream(outbound.stream_type)
+                if followed is None:  # the executor makes a stream of a whole answer
+                    answer = self._answer(outbound, ask, await self._ended(job))
+                    answer.raw = None
+                    answer.dropped = dropped
+                    return answer
+                await reply.close()
+                reply = followed
+                if not 200 <= reply.status < 300:
+                    return Whole(None, await self._refused(reply), dropped=dropped)
             if (fault := await self._no_stream(outbound, ask, reply)) is not None:
                 return Whole(None, fault, dropped=dropped)
             wanted = through and ask.request.get("include_usage", False)
@@ -109,20 +123,26 @@ class HttpUpstream:
             )
             usage = self._dialect.stream_writer(ask.operation, ask.request) if wanted else None
             sentinel = outbound.sentinel if through else b""
-            flow = HttpFlow(ask.deployment.name, reply, reader, through, dropped, sentinel, usage)
+            leave = None if job is None else partial(self._jobs.leave, job)
+            flow = HttpFlow(ask.deployment.name, reply, reader, through, dropped, sentinel, usage, leave)
             first = await flow.begin()
             if first is not None:
                 return Whole(None, first, dropped=dropped)
             opened = True
             return flow
         except TransportError as broken:
-            return Whole(None, _failed(ask.deployment.name, broken), dropped=dropped)
+            return Whole(None, transport_failure(ask.deployment.name, broken), dropped=dropped)
+        except JobFailed as failed:
+            return Whole(None, failed.error, dropped=dropped)
         finally:
             if not opened:
                 await reply.close()
+                if job is not None:
+                    self._jobs.leave(job)
 
     async def close(self) -> None:
-        """Nothing of its own to close."""
+        """End what it does beside calls: calling jobs off."""
+        await self._jobs.close()
 
     def preview(self, ask: Ask, *, stream: bool = False) -> dict[str, Any]:
         """What a call would send, for people: no secret is read, and its place shows `***`."""
@@ -176,12 +196,33 @@ class HttpUpstream:
             )
         return error
 
-    def _answer(self, outbound: Outbound, ask: Ask, reply: HttpReply, data: bytes) -> Whole:
-        """A 2xx body, read: the reply and its bytes, where they may pass, or the error that it really is."""
-        status, headers = reply.status, reply.headers
+    def _job(self, outbound: Outbound, ask: Ask, answered: Answered) -> Job:
+        """The job that a call may have become."""
+        poll = outbound.operation.poll
+        assert poll is not None
+
+        def dressed(place: Place, accept: str) -> tuple[str, Headers]:
+            try:
+                return outbound.dressed(place, accept)
+            except SecretMissing as error:
+                raise JobFailed(below_http("auth", str(error))) from None
+
+        return Job(
+            poll, answered, self._transport, self._classifier, outbound.target, dressed, ask.connect_ms
+        )
+
+    async def _ended(self, job: Job) -> Answered:
+        """The job's own end; whatever ends the waiting before it calls the job off."""
         try:
-            body = orjson.loads(data)
-        except ValueError:
+            return await job.whole()
+        except BaseException:
+            self._jobs.leave(job)
+            raise
+
+    def _answer(self, outbound: Outbound, ask: Ask, answered: Answered) -> Whole:
+        """A 2xx body, read: the reply and its bytes, where they may pass, or the error that it really is."""
+        status, headers, body = answered.status, answered.headers, answered.body
+        if answered.broken:
             kind = headers.get("content-type", "no content type").partition(";")[0]
             return Whole(
                 None, {"failure": "server", "status": status, "message": f"the answer is not JSON ({kind})"}
@@ -196,12 +237,12 @@ class HttpUpstream:
         fault = check_answers(ask.operation, found, ask.request)
         if fault is not None:
             return Whole(None, {"failure": "server", "status": status, "message": fault})
-        raw = data if self._dialect.may_pass(ask.operation, body, ask.request) else None
+        raw = answered.data if self._dialect.may_pass(ask.operation, body, ask.request) else None
         return Whole(found, raw=raw)
 
     async def _no_stream(self, outbound: Outbound, ask: Ask, reply: HttpReply) -> Error | None:
         """Why a 2xx answer to a streamed call is no stream; None where it is one."""
-        kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = _kind(reply)
         if kind in (
             "",
             outbound.stream_type,
@@ -216,7 +257,8 @@ class HttpUpstream:
                 "status": reply.status,
                 "message": f"the answer is no stream ({kind})",
             }
-        answer = self._answer(outbound, ask, reply, await reply.read(ANSWER_CAP))
+        answered = Answered.of(reply, await reply.read(ANSWER_CAP))
+        answer = self._answer(outbound, ask, answered)
         if answer.error is not None:
             return answer.error
         return {
@@ -234,114 +276,6 @@ class _NotSent(Exception):
         self.error = below_http(failure, message)
 
 
-def _failed(deployment: str, error: TransportError) -> Error:
-    """A call that failed below HTTP: the client learns whose it was by the name that the plan has for it."""
-    return below_http(error.failure, f"{deployment}: {error}")
-
-
-class HttpFlow:
-    """A `Flow` over one reply. Iterate it once; it closes the socket when it ends.
-
-    deployment: whose it is, for errors.
-    sentinel: ends the client's stream, where the vendor left its own out.
-    usage: writes the usage event of a client that asked for it, where the bytes pass through.
-    """
-
-    def __init__(
-        self,
-        deployment: str,
-        reply: HttpReply,
-        reader: StreamReader,
-        raw_ok: bool,
-        dropped: tuple[str, ...],
-        sentinel: bytes,
-        usage: StreamWriter | None = None,
-    ) -> None:
-        self.raw_ok = raw_ok
-        self.dropped = dropped
-        self._deployment = deployment
-        self._reply = reply
-        self._chunks: AsyncIterator[bytes] = reply.chunks()
-        self._reader = reader
-        self._sentinel = sentinel
-        self._usage = usage
-        self._pending: Chunk | None = None
-
-    async def begin(self) -> Error | None:
-        """Read up to the first event. An error before any content is returned instead of kept."""
-        raw: list[bytes] = []
-        events: list[Event] = []
-        while not events:
-            chunk = await self._next()
-            events = chunk.events
-            raw.append(chunk.raw or b"")
-            if self._reader.done:
-                break
-        for event in events:
-            if event["type"] == "error":
-                return event["error"]
-            if event["type"] in CONTENT_EVENTS:
-                break
-        self._pending = Chunk(events, b"".join(raw) if self.raw_ok else None, chunk.closing, chunk.unread)
-        return None
-
-    def __aiter__(self) -> HttpFlow:
-        return self
-
-    async def __anext__(self) -> Chunk:
-        pending = self._pending
-        if pending is not None:
-            self._pending = None
-            return pending
-        if self._reader.done:
-            await self._finish()
-            raise StopAsyncIteration
-        return await self._next()
-
-    async def close(self) -> None:
-        """Stop at once: the upstream's socket is closed."""
-        await self._reply.close()
-
-    async def _next(self) -> Chunk:
-        reader = self._reader
-        try:
-            if reader.complete:
-                async with asyncio.timeout(TAIL_S):
-                    data = await anext(self._chunks, b"")
-            else:
-                data = await anext(self._chunks, b"")
-        except TransportError as error:
-            events = reader.fail(_failed(self._deployment, error))
-        except TimeoutError:  # of the tail: nothing is missing but words about the answer
-            events = reader.eof()
-        else:
-            events = reader.feed(data) if data else reader.eof()
-        if not self.raw_ok:
-            return Chunk(events)
-        if self._usage is not None and events and events[0]["type"] == "start":
-            self._usage.events(events[:1])
-        if not reader.done or reader.failed:
-            return Chunk(events, reader.raw, unread=reader.unread)
-        end = b"" if reader.sentinel_seen else self._sentinel
-        if self._usage is None:
-            return Chunk(events, reader.raw + end, unread=reader.unread)
-        return Chunk(events, reader.raw, partial(self._closing, self._usage, end), reader.unread)
-
-    def _closing(self, writer: StreamWriter, end: bytes, usage: Event) -> bytes:
-        """The last bytes of a stream that passes through: the usage event, completed, and what follows it."""
-        reader = self._reader
-        told = writer.usage(usage, reader.usage_data)
-        return b"".join([reader.usage_raw if told is None else told, *reader.after, end])
-
-    async def _finish(self) -> None:
-        """Give the end of the body a moment to come, so that the connection goes back to its pool."""
-        if self._reader.failed:
-            await self._reply.close()
-            return
-        try:
-            async with asyncio.timeout(END_S):
-                while await anext(self._chunks, b""):
-                    pass
-        except (TransportError, TimeoutError):
-            pass
-        await self._reply.close()
+def _kind(reply: HttpReply) -> str:
+    """The content type of an answer, bare."""
+    return reply.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -24,6 +24,7 @@ from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.framing import FRAMINGS
 from engine.wire.operations import form
+from engine.wire.poll import Place
 
 #: The model of a deployment that passes on whatever name the client asked for.
 ANY_MODEL: Final = "*"
@@ -86,6 +87,7 @@ class Outbound:
         read = plan.stream_read
         self.stream_type = FRAMINGS["sse" if read is None else read.decoder].media_type
         self._urls = tuple(self._url(provider, stream) for stream in (False, True))
+        self._own_headers = self._provider_headers(provider)
         self._headers = tuple(self._fixed_headers(provider, stream) for stream in (False, True))
         self._shown: Shown | None = None
         self._ready: tuple[tuple[str, Headers], ...] = ()
@@ -100,6 +102,21 @@ class Outbound:
             )
             self._shown = shown
         return self._ready[stream]
+
+    @property
+    def target(self) -> Mapping[str, Any]:
+        """What templates read of the deployment."""
+        return self._target
+
+    def dressed(self, place: Place, accept: str) -> tuple[str, Headers]:
+        """URL and headers of a further call about a job. The credential goes to the deployment's own host
+        only. Raises SecretMissing.
+        """
+        headers = (("accept", accept), ("user-agent", USER_AGENT))
+        if not place.own:
+            return place.url, headers
+        shown = self._auth.show()
+        return _with_query(place.url, shown.query), (*headers, *self._own_headers, *shown.headers)
 
     def body(self, ask: Ask, stream: bool) -> tuple[dict[str, Any], tuple[str, ...], bool]:
         """The body, the fields it had to leave out, and whether it is the client's own passed through."""
@@ -219,18 +236,25 @@ class Outbound:
             path = "" if template is None else template(self._target, self._provider, {})
         return f"{self.deployment.base_url}{path}"
 
+    def _provider_headers(self, provider: Provider) -> Headers:
+        made = (
+            (name, bind_template(value)(self._target, self._provider, {}))
+            for name, value in provider.headers.items()
+        )
+        return tuple((name, str(value)) for name, value in made if value is not None)
+
     def _fixed_headers(self, provider: Provider, stream: bool) -> Headers:
         headers = {
             "content-type": "application/json",
             "accept": self.stream_type if stream else "application/json",
             "user-agent": USER_AGENT,
         }
-        own = ((name, bind_template(value)) for name, value in provider.headers.items())
-        for name, make in (*self.operation.headers, *own):
-            value = make(self._target, self._provider, {})
+        target = {**self._target, "stream": stream}
+        for name, make in self.operation.headers:
+            value = make(target, self._provider, {})
             if value is not None:
                 headers[name] = str(value)
-        return tuple(headers.items())
+        return tuple({**headers, **dict(self._own_headers)}.items())
 
 
 def _readable(facts: Facts) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from engine.wire.adjust import BoundAdjust
 from engine.wire.canonical import Error, Request
 from engine.wire.failures import RETRY_AFTER, Classifier
 from engine.wire.operations import AnyReply, AnyRequest, check_reply
+from engine.wire.poll import BoundPoll
 from engine.wire.stream_reader import BoundStreamRead, StreamReader, finish_reason
 from engine.wire.stream_writer import BoundStreamWrite, StreamWriter
 
@@ -47,6 +48,7 @@ class BoundOperation:
         self.path = _bound(plan.path)
         self.stream_path = _bound(plan.stream_path) or self.path
         self.headers = tuple((name.lower(), bind_template(value)) for name, value in plan.headers.items())
+        self.poll = BoundPoll(plan.poll) if plan.poll is not None else None
         self.success_when = bind_expr(plan.success_when) if plan.success_when is not None else None
         self.raw_when = bind_expr(plan.raw_when) if plan.raw_when is not None else None
         self.dropped = ledger.loss(dialect.ledger.get(plan.name, {}), plan.name)

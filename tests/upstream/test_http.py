@@ -18,7 +18,8 @@ import respx
 from engine.plan.types import Call, Credential, Deployment, Facts, Secret
 from engine.upstream.aiohttp_transport import AiohttpTransport
 from engine.upstream.direct_transport import DirectTransport
-from engine.upstream.http import HttpFlow, HttpUpstream
+from engine.upstream.flow import HttpFlow
+from engine.upstream.http import HttpUpstream
 from engine.upstream.httpx_transport import HttpxTransport
 from engine.upstream.protocol import Ask, Transport, Whole
 from engine.upstream.secrets import Secrets
