@@ -50,7 +50,7 @@ def lower_dialect(spec: DialectSpec, name: str, document: Document, out: Diagnos
         },
         models_write=low.template(("models", "write"), "models_write"),
         can=tuple(spec.can),
-        ledger={op: low.ledger(each) for op, each in operations.items()},
+        ledger={op: low.ledger(each) for op, each in operations.items() if form(op).request != "Request"},
     )
     return None if out.failed and len(out) > before else dialect
 
@@ -294,4 +294,4 @@ class _Lower:
         for wire, part in parts(operation.request_write) if operation.request_write is not None else ():
             for name in sorted({each.partition(".")[0] for each in reads(part, "request")}):
                 writes.setdefault(name, []).append(wire)
-        return ledger.made(writes, operation.name)
+        return ledger.fields(writes, operation.name)

@@ -9,7 +9,7 @@ request or is the client's own: model, limit of the output, stream flag and the 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine.plan.code import bind_template
@@ -19,6 +19,7 @@ from engine.upstream.output_limit import set_limit
 from engine.upstream.protocol import Ask
 from engine.upstream.secrets import Secrets
 from engine.version import VERSION
+from engine.wire import ledger
 from engine.wire.adjust import BoundAdjust, changed_fields, transplant
 from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
@@ -89,6 +90,7 @@ class Outbound:
         self._urls = tuple(self._url(provider, stream) for stream in (False, True))
         self._own_headers = self._provider_headers(provider)
         self._headers = tuple(self._fixed_headers(provider, stream) for stream in (False, True))
+        self._loss: Callable[[Request], tuple[str, ...]] | None = None
         self._shown: Shown | None = None
         self._ready: tuple[tuple[str, Headers], ...] = ()
 
@@ -134,15 +136,43 @@ class Outbound:
             body = self._dialect.write_request(
                 self._op, request, self._facts, self._target_of(ask, stream, limit), self._provider
             )
-            dropped += self.operation.dropped(request)
+            dropped = (*dropped, *self._lost(request))
         if self._limits:
             set_limit(body, self._limits, self._limit, limit)
         self._set_stream(body, stream)
         if ask.params:
             body.update(ask.params)
         if self._quirks:
-            dropped += self._reword(body)
+            lost = self._reword(body)
+            if through:  # else the ledger has told it by its canonical name
+                dropped += lost
         return body, dropped, through
+
+    def _lost(self, request: Request) -> tuple[str, ...]:
+        """What a request loses by being written for this deployment, its vendor's quirks included."""
+        if self._loss is None:
+            self._loss = self._ledger()
+        told = self._loss(request)
+        return (*told, *ledger.extra_names(request)) if "extra" in request else told
+
+    def _ledger(self) -> Callable[[Request], tuple[str, ...]]:
+        """Found out when the first request is written: a client of the same format never needs it."""
+        if self._op != "chat":
+            return self.operation.dropped if self._op != "count_tokens" else lambda request: ()
+        # Deferred: a sidecar whose clients speak their vendors' formats never loads the probes.
+        from engine.wire.probes import REQUESTS
+
+        return ledger.losses(ledger.lost(REQUESTS, self._write_probe))
+
+    def _write_probe(self, request: Any) -> dict[str, Any]:
+        """What a canonical request becomes here, but for `adjust`, which tells what it changes itself."""
+        limit = request.get("max_tokens")
+        target = {**self._target, "stream": False, "max_tokens": limit, "params": {}}
+        body = self._dialect.write_request(self._op, request, self._facts, target, self._provider)
+        if self._limits:
+            set_limit(body, self._limits, self._limit, limit)
+        self._reword(body)
+        return body
 
     def _target_of(self, ask: Ask, stream: bool, limit: int | None) -> dict[str, Any]:
         """`target` as templates and rules see it for this call."""

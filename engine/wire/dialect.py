@@ -51,7 +51,7 @@ class BoundOperation:
         self.poll = BoundPoll(plan.poll) if plan.poll is not None else None
         self.success_when = bind_expr(plan.success_when) if plan.success_when is not None else None
         self.raw_when = bind_expr(plan.raw_when) if plan.raw_when is not None else None
-        self.dropped = ledger.loss(dialect.ledger.get(plan.name, {}), plan.name)
+        self.dropped = ledger.field_loss(dialect.ledger.get(plan.name, {}), plan.name)
         self.usage = usage_counts.bind(dialect.usage)
         self.stream_read = (
             BoundStreamRead(plan.stream_read, dialect.finish, self.usage)
