@@ -2,7 +2,8 @@
 
 `list` names every provider that a deployment may use: those that the engine ships and those of the workspace.
 `show NAME` prints one in full. `check` runs the samples of provider and dialect files: examples that say what
-must go over the wire and how an answer or an error reads; exit 1 if one does not hold. No network, no keys.
+must go over the wire and how an answer or an error reads; exit 1 if one does not hold. `ledger` tells what is
+lost between a client's format and an upstream's. No network, no keys.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.cli import providers_ledger
 from engine.cli.arguments import Parser, did_you_mean
 from engine.cli.output import CommandFailed, colour_on, message, paint, table, write, write_json
 
@@ -30,7 +32,9 @@ def register(parser: Parser) -> None:
     show.add_argument("name", metavar="NAME")
     check = actions.add_parser("check", help="run the samples of provider and dialect files")
     check.add_argument("name", nargs="?", metavar="NAME", help="of a provider or dialect (default: all)")
-    for leaf in (every, show, check):
+    ledger = actions.add_parser("ledger", help="what becomes of each field between two wire formats")
+    providers_ledger.arguments(ledger)
+    for leaf in (every, show, check, ledger):
         leaf.add_argument(
             "--workspace", default=".", metavar="WS", help="whose providers.d counts too (default: .)"
         )
@@ -38,7 +42,7 @@ def register(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     reader = _Reader(Path(args.workspace))
-    action = {"list": _list, "show": _show, "check": _check}[args.action]
+    action = {"list": _list, "show": _show, "check": _check, "ledger": _ledger}[args.action]
     return action(reader, args)
 
 
@@ -264,6 +268,11 @@ def _check(reader: _Reader, args: argparse.Namespace) -> int:
             write(f"{paint('failed', 'red')}  {name}: {each.name}: {each.message}")
         write(f"{count} samples, {len(failed)} failed")
     return 1 if reader.told() or failed else 0
+
+
+def _ledger(reader: _Reader, args: argparse.Namespace) -> int:
+    code = providers_ledger.run(reader.vendors, args)
+    return 1 if reader.told() else code
 
 
 def _secret(credential: Any) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.codes.code import Code
-from engine.codes.examples import HERE, TWO, with_acme
+from engine.codes.examples import ACME, HERE, TWO, with_acme
 
 CODES = (
     Code(
@@ -120,6 +120,24 @@ CODES = (
         good=with_acme(
             "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
             "  chat: {start: {use: big, params: {temperature: 0}}}\n"
+        ),
+    ),
+    Code(
+        "E249",
+        "loss",
+        why="The route says `strict: lossless`, and a target would lose a part of the requests that the "
+        "route admits: the wire format there, or the vendor's file, has no room for it. `engine providers "
+        "ledger CLIENT UPSTREAM` shows all that is lost between two formats.",
+        fix="Keep such requests out with `admit`, take a target that carries them, or narrow the route to "
+        "clients whose format loses nothing there.",
+        bad={
+            "providers.d/acme.yaml": ACME.replace("logit_bias", "tools"),
+            "routes/main.yaml": "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat: {strict: lossless, start: big}\n",
+        },
+        good=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
+            "  chat: {strict: lossless, start: big}\n"
         ),
     ),
     Code(

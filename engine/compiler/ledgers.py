@@ -11,7 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-
+from engine.compiler.vendors import Vendor
+from engine.plan.types import Call, Deployment, Facts
+from engine.upstream.outbound import Outbound
+from engine.upstream.secrets import Secrets
 from engine.wire.dialect import BoundDialect
 from engine.wire.ledger import Status, Write, status
 from engine.wire.probes import REPLIES, REQUESTS, Probe
@@ -19,7 +22,12 @@ from engine.wire.whole import Collector, events_of
 
 #: What a format can say of a field, for the question whether a field can get lost behind it.
 _SAID: Final = frozenset({"kept", "renamed", "approximated"})
-_TARGET: Final[Mapping[str, Any]] = {"name": "ledger", "model": "model", "wire_model": "model", "stream": False}
+_TARGET: Final[Mapping[str, Any]] = {
+    "name": "ledger",
+    "model": "model",
+    "wire_model": "model",
+    "stream": False,
+}
 _PROVIDER: Final[Mapping[str, Any]] = {"name": "ledger", "drop": []}
 
 
@@ -46,7 +54,9 @@ def pair(client: BoundDialect, upstream: BoundDialect, write: Write | None = Non
             facts of a model. Default: the bare format.
     """
     if client.name == upstream.name and write is None:
-        return Pair(client.name, upstream.name, _all(client, REQUESTS), _all(client, REPLIES), _all(client, REPLIES))
+        return Pair(
+            client.name, upstream.name, _all(client, REQUESTS), _all(client, REPLIES), _all(client, REPLIES)
+        )
     sends = {probe.name for probe in REQUESTS if _says(probe, _request_write(client), _request_read(client))}
     answers = {probe.name for probe in REPLIES if _answers(probe, upstream)}
     put = write or _request_write(upstream)
@@ -56,8 +66,33 @@ def pair(client: BoundDialect, upstream: BoundDialect, write: Write | None = Non
         upstream.name,
         {p.name: status(p, put, back) for p in REQUESTS if p.name in sends},
         {p.name: status(p, _reply_write(client), _reply_read(client)) for p in REPLIES if p.name in answers},
-        {p.name: status(p, _stream_write(client), _stream_read(client)) for p in REPLIES if p.name in answers},
+        {p.name: _streamed(p, client) for p in REPLIES if p.name in answers},
     )
+
+
+def _streamed(probe: Probe, client: BoundDialect) -> Status:
+    found = status(probe, _stream_write(client), _stream_read(client))
+    return "kept" if found == "renamed" else found  # in bytes nothing has a name
+
+
+def vendor_write(vendor: Vendor, dialect: BoundDialect, model: str | None) -> Write:
+    """What writes a request as it goes to a vendor: its renames, what it drops, the facts of the model."""
+    provider = vendor.provider
+    region = provider.regions.get(provider.default_region) or next(iter(provider.regions.values()))
+    name = model or "model"
+    deployment = Deployment(
+        name="ledger",
+        provider=provider.name,
+        model=name,
+        wire_model=name,
+        region=region.name,
+        base_url=region.base_url,
+        residency=region.residency,
+        credentials=(),
+        facts=(vendor.models.facts(name) if model is not None else None) or Facts(),
+        call=Call(),
+    )
+    return Outbound(provider, deployment, dialect, "chat", Secrets({})).written
 
 
 def _all(dialect: BoundDialect, probes: tuple[Probe, ...]) -> dict[str, Status]:
@@ -75,14 +110,17 @@ def _says(probe: Probe, write: Write, read: Callable[[Any], Mapping[str, Any]]) 
 
 
 def _answers(probe: Probe, upstream: BoundDialect) -> bool:
-    """Whether an answer of this format can hold the field. A format that is only read is taken at its word."""
+    """Whether an answer of this format can hold the field; one that is only read is taken at its word."""
     if upstream.operation("chat").response_write is None:
         return True
     return _says(probe, _reply_write(upstream), _reply_read(upstream))
 
 
 def _request_write(dialect: BoundDialect) -> Write:
+    adjust = dialect.operation("chat").adjust
+
     def write(request: Any) -> Any:
+        request = adjust(request, {}, _TARGET, _PROVIDER, [])
         target = {**_TARGET, "max_tokens": request.get("max_tokens")}
         return dialect.write_request("chat", request, {}, target, _PROVIDER)
 

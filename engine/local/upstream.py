@@ -65,10 +65,14 @@ class LocalUpstream:
         if loaded is None:
             return Whole(None, error=Error(failure="not_found", message="the model is not loaded"))
         request = with_params(ask.request, ask.params)
+        lost = dropped(request)
+        if lost and ask.lossless:
+            message = f"the route is lossless, and a local model cannot be told {', '.join(lost)}"
+            return Whole(None, error=Error(failure="unsupported", message=message))
         default = min(DEFAULT_OUTPUT, ask.deployment.facts.output or DEFAULT_OUTPUT)
         # the worker gives less where the context ends first
         most = ask.max_tokens or request.get("max_tokens") or default
-        return LocalFlow(loaded.model.generate(request, max_tokens=most), dropped(request))
+        return LocalFlow(loaded.model.generate(request, max_tokens=most), lost)
 
     async def count(self, request: Request, deployment: Deployment) -> int | None:
         """The prompt's tokens as the model will see them; None while it cannot tell."""

@@ -267,6 +267,7 @@ class Attempts:
             skim=run.stream and inbound.dialect is not None and run.bound.route.reply_model == "served",
             headers=inbound.headers,
             credential=run.credential(place, turn) if place.credentials else None,
+            lossless=run.bound.route.strict == "lossless",
         )
 
     def _since(self, run: Run) -> float:

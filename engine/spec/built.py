@@ -44,7 +44,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "Probe": _row("", "every timeout"),
     "Credential": _row("provider secret only", "profile role"),
     "Route": _row(
-        f"{_CALL} match residency admit per_request stream reply_model start", "guards budgets limits strict"
+        f"{_CALL} match residency admit per_request stream reply_model start strict", "guards budgets limits"
     ),
     "Match": _row("models operations when"),
     "Admit": _row("input output tools json_schema n images audio files hosted_tools"),
@@ -189,7 +189,6 @@ INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("Workspace", "budgets"): "`admit` and `per_request.calls` bound what one request can cause",
     ("Workspace", "limits"): "`concurrent` on a deployment bounds its open calls",
     ("Workspace", "groups"): "a `switch` on `key.*` and `reject` say who may what",
-    ("Route", "strict"): "`x-engine-dropped` on an answer names what the wire could not carry",
     ("Keys", "clients"): "without client keys only a loopback address is served",
     ("PerRequest", "cost"): "`per_request.calls` and `admit` bound it",
     ("Deployment", "breaker"): "`failures` moves on to the next target after each failed call",

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from engine.errors import RequestError
 from engine.plan.code import bind_template
 from engine.plan.types import Credential, Deployment, Facts, Provider
 from engine.upstream.auth import Authenticator, Shown
@@ -121,7 +122,11 @@ class Outbound:
         return _with_query(place.url, shown.query), (*headers, *self._own_headers, *shown.headers)
 
     def body(self, ask: Ask, stream: bool) -> tuple[dict[str, Any], tuple[str, ...], bool]:
-        """The body, the fields it had to leave out, and whether it is the client's own passed through."""
+        """The body, the fields it had to leave out, and whether it is the client's own passed through.
+
+        Raises:
+            RequestError: the format cannot carry the request, a rule refuses it, or the route allows no loss.
+        """
         through = ask.body is not None and ask.dialect == self._dialect.name
         before = self._limited(ask)
         request, limit, dropped = self._adjusted(before, ask, stream)
@@ -143,9 +148,13 @@ class Outbound:
         if ask.params:
             body.update(ask.params)
         if self._quirks:
-            lost = self._reword(body)
+            refused = self._reword(body)
             if through:  # else the ledger has told it by its canonical name
-                dropped += lost
+                dropped += refused
+        if dropped and ask.lossless:
+            lost = ", ".join(dropped)
+            message = f"the route is lossless, and `{self.deployment.name}` cannot carry {lost}"
+            raise RequestError(message, code="unsupported")
         return body, dropped, through
 
     def _lost(self, request: Request) -> tuple[str, ...]:
@@ -162,12 +171,19 @@ class Outbound:
         # Deferred: a sidecar whose clients speak their vendors' formats never loads the probes.
         from engine.wire.probes import REQUESTS
 
-        return ledger.losses(ledger.lost(REQUESTS, self._write_probe))
+        return ledger.losses(ledger.lost(REQUESTS, self.written))
 
-    def _write_probe(self, request: Any) -> dict[str, Any]:
-        """What a canonical request becomes here, but for `adjust`, which tells what it changes itself."""
+    def written(self, request: Any) -> dict[str, Any]:
+        """What a canonical request becomes here, vendor's quirks and all.
+
+        Raises:
+            RequestError: the format, or a rule of `adjust`, refuses it.
+        """
         limit = request.get("max_tokens")
         target = {**self._target, "stream": False, "max_tokens": limit, "params": {}}
+        for rules in self._adjust:
+            request = rules(request, self._facts, target, self._provider, [])
+        target["max_tokens"] = limit = request.get("max_tokens")
         body = self._dialect.write_request(self._op, request, self._facts, target, self._provider)
         if self._limits:
             set_limit(body, self._limits, self._limit, limit)

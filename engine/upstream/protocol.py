@@ -73,6 +73,7 @@ class Ask:
     stream: whether the answer is to flow, which it may though the client wants it whole.
     skim: where the answer's bytes pass through, they are all that is wanted of its content: events in them
         that tell nothing else may stay unread.
+    lossless: the call is not to be made where the wire loses a field of the request.
     credential: the one to show, chosen among the deployment's for this client key; None: it needs none.
     """
 
@@ -90,6 +91,7 @@ class Ask:
     headers: Mapping[str, str] = field(default_factory=dict)
     credential: Credential | None = None
     skim: bool = False
+    lossless: bool = False
 
 
 @dataclass(slots=True)

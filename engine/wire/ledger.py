@@ -1,14 +1,14 @@
 """What becomes of each canonical field in a wire format: kept, renamed, approximated, synthesised or dropped.
 
 Nothing here is declared. Each `Probe` is written by the very templates that serve requests and read back: if
-what is written is the same without the field, it is dropped; if reading finds the field again, it is kept, or
-renamed where the wire calls it otherwise; if the wire says something of it that does not lead back to the same
-value, it is approximated; if the templates refuse it, nothing is sent. A field that is read back though it was
-never there is synthesised. So a template cannot lie about itself, and a vendor's quirks (`drop`, `rename`,
-`adjust`, the facts of a model) count as soon as `write` has them in it.
+what is written is the same without the field, it is dropped; if reading finds the field again, it is kept,
+or renamed where the wire calls it otherwise; if the wire says something of it that does not lead back to the
+same value, it is approximated; if the templates refuse it, nothing is sent. A field that is read back though
+it was never there is synthesised. So a template cannot lie about itself, and a vendor's quirks (`drop`,
+`rename`, `adjust`, the facts of a model) count as soon as `write` has them in it.
 
-That is for chats. Embeddings and rerankings have few fields and no parts: there a field is lost if no template
-reads it, which the compiler finds out (`fields`).
+That is for chats. Embeddings and rerankings have few fields and no parts: there a field is lost if no
+template reads it, which the compiler finds out (`fields`).
 """
 
 from __future__ import annotations

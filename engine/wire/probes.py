@@ -22,7 +22,12 @@ _TOOL: Final[dict[str, Any]] = {
     "parameters": {"type": "object", "properties": {"at": {"type": "string"}}},
 }
 _SCHEMA: Final[dict[str, Any]] = {"type": "object", "properties": {"probe": {"type": "string"}}}
-_CALL: Final[dict[str, Any]] = {"type": "tool_call", "id": "call_1", "name": "look", "arguments": '{"at":"a"}'}
+_CALL: Final[dict[str, Any]] = {
+    "type": "tool_call",
+    "id": "call_1",
+    "name": "look",
+    "arguments": '{"at":"a"}',
+}
 _RESULT: Final[dict[str, Any]] = {
     "type": "tool_result",
     "id": "call_1",
@@ -90,19 +95,27 @@ def finder(path: str) -> Finder:
 
 def _with(base: Mapping[str, Any], path: str, value: Any) -> dict[str, Any]:
     """`base` with a value at a path of plain keys; a key may be a number, for an element of a list."""
-    key, _, rest = path.partition(".")
+    return cast("dict[str, Any]", _changed(base, path.split("."), value))
+
+
+def _changed(base: Any, keys: list[str], value: Any) -> Any:
+    if not keys:
+        return value
+    key, rest = keys[0], keys[1:]
     if isinstance(base, list):
-        copy: Any = list(base)
-        copy[int(key)] = _with(copy[int(key)], rest, value) if rest else value
-        return cast("dict[str, Any]", copy)
-    return {**base, key: _with(base.get(key, {}), rest, value) if rest else value}
+        at = int(key)
+        return [*base[:at], _changed(base[at], rest, value), *base[at + 1 :]]
+    return {**base, key: _changed(base.get(key, {}), rest, value)}
 
 
 # --- requests
 
 _ASK: Final[dict[str, Any]] = {"operation": "chat", "model": "assistant", "messages": [_HI]}
 _TOOLS: Final = {**_ASK, "tools": [_TOOL]}
-_TURN: Final = {**_TOOLS, "messages": [_HI, {"role": "assistant", "content": [_CALL]}, {"role": "tool", "content": [_RESULT]}]}  # fmt: skip
+_TURN: Final = {
+    **_TOOLS,
+    "messages": [_HI, {"role": "assistant", "content": [_CALL]}, {"role": "tool", "content": [_RESULT]}],
+}
 _ANSWERED: Final = {"role": "assistant", "content": [{"type": "text", "text": "yes"}]}
 
 
@@ -141,7 +154,9 @@ def _tool(name: str, key: str, value: Any) -> Probe:
     return Probe(name, f"tools[].{key}", {**_ASK, "tools": [{**bare, key: value}]}, {**_ASK, "tools": [bare]})
 
 
-def _format(name: str, path: str, value: Mapping[str, Any], without: Mapping[str, Any] | None = None) -> Probe:
+def _format(
+    name: str, path: str, value: Mapping[str, Any], without: Mapping[str, Any] | None = None
+) -> Probe:
     base = _ASK if without is None else {**_ASK, "response_format": without}
     return Probe(name, f"response_format.{path}", {**_ASK, "response_format": value}, base, ("text",))
 
@@ -149,43 +164,95 @@ def _format(name: str, path: str, value: Mapping[str, Any], without: Mapping[str
 _JSON_SCHEMA: Final = {"type": "json_schema", "name": "answer", "schema": _SCHEMA}
 
 REQUESTS: Final[tuple[Probe, ...]] = (
-    Probe("messages.system", "messages[system].content[text].text",
-          {**_ASK, "messages": [{"role": "system", "content": [{"type": "text", "text": _TEXT}]}, _HI]}, _ASK),
-    Probe("messages.developer", "messages[developer].content[text].text",
-          {**_ASK, "messages": [{"role": "developer", "content": [{"type": "text", "text": _TEXT}]}, _HI]}, _ASK),
+    Probe(
+        "messages.system",
+        "messages[system].content[text].text",
+        {**_ASK, "messages": [{"role": "system", "content": [{"type": "text", "text": _TEXT}]}, _HI]},
+        _ASK,
+    ),
+    Probe(
+        "messages.developer",
+        "messages[developer].content[text].text",
+        {**_ASK, "messages": [{"role": "developer", "content": [{"type": "text", "text": _TEXT}]}, _HI]},
+        _ASK,
+    ),
     Probe("messages.name", "messages[].name", _with(_ASK, "messages.0.name", "probe"), _ASK),
     _own_part("messages.image.url", {"type": "image", "url": "https://probe.example/a.png"}, "url"),
     _own_part("messages.image.data", {"type": "image", "data": _DATA, "media_type": "image/png"}, "data"),
-    _part("messages.image.detail", {"type": "image", "data": _DATA, "media_type": "image/png", "detail": "low"}, "detail"),
+    _part(
+        "messages.image.detail",
+        {"type": "image", "data": _DATA, "media_type": "image/png", "detail": "low"},
+        "detail",
+    ),
     _own_part("messages.audio", {"type": "audio", "data": _DATA, "format": "mp3"}, "data"),
-    _own_part("messages.file.data", {"type": "file", "data": _DATA, "media_type": "application/pdf", "filename": "a.pdf"}, "data"),
+    _own_part(
+        "messages.file.data",
+        {"type": "file", "data": _DATA, "media_type": "application/pdf", "filename": "a.pdf"},
+        "data",
+    ),
     _own_part("messages.file.url", {"type": "file", "url": "https://probe.example/a.pdf"}, "url"),
     _own_part("messages.file.file_id", {"type": "file", "file_id": "file-probe"}, "file_id"),
-    _part("messages.file.filename", {"type": "file", "data": _DATA, "media_type": "application/pdf", "filename": "probe.pdf"}, "filename"),
+    _part(
+        "messages.file.filename",
+        {"type": "file", "data": _DATA, "media_type": "application/pdf", "filename": "probe.pdf"},
+        "filename",
+    ),
     _part("messages.cache", {"type": "text", "text": "hi", "cache": {"ttl": "1h"}}, "cache"),
     _part("messages.reasoning", {"type": "reasoning", "text": _TEXT}, role="assistant"),
     _part("messages.refusal", {"type": "refusal", "text": _TEXT}, role="assistant"),
-    _part("messages.native", {"type": "native", "origin": "probe", "provider_data": {"type": "probe"}}, role="assistant"),
-    Probe("messages.tool_call", "messages[].content[tool_call].arguments", _TURN,
-          {**_TOOLS, "messages": [_HI, _ANSWERED, _HI]}),
-    Probe("messages.tool_call.id", "messages[].content[tool_call].id",
-          {**_TURN, "messages": [_HI, {"role": "assistant", "content": [{**_CALL, "id": "call_probe"}]},
-                                 {"role": "tool", "content": [{**_RESULT, "id": "call_probe"}]}]}, _TURN),
+    _part(
+        "messages.native",
+        {"type": "native", "origin": "probe", "provider_data": {"type": "probe"}},
+        role="assistant",
+    ),
+    Probe(
+        "messages.tool_call",
+        "messages[].content[tool_call].arguments",
+        _TURN,
+        {**_TOOLS, "messages": [_HI, _ANSWERED, _HI]},
+    ),
+    Probe(
+        "messages.tool_call.id",
+        "messages[].content[tool_call].id",
+        {
+            **_TURN,
+            "messages": [
+                _HI,
+                {"role": "assistant", "content": [{**_CALL, "id": "call_probe"}]},
+                {"role": "tool", "content": [{**_RESULT, "id": "call_probe"}]},
+            ],
+        },
+        _TURN,
+    ),
     _result("messages.tool_result", "content[text].text", {"content": [{"type": "text", "text": _TEXT}]}),
-    _result("messages.tool_result.image", "content[image].data",
-            {"content": [*_RESULT["content"], {"type": "image", "data": _DATA, "media_type": "image/png"}]}),
+    _result(
+        "messages.tool_result.image",
+        "content[image].data",
+        {"content": [*_RESULT["content"], {"type": "image", "data": _DATA, "media_type": "image/png"}]},
+    ),
     _result("messages.tool_result.is_error", "is_error", {"is_error": True}),
     Probe("tools", "tools[].name", _TOOLS, _ASK),
     _tool("tools.description", "description", _TEXT),
     _tool("tools.parameters", "parameters", _SCHEMA),
     _tool("tools.strict", "strict", True),
     _tool("tools.cache", "cache", {"ttl": "1h"}),
-    Probe("tools.hosted", "tools[].hosted", {**_ASK, "tools": [_TOOL, {"hosted": {"type": "probe"}}]}, _TOOLS),
-    *(Probe(f"tool_choice.{mode}", "tool_choice.mode", {**_TOOLS, "tool_choice": choice}, _TOOLS, ("auto",))
-      for mode, choice in (("none", {"mode": "none"}), ("required", {"mode": "required"}))),
-    Probe("tool_choice.named", "tool_choice.name",
-          {**_TOOLS, "tools": [_TOOL, {**_TOOL, "name": "probe"}], "tool_choice": {"mode": "named", "name": "probe"}},
-          {**_TOOLS, "tools": [_TOOL, {**_TOOL, "name": "probe"}]}),
+    Probe(
+        "tools.hosted", "tools[].hosted", {**_ASK, "tools": [_TOOL, {"hosted": {"type": "probe"}}]}, _TOOLS
+    ),
+    *(
+        Probe(f"tool_choice.{mode}", "tool_choice.mode", {**_TOOLS, "tool_choice": choice}, _TOOLS, ("auto",))
+        for mode, choice in (("none", {"mode": "none"}), ("required", {"mode": "required"}))
+    ),
+    Probe(
+        "tool_choice.named",
+        "tool_choice.name",
+        {
+            **_TOOLS,
+            "tools": [_TOOL, {**_TOOL, "name": "probe"}],
+            "tool_choice": {"mode": "named", "name": "probe"},
+        },
+        {**_TOOLS, "tools": [_TOOL, {**_TOOL, "name": "probe"}]},
+    ),
     _field("parallel_tool_calls", False, True, base=_TOOLS),
     _field("max_tokens", 3217),
     _field("temperature", 0.375),
@@ -199,7 +266,13 @@ REQUESTS: Final[tuple[Probe, ...]] = (
     _field("n", 2, 1),
     _field("stop", ["probe-stop"], []),
     _field("logprobs", True, False),
-    Probe("top_logprobs", "top_logprobs", {**_ASK, "logprobs": True, "top_logprobs": 3}, {**_ASK, "logprobs": True}, (0,)),
+    Probe(
+        "top_logprobs",
+        "top_logprobs",
+        {**_ASK, "logprobs": True, "top_logprobs": 3},
+        {**_ASK, "logprobs": True},
+        (0,),
+    ),
     _field("logit_bias", {"3217": -7}, {}),
     _format("response_format.json_object", "type", {"type": "json_object"}),
     _format("response_format.json_schema", "schema", _JSON_SCHEMA),
@@ -217,10 +290,14 @@ REQUESTS: Final[tuple[Probe, ...]] = (
     _field("service_tier", "flex", "auto", "default"),
     _field("store", True, False),
     _field("modalities", ["text", "audio"], ["text"]),
-    Probe("audio", "audio", {**_ASK, "modalities": ["text", "audio"], "audio": {"voice": "probe", "format": "wav"}},
-          {**_ASK, "modalities": ["text", "audio"]}),
+    Probe(
+        "audio",
+        "audio",
+        {**_ASK, "modalities": ["text", "audio"], "audio": {"voice": "probe", "format": "wav"}},
+        {**_ASK, "modalities": ["text", "audio"]},
+    ),
     _field("prediction", {"type": "content", "content": "probe"}),
-)  # fmt: skip
+)
 
 
 # --- answers
@@ -243,8 +320,11 @@ def _said(name: str, parts: Iterable[Mapping[str, Any]], path: str, *, key: str 
     less = [*told[:-1], {k: v for k, v in told[-1].items() if k != key}] if key else told[:-1]
     at = "choices.0.message.content"
     return Probe(
-        name, f"choices[].message.content[{told[-1]['type']}].{path}", _with(_REPLY, at, told), _with(_REPLY, at, less)
-    )  # fmt: skip
+        name,
+        f"choices[].message.content[{told[-1]['type']}].{path}",
+        _with(_REPLY, at, told),
+        _with(_REPLY, at, less),
+    )
 
 
 def _count(name: str, value: int) -> Probe:
@@ -256,7 +336,10 @@ def _without(name: str) -> dict[str, Any]:
 
 
 _THOUGHT: Final = {"type": "reasoning", "text": _TEXT}
-_CITED: Final = {**_SAYS, "citations": [{"url": "https://probe.example/", "title": "probe", "start": 0, "end": 3}]}
+_CITED: Final = {
+    **_SAYS,
+    "citations": [{"url": "https://probe.example/", "title": "probe", "start": 0, "end": 3}],
+}
 
 REPLIES: Final[tuple[Probe, ...]] = (
     Probe("id", "id", _REPLY, _without("id")),
@@ -265,26 +348,63 @@ REPLIES: Final[tuple[Probe, ...]] = (
     _said("text", [{"type": "text", "text": _TEXT}], "text"),
     _said("text.citations", [_CITED], "citations[].url", key="citations"),
     _said("reasoning", [_SAYS, _THOUGHT], "text"),
-    _said("reasoning.signature", [_SAYS, {**_THOUGHT, "signature": _DATA, "origin": "probe"}], "signature", key="signature"),
+    _said(
+        "reasoning.signature",
+        [_SAYS, {**_THOUGHT, "signature": _DATA, "origin": "probe"}],
+        "signature",
+        key="signature",
+    ),
     _said("refusal", [_SAYS, {"type": "refusal", "text": _TEXT}], "text"),
     _said("tool_call", [_SAYS, _CALL], "arguments"),
     _said("tool_call.id", [_SAYS, _CALL], "id"),
-    _said("tool_call.signature", [_SAYS, {**_CALL, "signature": _DATA, "origin": "probe"}], "signature", key="signature"),
-    _said("native", [_SAYS, {"type": "native", "origin": "probe", "provider_data": {"type": "probe"}}], "type"),
-    *(Probe(f"finish_reason.{reason}", "choices[].finish_reason",
-            _with(_REPLY, "choices.0.finish_reason", reason), _REPLY)
-      for reason in ("length", "content_filter", "error")),
-    Probe("logprobs", "choices[].logprobs", _with(_REPLY, "choices.0.logprobs",
-          {"content": [{"token": "yes", "logprob": -0.375, "bytes": None, "top_logprobs": []}]}), _REPLY),
-    Probe("usage.input_tokens", "usage.input_tokens", _REPLY, _with(_REPLY, "usage", {"output_tokens": 7}), (0,)),
-    Probe("usage.output_tokens", "usage.output_tokens", _with(_REPLY, "usage.output_tokens", 3218),
-          _with(_REPLY, "usage", {"input_tokens": 3217}), (0,)),
+    _said(
+        "tool_call.signature",
+        [_SAYS, {**_CALL, "signature": _DATA, "origin": "probe"}],
+        "signature",
+        key="signature",
+    ),
+    _said(
+        "native", [_SAYS, {"type": "native", "origin": "probe", "provider_data": {"type": "probe"}}], "type"
+    ),
+    *(
+        Probe(
+            f"finish_reason.{reason}",
+            "choices[].finish_reason",
+            _with(_REPLY, "choices.0.finish_reason", reason),
+            _REPLY,
+        )
+        for reason in ("length", "content_filter", "error")
+    ),
+    Probe(
+        "logprobs",
+        "choices[].logprobs",
+        _with(
+            _REPLY,
+            "choices.0.logprobs",
+            {"content": [{"token": "yes", "logprob": -0.375, "bytes": None, "top_logprobs": []}]},
+        ),
+        _REPLY,
+    ),
+    Probe(
+        "usage.input_tokens", "usage.input_tokens", _REPLY, _with(_REPLY, "usage", {"output_tokens": 7}), (0,)
+    ),
+    Probe(
+        "usage.output_tokens",
+        "usage.output_tokens",
+        _with(_REPLY, "usage.output_tokens", 3218),
+        _with(_REPLY, "usage", {"input_tokens": 3217}),
+        (0,),
+    ),
     _count("cached_tokens", 1117),
     _count("cache_write_tokens", 1118),
-    Probe("usage.reasoning_tokens", "usage.reasoning_tokens",
-          _with(_REPLY, "usage", {"input_tokens": 3217, "output_tokens": 70, "reasoning_tokens": 33}),
-          _with(_REPLY, "usage", {"input_tokens": 3217, "output_tokens": 70}), (0,)),
+    Probe(
+        "usage.reasoning_tokens",
+        "usage.reasoning_tokens",
+        _with(_REPLY, "usage", {"input_tokens": 3217, "output_tokens": 70, "reasoning_tokens": 33}),
+        _with(_REPLY, "usage", {"input_tokens": 3217, "output_tokens": 70}),
+        (0,),
+    ),
     Probe("service_tier", "service_tier", {**_REPLY, "service_tier": "flex"}, _REPLY, ("default",)),
-)  # fmt: skip
+)
 
 _FINDERS: Final[dict[str, Finder]] = {probe.path: finder(probe.path) for probe in (*REQUESTS, *REPLIES)}

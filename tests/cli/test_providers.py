@@ -74,6 +74,32 @@ def test_check(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
     assert "acme: its error: `failure` is" in capsys.readouterr().out
 
 
+def test_ledger(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
+    own = ("--workspace", str(workspace))
+    found = _json(capsys, "ledger", "openai_chat", "anthropic_messages", *own)
+    assert (found["request"]["seed"], found["request"]["stop"]) == ("dropped", "renamed")
+    assert found["reply"]["id"] == found["stream"]["text"] == "kept"
+    vendor = _json(capsys, "ledger", "openai_chat", "groq", *own)
+    assert vendor["request"]["logit_bias"] == "dropped"
+    assert main(["providers", "ledger", "anthropic_messages", "openai_chat", *own]) == 0
+    assert "dropped" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("openai_chatt", "groq"), "did you mean 'openai_chat'"),
+        (("openai_chat", "grok7"), "there is no dialect or provider 'grok7'"),
+        (("openai_chat", "onnx"), "takes no chats over HTTP"),
+    ],
+)
+def test_a_ledger_of_nothing(
+    capsys: pytest.CaptureFixture[str], names: tuple[str, str], message: str
+) -> None:
+    assert main(["providers", "ledger", *names]) == 2
+    assert message in capsys.readouterr().err
+
+
 def test_a_broken_file_is_told_and_the_rest_is_listed(
     capsys: pytest.CaptureFixture[str], workspace: Path
 ) -> None:

@@ -268,6 +268,23 @@ async def test_written_from_the_canonical_request(upstream: HttpUpstream) -> Non
         }
 
 
+@pytest.mark.parametrize(("through", "lost"), [(False, "x_new"), (True, "top_k")])
+async def test_a_lossless_call_that_would_lose_something_is_not_made(
+    upstream: HttpUpstream, through: bool, lost: str
+) -> None:
+    async with Scripted(error(200, ANSWER)) as server:
+        asked = ask(server.url, through=through, **{lost: 1})
+        asked.lossless = True
+        found = await upstream.whole(asked)
+        assert found.error is not None
+        assert found.error["failure"] == "unsupported"
+        assert lost in found.error["message"]
+        assert not server.connections
+        kept = ask(server.url, through=through, seed=7)
+        kept.lossless = True
+        assert (await upstream.whole(kept)).error is None
+
+
 async def test_a_stream_passes_through(upstream: HttpUpstream) -> None:
     async with Scripted(stream(*HELLO, b": ping\n\n", FINISH, USAGE, DONE)) as server:
         flow = await upstream.flow(ask(server.url, stream=True))

@@ -71,3 +71,8 @@ def bound(name: str = "openai_chat") -> BoundDialect:
 
 
 SHIPPED = sorted(p.stem for p in Path(builtin("providers.d")).glob("*.yaml"))
+
+
+def shipped_names() -> list[str]:
+    """The dialects that the engine ships."""
+    return sorted(path.stem for path in Path(builtin("providers.d")).glob("dialects/*.yaml"))

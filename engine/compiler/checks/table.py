@@ -11,6 +11,7 @@ from engine.compiler.checks import (
     credentials,
     dropped_params,
     floors,
+    lossless,
     members,
     no_route,
     policies,
@@ -37,6 +38,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     timeouts.check,
     retry_classes.check,
     dropped_params.check,
+    lossless.check,
     policies.check,
     process.check,
 )

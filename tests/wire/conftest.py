@@ -1,0 +1,8 @@
+"""`dialects.py` of this folder is a module that its tests import."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))
