@@ -29,6 +29,9 @@ from engine.wire.framing import FRAMINGS
 #: Events that a stream's bytes alone do not tell the engine.
 _OUTCOME: Final = frozenset({"start", "finish", "usage", "error"})
 
+#: A provider that changes nothing of its dialect.
+_NO_QUIRKS: Final[Mapping[str, Any]] = {"name": "sample", "drop": []}
+
 
 @dataclass(frozen=True, slots=True)
 class Failed:
@@ -46,7 +49,8 @@ def check_dialect(spec: DialectSpec, dialect: Dialect) -> Iterator[Failed]:
         op = sample.operation or "chat"
 
         def read(sample: DialectSample = sample, op: str = op) -> str | None:
-            return _reads(bound, bound.classifier(), sample, op) or _requests(bound, sample, op)
+            found = _reads(bound, bound.classifier(), sample, op)
+            return found or _requests(bound, sample, op) or _written(bound, sample, op)
 
         yield from _run(number, sample.name, read)
 
@@ -60,7 +64,8 @@ def check_provider(
     for number, sample in enumerate(spec.samples or ()):
 
         def read(sample: ProviderSample = sample) -> str | None:
-            return _reads(bound, classifier, sample, "chat") or _sends(bound, provider, models, sample)
+            op = sample.operation or "chat"
+            return _reads(bound, classifier, sample, op) or _sends(bound, provider, models, sample, op)
 
         yield from _run(number, sample.name, read)
 
@@ -90,6 +95,24 @@ def _requests(bound: BoundDialect, sample: DialectSample, op: str) -> str | None
     if sample.refused is not None:
         return "the request is taken, and should be refused"
     return difference(sample.gives, request)
+
+
+def _written(bound: BoundDialect, sample: DialectSample, op: str) -> str | None:
+    """What a canonical request is sent as, after the dialect's own rules."""
+    if sample.asks is None:
+        return None
+    request = cast(Request, sample.asks)
+    target = {"wire_model": sample.model or request.get("model", "model"), "operation": op}
+    try:
+        adjusted = bound.operation(op).adjust(request, {}, target, _NO_QUIRKS, [])
+        body = bound.write_request(op, adjusted, {}, target, _NO_QUIRKS)
+    except RequestError as error:
+        if sample.refused is None:
+            raise
+        return None if error.message == sample.refused else f"it is refused as {error.message!r}"
+    if sample.refused is not None:
+        return "the request is taken, and should be refused"
+    return None if body == sample.sends else f"sends {_short(body)}"
 
 
 def _reads(
@@ -155,8 +178,10 @@ def _datum(item: Any, *, inner: bool) -> tuple[bytes, str]:
     return (orjson.dumps({"bytes": b64encode(data).decode()}) if inner else data), name
 
 
-def _sends(bound: BoundDialect, provider: Provider, models: Models, sample: ProviderSample) -> str | None:
-    if sample.request is None:
+def _sends(
+    bound: BoundDialect, provider: Provider, models: Models, sample: ProviderSample, op: str
+) -> str | None:
+    if sample.request is None and sample.asks is None:
         return None
     model = sample.model or models.first() or "model"
     region = next(iter(provider.regions.values()))
@@ -172,10 +197,11 @@ def _sends(bound: BoundDialect, provider: Provider, models: Models, sample: Prov
         facts=models.facts(model) or Facts(),
         call=Call(),
     )
-    outbound = Outbound(provider, deployment, bound, "chat", Secrets({"SAMPLE": "k"}))
-    request = cast(Request, bound.read_request("chat", sample.request, {}))
+    outbound = Outbound(provider, deployment, bound, op, Secrets({"SAMPLE": "k"}))
+    read = sample.asks if sample.request is None else bound.read_request(op, sample.request, {})
+    request = cast(Request, read)
     stream = bool(request.get("stream"))
-    ask = Ask(request, deployment, {}, None, dialect=bound.name, body=sample.request, stream=stream)
+    ask = Ask(request, deployment, {}, None, bound.name, op, body=sample.request, stream=stream)
     body, _, _ = outbound.body(ask, stream)
     outbound.address(stream)
     return None if body == sample.sends else f"sends {_short(body)}"

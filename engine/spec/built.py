@@ -115,7 +115,9 @@ BUILT: Final[Mapping[str, Row]] = {
         "max_tokens_field tokenizer overhead source sampling efforts thinking upstream dialect forced_tools "
         "schema_by api_version modalities"
     ),
-    "ProviderSample": _row("name model request sends response stream error status headers gives"),
+    "ProviderSample": _row(
+        "name operation model request asks sends response stream error status headers gives"
+    ),
     # --- providers.d/dialects/
     "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
     "OperationSpec": _row(
@@ -136,7 +138,9 @@ BUILT: Final[Mapping[str, Row]] = {
     "ErrorTypeSpec": _row("status type code"),
     "UsageSpec": _row("input_includes_cached output_includes_reasoning"),
     "ModelsSpec": _row("write"),
-    "DialectSample": _row("name operation request response stream error status headers gives refused"),
+    "DialectSample": _row(
+        "name operation request asks model sends response stream error status headers gives refused"
+    ),
 }
 
 

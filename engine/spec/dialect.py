@@ -355,6 +355,9 @@ class DialectSample(Spec):
     name: Text = about("What it shows.", required=True)
     operation: Text | None = about("The operation.", shown="chat")
     request: JsonValue = about("A client's body.")
+    asks: JsonValue = about("A canonical request.")
+    model: Text | None = about("The vendor's model that `asks` goes to.", shown="the request's")
+    sends: JsonValue = about("What goes over the wire for `asks`.")
     response: JsonValue = about("A vendor's body.")
     stream: Listed[JsonValue] | None = about(
         "A vendor's events, data by data; `$event` beside an event's members is its name, `$exception` that"
@@ -364,7 +367,7 @@ class DialectSample(Spec):
     status: int | None = about("HTTP status of `error`.", shown="400")
     headers: dict[str, Text] | None = about("Headers of `error`.")
     gives: JsonValue = about("What it reads as: canonical request, reply, events, or error; named keys only.")
-    refused: Text | None = about("The request is refused, and this is the field at fault.")
+    refused: Text | None = about("The request is refused, and this is the field at fault; of `asks`, the words of the rule that does.")
 
 
 class DialectSpec(Spec):

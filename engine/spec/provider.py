@@ -182,9 +182,11 @@ class ProviderSample(Spec):
     noun: ClassVar[str] = "provider sample"
 
     name: Text = about("What it shows.", required=True)
+    operation: Text | None = about("The operation.", shown="chat")
     model: Text | None = about("The model that is called.", shown="the first")
     request: JsonValue = about("A client's body, in the provider's dialect.")
-    sends: JsonValue = about("What goes over the wire for `request`.")
+    asks: JsonValue = about("A canonical request instead, where clients do not write the dialect.")
+    sends: JsonValue = about("What goes over the wire for `request` or `asks`.")
     response: JsonValue = about("A vendor's body.")
     stream: Listed[JsonValue] | None = about("A vendor's events, data by data, as in a dialect's samples.")
     error: JsonValue = about("A vendor's error body.")
