@@ -12,127 +12,31 @@ from __future__ import annotations
 import asyncio
 import os
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from engine.errors import EngineError, PlanError, UpstreamError
+from engine.errors import EngineError, PlanError
 from engine.plan.plan import Plan
+from engine.replies import ChatReply, ChatStream, Counted, Embedded, Reranked
 from engine.runtime.clock import Clock, SystemClock
 from engine.runtime.execute import Answer, Executor, Inbound
-from engine.runtime.reading import read_chat
-from engine.runtime.record import DecisionRecord
+from engine.runtime.reading import read_chat, read_embedding, read_ranking
 from engine.runtime.sinks import JsonLines, Sink
 from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import ANONYMOUS, Key
 from engine.state.memory import MemoryState
 from engine.state.protocol import State
-from engine.upstream.protocol import Flow, Transport
-from engine.wire.canonical import Event, Message, Part, Reply, Request, Usage
+from engine.upstream.protocol import Transport
+from engine.wire.canonical import Reply, Request
+from engine.wire.operations import AnyRequest, EmbeddingInput, EmbeddingReply, RerankReply, TokenCount
 
 if TYPE_CHECKING:
     import httpx
 
     from engine.server.app import App
-
-_NANOS_PER_DOLLAR = 1e9
-
-
-@dataclass(frozen=True, slots=True)
-class ChatReply:
-    """A whole answer. `reply` is canonical; `record` says who was asked and why."""
-
-    reply: Reply
-    record: DecisionRecord
-
-    @property
-    def message(self) -> Message:
-        """The first choice's message, in ordered parts."""
-        return self.reply["choices"][0]["message"]
-
-    @property
-    def text(self) -> str:
-        """What the message says, without reasoning."""
-        return "".join(part.get("text", "") for part in self.message["content"] if part["type"] == "text")
-
-    @property
-    def tool_calls(self) -> list[Part]:
-        """The calls that the model asks for: `id`, `name`, and `arguments` as JSON text."""
-        return [part for part in self.message["content"] if part["type"] == "tool_call"]
-
-    @property
-    def finish_reason(self) -> str | None:
-        """`stop`, `length`, `tool_calls`, `content_filter` or `error`."""
-        return self.reply["choices"][0].get("finish_reason")
-
-    @property
-    def model(self) -> str:
-        """The model that answered."""
-        return self.reply.get("model", "")
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens of the call that answered."""
-        return self.reply.get("usage", Usage())
-
-    @property
-    def cost(self) -> float:
-        """US dollars over all calls of this request."""
-        return self.record.cost / _NANOS_PER_DOLLAR
-
-
-class ChatStream:
-    """An answer as it comes: iterate its canonical events. Leaving early (`aclose`) stops the upstream.
-
-    An answer that breaks raises `UpstreamError` after the events that had come. `record` is there from the
-    first event on and complete after the last.
-    """
-
-    def __init__(self, begin: Callable[[], Awaitable[Answer]]) -> None:
-        self._begin = begin
-        self._flow: Flow | None = None
-        self._events: AsyncIterator[Event] | None = None
-        self.record: DecisionRecord | None = None
-
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self
-
-    async def __anext__(self) -> Event:
-        if self._events is None:
-            answer = await self._begin()
-            assert answer.flow is not None
-            self.record, self._flow = answer.record, answer.flow
-            self._events = _events(answer.flow)
-        event = await anext(self._events)
-        if event["type"] == "error":
-            await self.aclose()
-            error = event["error"]
-            broken = UpstreamError(error["failure"], error.get("message", "the answer broke off"))
-            broken.record = self.record
-            raise broken
-        return event
-
-    async def aclose(self) -> None:
-        """Stop the answer, if it still flows. Harmless after its end."""
-        if self._flow is not None:
-            await self._flow.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-
-async def _events(flow: Flow) -> AsyncIterator[Event]:
-    async for chunk in flow:
-        for event in chunk.events:
-            yield event
 
 
 class Engine:
@@ -247,6 +151,67 @@ class Engine:
         request = self._request(model, messages, fields, stream=True)
         return ChatStream(lambda: self._execute(request, key))
 
+    async def embed(
+        self,
+        *,
+        model: str,
+        input: str | Sequence[str | Sequence[int] | EmbeddingInput],
+        key: Key = ANONYMOUS,
+        **fields: Any,
+    ) -> Embedded:
+        """Vectors of texts, in their order.
+
+        Args:
+            model: a name that a route of the operation `embeddings` matches.
+            input: a text, or several; also a text's tokens, or canonical inputs (`{"content": [...]}`).
+            key: who asks, where routes read `key.*`.
+            fields: of a canonical `EmbeddingRequest`: `dimensions`, `input_type`, `truncate`, ...
+
+        Raises:
+            EngineError: nobody answered; `record` says who was asked and why not.
+        """
+        request = read_embedding(model, input, fields)
+        answer = await self._execute(request, key, "embeddings")
+        number_type = request.get("number_type", "float32")
+        return Embedded(cast(EmbeddingReply, answer.reply), answer.record, number_type)
+
+    async def rerank(
+        self,
+        *,
+        model: str,
+        query: str,
+        documents: Sequence[str | Mapping[str, Any]],
+        key: Key = ANONYMOUS,
+        **fields: Any,
+    ) -> Reranked:
+        """Documents by their relevance to a query.
+
+        Args:
+            model: a name that a route of the operation `rerank` matches.
+            query: what is searched.
+            documents: texts, or maps of named fields.
+            key: who asks, where routes read `key.*`.
+            fields: of a canonical `RerankRequest`: `top_n`, `return_documents`, ...
+
+        Raises:
+            EngineError: nobody answered; `record` says who was asked and why not.
+        """
+        request = read_ranking(model, query, documents, fields)
+        answer = await self._execute(request, key, "rerank")
+        return Reranked(cast(RerankReply, answer.reply), answer.record)
+
+    async def count_tokens(
+        self, *, model: str, messages: Sequence[Any], key: Key = ANONYMOUS, **fields: Any
+    ) -> Counted:
+        """The input tokens of a chat; arguments as for `chat`. Nothing is generated, and nothing billed.
+
+        Raises:
+            EngineError: nobody answered; `record` says who was asked and why not.
+        """
+        request = self._request(model, messages, fields, stream=False)
+        answer = await self._execute(request, key, "count_tokens")
+        return Counted(cast(TokenCount, answer.reply), answer.record)
+
     @classmethod
     def run_sync(
         cls,
@@ -276,9 +241,9 @@ class Engine:
         self.executor.sinks.append(service.metrics.record)
         return App(service)
 
-    async def _execute(self, request: Request, key: Key) -> Answer:
-        request_id = secrets.token_hex(12)
-        return await self.executor.execute(self.snapshot, Inbound(request, request_id, key=key))
+    async def _execute(self, request: AnyRequest, key: Key, operation: str = "chat") -> Answer:
+        inbound = Inbound(request, secrets.token_hex(12), operation=operation, key=key)
+        return await self.executor.execute(self.snapshot, inbound)
 
     def _request(
         self, model: str, messages: Sequence[Any], fields: dict[str, Any], *, stream: bool
@@ -306,4 +271,4 @@ def _as_transport(given: Transport | httpx.AsyncBaseTransport | None) -> Transpo
     return HttpxTransport(cast("httpx.AsyncBaseTransport", given))
 
 
-__all__ = ["ChatReply", "ChatStream", "Engine", "EngineError"]
+__all__ = ["ChatReply", "ChatStream", "Counted", "Embedded", "Engine", "EngineError", "Reranked"]

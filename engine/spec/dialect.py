@@ -367,7 +367,9 @@ class DialectSample(Spec):
     status: int | None = about("HTTP status of `error`.", shown="400")
     headers: dict[str, Text] | None = about("Headers of `error`.")
     gives: JsonValue = about("What it reads as: canonical request, reply, events, or error; named keys only.")
-    refused: Text | None = about("The request is refused, and this is the field at fault; of `asks`, the words of the rule that does.")
+    refused: Text | None = about(
+        "The request is refused, and this is the field at fault; of `asks`, the words of the rule that does."
+    )
 
 
 class DialectSpec(Spec):
