@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from engine.docs.overlay_schema import as_overlay
+from engine.docs.overlay_schema import as_overlay, whole_or_patch
 from engine.spec.case import CaseFile
 from engine.spec.dialect import DialectSpec
 from engine.spec.nodes.node import EDGE_CHILD
@@ -52,6 +52,8 @@ def schema(name: str) -> Schema:
     _allow_anchors(made)
     if name == "overlay":
         made = as_overlay(made)
+    elif "extends" in made.get("properties", {}):
+        made = whole_or_patch(made)
     return _without_unused(made)
 
 
