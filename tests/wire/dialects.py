@@ -6,9 +6,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from engine.builtin import builtin
+from engine.builtin import builtin, builtin_root
+from engine.compiler.document import Document
+from engine.compiler.extends import Family, Files
 from engine.compiler.facts_table import table
-from engine.compiler.load import Source
+from engine.compiler.load import Source, Sources
 from engine.compiler.lower_dialect import lower_dialect
 from engine.compiler.lower_provider import lower_provider
 from engine.compiler.models import Models
@@ -48,8 +50,18 @@ def make_models(text: str, name: str = "own", of: str | None = None) -> Models:
 
 
 @cache
+def shipped_file(family: Family, name: str) -> Document:
+    """A shipped file, over what it extends."""
+    out = Diagnostics()
+    document = Files(family, Sources(Path(), None, (), builtin_root()), [], out).get(name)
+    assert document is not None, "\n".join(map(str, out))
+    return document
+
+
+@cache
 def shipped_dialect(name: str = "openai_chat") -> Dialect:
-    dialect, out = make_dialect((builtin("providers.d") / "dialects" / f"{name}.yaml").read_text(), name)
+    document, out = shipped_file("dialect", name), Diagnostics()
+    dialect = lower_dialect(DialectSpec.model_validate(document.data), name, document, out)
     assert dialect is not None, "\n".join(map(str, out))
     return dialect
 
