@@ -136,10 +136,14 @@ def dotted(ir: Ir, names: tuple[str, ...], paths: Paths) -> str | None:
 
 def _fields(ir: Ir, names: tuple[str, ...], paths: Paths) -> Iterator[str]:
     if isinstance(ir, dict):
-        for item in ir.values():
-            yield from _fields(item, names, paths)
+        for key, item in ir.items():
+            if key != "path":
+                yield from _fields(item, names, paths)
         return
     if not isinstance(ir, list) or not ir or ir[0] in ("c", "K"):
+        return
+    if ir[0] == "C" or ir[0] == "req":  # a wire path stands behind it, and its field may be called `p`
+        yield from _fields(ir[2] if ir[0] == "C" else ir[1], names, paths)
         return
     name = dotted(ir, names, paths) if isinstance(ir[0], str) else None
     if name:
