@@ -34,10 +34,21 @@ class Shipped:
     def write(
         self, request: Request, facts: Mapping[str, Any] | None = None, **target: Any
     ) -> dict[str, Any]:
-        """The vendor's body for a canonical request, as it comes off the wire."""
+        """The vendor's body for a canonical request, adjusted, as it comes off the wire.
+
+        Raises RequestError where the format cannot carry it.
+        """
         told = {"wire_model": "wire-model", **target}
-        body = self.bound.write_request(self.operation, request, facts or {}, told, {"name": "x", "drop": []})
+        adjusted = self.adjust(request, facts, **target)
+        provider = {"name": "x", "drop": []}
+        body = self.bound.write_request(self.operation, adjusted, facts or {}, told, provider)
         return cast("dict[str, Any]", orjson.loads(orjson.dumps(body)))
+
+    def adjust(self, request: Request, facts: Mapping[str, Any] | None = None, **target: Any) -> Request:
+        """The request as the dialect's `adjust` rules leave it."""
+        told = {"wire_model": "wire-model", **target}
+        rules = self.bound.operation(self.operation).adjust
+        return rules(request, facts or {}, told, {"name": "x", "drop": []}, []) if rules else request
 
     def read(self, body: Mapping[str, Any]) -> Request:
         """A client's body as the canonical request."""
