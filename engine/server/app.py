@@ -52,8 +52,16 @@ class Paths:
             path: Ingress(service, snapshot, snapshot.dialect(name), operation)
             for path, (name, operation) in plan.manifest.ingress.items()
         }
-        #: The dialect of errors where none is spoken, and of the list of models.
-        self.speaks: BoundDialect | None = next((path.dialect for path in self.ingress.values()), None)
+        #: The dialect of errors where none is spoken, and of the list of models: one that has such a list, and
+        #: a path beside it.
+        beside = MODELS.rpartition("/")[0] + "/"
+        listing = (
+            each.dialect
+            for path, each in self.ingress.items()
+            if path.startswith(beside) and each.dialect.plan.models_write is not None
+        )
+        spoken = (each.dialect for each in self.ingress.values())
+        self.speaks: BoundDialect | None = next(listing, next(spoken, None))
 
 
 class App:
@@ -93,17 +101,18 @@ class App:
         mounted = scope.get("root_path")
         if mounted and path.startswith(mounted):
             path = path[len(mounted) :] or "/"
+        ingress = paths.ingress.get(path) if self._clients else None
+        speaks = paths.speaks if ingress is None else ingress.dialect
         try:
             head = read_head(scope["headers"], scope.get("http_version", "1.1"))
-            ingress = paths.ingress.get(path) if self._clients else None
             if ingress is not None and scope["method"] == "POST":
                 await ingress.answer(request_id, head, receive, send)
                 return
-            exchange = Exchange(scope, head, receive, send, self._service, snapshot, paths.speaks, request_id)
+            exchange = Exchange(scope, head, receive, send, self._service, snapshot, speaks, request_id)
             await self._fixed_path(exchange, path, "POST" if ingress is not None else None)
         except EngineError as error:
             self._service.metrics.refused(error.code)
-            exchange = Exchange(scope, {}, receive, send, self._service, snapshot, paths.speaks, request_id)
+            exchange = Exchange(scope, {}, receive, send, self._service, snapshot, speaks, request_id)
             await exchange.fail(error, close=error.code == "bad_host")
 
     async def _fixed_path(self, exchange: Exchange, path: str, allowed: str | None) -> None:

@@ -17,6 +17,33 @@ from vendor import Vendor
 CASES: list[dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("bad_requests.yaml").read_text())
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "headers", "status", "word", "code"),
+    [
+        ("POST", "{}", {}, 400, "invalid_request_error", "missing_required_parameter"),
+        ("POST", "{}", {"origin": "https://evil.example"}, 403, "permission_error", "cross_origin"),
+        ("GET", "", {}, 405, "invalid_request_error", "method_not_allowed"),
+        (
+            "POST",
+            '{"model": "nobody", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]}',
+            {},
+            404,
+            "not_found_error",
+            "model_not_found",
+        ),
+    ],
+)
+async def test_a_path_of_another_format_is_answered_in_it(
+    method: str, body: str, headers: Any, status: int, word: str, code: str, sidecar: Running
+) -> None:
+    answer = await sidecar.client.request(method, "/v1/messages", content=body, headers=headers)
+    assert answer.status_code == status
+    told = answer.json()
+    assert told["type"] == "error"
+    assert told["error"]["type"] == word
+    assert told["error"]["details"]["error_code"] == code
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 async def test_it_is_told(case: dict[str, Any], sidecar: Running, vendor: Vendor) -> None:
     body = json.dumps(case["json"]) if "json" in case else case.get("body", "")
