@@ -52,8 +52,8 @@ class Paths:
             path: Ingress(service, snapshot, snapshot.dialect(name), operation)
             for path, (name, operation) in plan.manifest.ingress.items()
         }
-        #: The dialect of errors where none is spoken, and of the list of models: one that has such a list, and
-        #: a path beside it.
+        #: The dialect of errors where none is spoken, and of the list of models: one that has such a list
+        #: and a path beside it.
         beside = MODELS.rpartition("/")[0] + "/"
         listing = (
             each.dialect
