@@ -203,7 +203,8 @@ def _sends(
     stream = bool(request.get("stream"))
     ask = Ask(request, deployment, {}, None, bound.name, op, body=sample.request, stream=stream)
     body, _, _ = outbound.body(ask, stream)
-    outbound.address(stream)
+    if not outbound.waits:
+        outbound.address(stream)
     return None if body == sample.sends else f"sends {_short(body)}"
 
 

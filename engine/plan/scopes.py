@@ -26,6 +26,7 @@ _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "error_write": ("error",),
     "models_write": ("models",),
     "poll": ("body", "headers", "target"),
+    "place": ("target",),
     "call": ("target", "provider", "secrets"),
 }
 

@@ -167,11 +167,18 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """How a call shows its credential. `scheme` names code in `upstream/auth`; `params` are its fields."""
+    """How a call shows its credential. `scheme` names code in `upstream/auth`; `params` are its fields.
+
+    templates: fields that are filled in per deployment, in the scope `place`. secrets: slot -> where the provider
+    file says it is read, for schemes beyond one key. any_of: the schemes of the scheme `any_of`, in order.
+    """
 
     scheme: str
     params: Mapping[str, Json]
     pattern: str | None = None
+    templates: Mapping[str, Template] = field(default_factory=dict)
+    secrets: Mapping[str, tuple[Secret, ...]] = field(default_factory=dict)
+    any_of: tuple[Auth, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ from engine.upstream.flow import HttpFlow, transport_failure
 from engine.upstream.outbound import Headers, Outbound
 from engine.upstream.polling import Answered, Job, JobFailed, Jobs
 from engine.upstream.protocol import Ask, HttpCall, HttpReply, Transport, TransportError, Whole
+from engine.upstream.schemes.cache import TokenCache
+from engine.upstream.schemes.failed import AuthFailed
 from engine.upstream.secrets import SecretMissing, Secrets
 from engine.wire.canonical import Error
 from engine.wire.dialect import BoundDialect
@@ -47,6 +49,7 @@ class HttpUpstream:
         self._transport = transport
         self._secrets = secrets
         self._classifier = dialect.classifier(provider.errors, provider.retry_after)
+        self._tokens = TokenCache(transport)
         self._outbound: dict[tuple[str, str, str | None], Outbound] = {}
         self._jobs = Jobs()
 
@@ -59,6 +62,8 @@ class HttpUpstream:
         """One call that is answered in one piece."""
         outbound = self._bound(ask)
         try:
+            if outbound.waits:
+                await self._prepared(outbound)
             call, dropped, through = self._call(outbound, ask, stream=False)
         except _NotSent as failed:
             return Whole(None, failed.error)
@@ -66,7 +71,7 @@ class HttpUpstream:
             reply = await self._transport.send(call)
             try:
                 if not 200 <= reply.status < 300:
-                    return Whole(None, await self._refused(reply), dropped=dropped)
+                    return Whole(None, await self._refused(outbound, reply), dropped=dropped)
                 answered = Answered.of(reply, await reply.read(ANSWER_CAP))
             finally:
                 await reply.close()
@@ -86,6 +91,8 @@ class HttpUpstream:
         """Begin a stream. A failure before the first content comes as `Whole` with `error`."""
         outbound = self._bound(ask)
         try:
+            if outbound.waits:
+                await self._prepared(outbound)
             call, dropped, through = self._call(outbound, ask, stream=True)
         except _NotSent as failed:
             return Whole(None, failed.error)
@@ -97,7 +104,7 @@ class HttpUpstream:
         job: Job | None = None
         try:
             if not 200 <= reply.status < 300:
-                return Whole(None, await self._refused(reply), dropped=dropped)
+                return Whole(None, await self._refused(outbound, reply), dropped=dropped)
             if outbound.operation.poll is not None and "json" in _kind(reply):
                 job = self._job(outbound, ask, Answered.of(reply, await reply.read(ANSWER_CAP)))
                 followed = await job.stream(outbound.stream_type)
@@ -109,7 +116,7 @@ class HttpUpstream:
                 await reply.close()
                 reply = followed
                 if not 200 <= reply.status < 300:
-                    return Whole(None, await self._refused(reply), dropped=dropped)
+                    return Whole(None, await self._refused(outbound, reply), dropped=dropped)
             if (fault := await self._no_stream(outbound, ask, reply)) is not None:
                 return Whole(None, fault, dropped=dropped)
             wanted = through and ask.request.get("include_usage", False)
@@ -141,8 +148,9 @@ class HttpUpstream:
                     self._jobs.leave(job)
 
     async def close(self) -> None:
-        """End what it does beside calls: calling jobs off."""
+        """End what it does beside calls: calling jobs off, fetching tokens."""
         await self._jobs.close()
+        await self._tokens.close()
 
     def preview(self, ask: Ask, *, stream: bool = False) -> dict[str, Any]:
         """What a call would send, for people: no secret is read, and its place shows `***`."""
@@ -165,16 +173,34 @@ class HttpUpstream:
         found = self._outbound.get(key)
         if found is None or found.deployment is not deployment or found.credential is not ask.credential:
             found = Outbound(
-                self._provider, deployment, self._dialect, ask.operation, self._secrets, ask.credential
+                self._provider,
+                deployment,
+                self._dialect,
+                ask.operation,
+                self._secrets,
+                ask.credential,
+                self._tokens,
             )
             self._outbound[key] = found
         return found
+
+    async def _prepared(self, outbound: Outbound) -> None:
+        """Have the token or the keys that the call needs."""
+        try:
+            if not outbound.ready():
+                await outbound.prepare()
+        except SecretMissing as error:
+            raise _NotSent("auth", str(error)) from None
+        except AuthFailed as error:
+            raise _NotSent(error.failure, f"{outbound.deployment.name}: {error}") from None
 
     def _call(self, outbound: Outbound, ask: Ask, stream: bool) -> tuple[HttpCall, tuple[str, ...], bool]:
         try:
             body, dropped, through = outbound.body(ask, stream)
             url, headers = outbound.address(stream)
             data = orjson.dumps(body)
+            if outbound.signs:
+                headers = outbound.sign("POST", url, headers, data)
         except SecretMissing as error:
             raise _NotSent("auth", str(error)) from None
         except RequestError as error:
@@ -183,13 +209,15 @@ class HttpUpstream:
             raise _NotSent("bad_request", f"the request cannot be written as JSON: {error}") from None
         return HttpCall("POST", url, headers, data, ask.connect_ms), dropped, through
 
-    async def _refused(self, reply: HttpReply) -> Error:
+    async def _refused(self, outbound: Outbound, reply: HttpReply) -> Error:
         """The error of an answer that is none by its status."""
         try:
             body = await reply.read(ERROR_CAP)
         except TransportError:
             body = b""  # the status says enough
         error = self._classifier.answer(reply.status, reply.headers, body)
+        if error["failure"] == "auth" and outbound.waits:
+            outbound.refused()
         if 300 <= reply.status < 400:
             error["message"] = (
                 f"the upstream answered with a redirect ({reply.status}), which is never followed"
@@ -201,9 +229,13 @@ class HttpUpstream:
         poll = outbound.operation.poll
         assert poll is not None
 
-        def dressed(place: Place, accept: str) -> tuple[str, Headers]:
+        async def dressed(place: Place, accept: str) -> tuple[str, Headers]:
             try:
+                if outbound.waits and place.own:
+                    await self._prepared(outbound)
                 return outbound.dressed(place, accept)
+            except _NotSent as failed:
+                raise JobFailed(failed.error) from None
             except SecretMissing as error:
                 raise JobFailed(below_http("auth", str(error))) from None
 

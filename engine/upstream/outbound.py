@@ -15,9 +15,10 @@ from typing import Any, Final
 from engine.errors import RequestError
 from engine.plan.code import bind_template
 from engine.plan.types import Credential, Deployment, Facts, Provider
-from engine.upstream.auth import Authenticator, Shown
+from engine.upstream.auth import Shown, authenticator
 from engine.upstream.output_limit import set_limit
 from engine.upstream.protocol import Ask
+from engine.upstream.schemes.cache import TokenCache
 from engine.upstream.secrets import Secrets
 from engine.version import VERSION
 from engine.wire import ledger
@@ -47,6 +48,7 @@ class Outbound:
         op: str,
         secrets: Secrets,
         credential: Credential | None = None,
+        tokens: TokenCache | None = None,
     ) -> None:
         self.deployment = deployment
         self.operation = operation = dialect.operation(op)
@@ -54,7 +56,6 @@ class Outbound:
         self._op = op
         self.credential = credential
         shown = credential or next(iter(deployment.credentials), None)
-        self._auth = Authenticator(provider.auth, shown, secrets)
         #: Most inputs of one call; None: any number.
         self.batch = operation.plan.batch
         self._any_model = deployment.wire_model == ANY_MODEL
@@ -69,6 +70,10 @@ class Outbound:
             "api_version": deployment.facts.api_version,
             "operation": op,
         }
+        self._auth = authenticator(provider.auth, shown, secrets, tokens or TokenCache(), self._target)
+        #: Whether a call may have to wait for a token (`ready`, `prepare`), and whether it is signed.
+        self.waits = self._auth.waits
+        self.signs = self._auth.signs
         plan = operation.plan
         self._model_field = plan.model_field
         self._stream_field = plan.stream_field
@@ -119,7 +124,24 @@ class Outbound:
         if not place.own:
             return place.url, headers
         shown = self._auth.show()
-        return _with_query(place.url, shown.query), (*headers, *self._own_headers, *shown.headers)
+        url = _with_query(place.url, shown.query)
+        return url, self.sign(place.method, url, (*headers, *self._own_headers, *shown.headers), b"")
+
+    def ready(self) -> bool:
+        """Whether the credential is here. Asked where `waits`. Raises SecretMissing."""
+        return self._auth.ready()
+
+    async def prepare(self) -> None:
+        """Get it; nothing may be awaited between this and `address`. Raises SecretMissing or AuthFailed."""
+        await self._auth.prepare()
+
+    def sign(self, method: str, url: str, headers: Headers, body: bytes) -> Headers:
+        """The headers of the finished request: with its signature, where the scheme signs."""
+        return self._auth.sign(method, url, headers, body) if self.signs else headers
+
+    def refused(self) -> None:
+        """The vendor refused the credential: the next call gets a new token, where there are tokens."""
+        self._auth.refused()
 
     def body(self, ask: Ask, stream: bool) -> tuple[dict[str, Any], tuple[str, ...], bool]:
         """The body, the fields it had to leave out, and whether it is the client's own passed through.

@@ -8,7 +8,7 @@ Questions go out with growing pauses, longer where the vendor says `retry-after`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -88,7 +88,7 @@ class Job:
         transport: Transport,
         classifier: Classifier,
         target: Mapping[str, Any],
-        dressed: Callable[[Place, str], tuple[str, Headers]],
+        dressed: Callable[[Place, str], Awaitable[tuple[str, Headers]]],
         connect_ms: int | None,
     ) -> None:
         self._poll = poll
@@ -125,7 +125,7 @@ class Job:
             place = self._place("stream")
         except BadPlaceError as error:
             raise JobFailed(below_http("server", str(error))) from None
-        return await self._transport.send(self._call(place, accept))
+        return await self._transport.send(await self._call(place, accept))
 
     async def cancel(self) -> None:
         """Tell the vendor that nobody waits. Never fails."""
@@ -133,7 +133,8 @@ class Job:
             return
         try:
             async with asyncio.timeout(CANCEL_S):
-                reply = await self._transport.send(self._call(self._place("cancel"), "application/json"))
+                call = await self._call(self._place("cancel"), "application/json")
+                reply = await self._transport.send(call)
                 await reply.close()
         except (TransportError, TimeoutError, BadPlaceError, JobFailed):
             return
@@ -162,7 +163,7 @@ class Job:
     async def _ask(self, which: Which) -> Answered:
         """One question, asked again where it fails for a moment."""
         try:
-            call = self._call(self._place(which), "application/json")
+            call = await self._call(self._place(which), "application/json")
         except BadPlaceError as error:
             raise JobFailed(below_http("server", str(error))) from None
         pause = self._poll.plan.every_ms
@@ -189,6 +190,6 @@ class Job:
         answer = self._answer
         return self._poll.place(which, answer.body, answer.headers, self._target)
 
-    def _call(self, place: Place, accept: str) -> HttpCall:
-        url, headers = self._dressed(place, accept)
+    async def _call(self, place: Place, accept: str) -> HttpCall:
+        url, headers = await self._dressed(place, accept)
         return HttpCall(place.method, url, headers, b"", self._connect_ms)

@@ -13,8 +13,9 @@ from typing import Final
 
 from engine.plan.types import Secret
 
-#: A secret is a key, not a document.
+#: A secret is a key, or a short document: a certificate, a service account.
 _MAX_BYTES: Final = 64 * 1024
+_PATH_MAX: Final = 4096
 
 
 class SecretValue:
@@ -57,20 +58,20 @@ class Secrets:
         self._env: Mapping[str, str] = os.environ if env is None else env
         self._files: dict[str, tuple[tuple[int, int, int], SecretValue]] = {}
 
+    @property
+    def env(self) -> Mapping[str, str]:
+        """The environment that is read."""
+        return self._env
+
     def get(self, secret: Secret) -> SecretValue:
         """The secret's value, without surrounding white space.
 
         Raises:
             SecretMissing: the variable is not set, the file cannot be read, or the text is no header value.
         """
-        if secret.source == "env":
-            text = self._env.get(secret.name, "").strip()
-            if not text:
-                raise SecretMissing(f"the environment variable {secret.name} is not set")
-            return SecretValue(_checked(text, secret))
-        if secret.source == "file":
-            return self._file(secret)
-        raise SecretMissing(f"{secret}: secrets from a vault are not built yet")
+        value = self._read(secret)
+        _check(value.reveal(), secret)
+        return value
 
     def first(self, places: tuple[Secret, ...]) -> SecretValue:
         """The secret at the first of these places that is set: vendors have several conventional names.
@@ -78,28 +79,47 @@ class Secrets:
         Raises:
             SecretMissing: none is set, or the first that is cannot be used.
         """
-        for place in places[:-1]:
-            if self._stands(place):
-                return self.get(place)
-        try:
-            return self.get(places[-1])
-        except SecretMissing as error:
-            if len(places) == 1 or self._stands(places[-1]):
-                raise
-            raise SecretMissing(f"none of {', '.join(map(str, places))} is set") from error
+        return self.get(self._first_set(places))
 
-    def _stands(self, place: Secret) -> bool:
+    def document(self, places: tuple[Secret, ...]) -> SecretValue:
+        """The same for a text of several lines: a PEM, a JSON document.
+
+        Where the text is an absolute path, it is what that file holds: vendors' variables name files so.
+        """
+        value = self._read(self._first_set(places))
+        text = value.reveal()
+        if len(text) < _PATH_MAX and "\n" not in text and Path(text).is_absolute():
+            return self._file(text)
+        return value
+
+    def _first_set(self, places: tuple[Secret, ...]) -> Secret:
+        found = next((place for place in places if self.stands(place)), None)
+        if found is None and len(places) > 1:
+            raise SecretMissing(f"none of {', '.join(map(str, places))} is set")
+        return found or places[0]
+
+    def _read(self, secret: Secret) -> SecretValue:
+        if secret.source == "env":
+            text = self._env.get(secret.name, "").strip()
+            if not text:
+                raise SecretMissing(f"the environment variable {secret.name} is not set")
+            return SecretValue(text)
+        if secret.source == "file":
+            return self._file(secret.name)
+        raise SecretMissing(f"{secret}: secrets from a vault are not built yet")
+
+    def stands(self, place: Secret) -> bool:
         """Whether something is there, good or not."""
         if place.source == "env":
             return bool(self._env.get(place.name, "").strip())
         return place.source == "file" and Path(place.name).exists()
 
-    def _file(self, secret: Secret) -> SecretValue:
-        path = Path(secret.name)
+    def _file(self, name: str) -> SecretValue:
+        path = Path(name)
         try:
             about = path.stat()
             stamp = (about.st_ino, about.st_size, about.st_mtime_ns)
-            known = self._files.get(secret.name)
+            known = self._files.get(name)
             if known is not None and known[0] == stamp:
                 return known[1]
             if about.st_size > _MAX_BYTES:
@@ -110,12 +130,11 @@ class Secrets:
             raise SecretMissing(f"the secret file {path} cannot be read: {reason}") from None
         if not text:
             raise SecretMissing(f"the secret file {path} is empty")
-        value = SecretValue(_checked(text, secret))
-        self._files[secret.name] = (stamp, value)
+        value = SecretValue(text)
+        self._files[name] = (stamp, value)
         return value
 
 
-def _checked(text: str, secret: Secret) -> str:
+def _check(text: str, secret: Secret) -> None:
     if not text.isascii() or not text.isprintable():
         raise SecretMissing(f"{secret} holds line breaks or characters that a header cannot carry")
-    return text

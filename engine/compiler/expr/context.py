@@ -95,6 +95,10 @@ _TARGET: Final = register(
         "base_url": STRING.maybe(), "settings": map_of(STRING).maybe(), "api_version": STRING.maybe(),
     },
 )  # fmt: skip
+#: Shorthands of scopes outside routes.
+_NAMES: Final[dict[str, dict[str, tuple[str, str]]]] = {
+    "place": {"region": ("target", "region"), "settings": ("target", "settings")},
+}
 _MODEL: Final = register("model", {"id": STRING, "owned_by": STRING.maybe(), "created": INTEGER.maybe()})
 _FACTS: Final = register(
     "facts", {name: from_hint(hint).maybe() for name, hint in typing.get_type_hints(Facts).items()}
@@ -128,4 +132,6 @@ def scope(name: str) -> Scope:
         "secrets": map_of(STRING),
         "event": map_of(ANY) if base_scope(name) == "stream_read" else struct("Event"),
     }  # fmt: skip
-    return Scope(name, {parameter: kinds[parameter] for parameter in SCOPES[name]})
+    return Scope(
+        name, {parameter: kinds[parameter] for parameter in SCOPES[name]}, names=_NAMES.get(name, {})
+    )

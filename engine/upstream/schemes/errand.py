@@ -85,7 +85,7 @@ class Errand:
                 status, data = await _read(reply)
         except TransportError as error:
             failure = error.failure if error.failure in ("connect", "timeout") else "server"
-            raise AuthFailed(failure, f"{whom}: {error}") from None  # type: ignore[arg-type]  # one of three
+            raise AuthFailed(failure, f"{whom}: {error}") from None
         except TimeoutError:
             raise AuthFailed("timeout", f"{whom} did not answer within {seconds:g} seconds") from None
         if 300 <= status < 400:

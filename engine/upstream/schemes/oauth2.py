@@ -9,7 +9,7 @@ from __future__ import annotations
 from base64 import b64decode
 from binascii import Error as BadBase64
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 
@@ -21,7 +21,10 @@ from engine.upstream.schemes.jwt import b64url
 from engine.upstream.schemes.tokens import Clock, Fetched
 from engine.upstream.secrets import SecretMissing, SecretValue
 
-SAML2_BEARER = "urn:ietf:params:oauth:grant-type:saml2-bearer"
+#: A scheme's fields as the plan has them, templates filled in.
+Params = Mapping[str, Any]
+
+SAML2_BEARER: Final = "urn:ietf:params:oauth:grant-type:saml2-bearer"
 
 
 class Source(Protocol):
@@ -39,7 +42,7 @@ class Source(Protocol):
 class _Form:
     """What the form schemes share."""
 
-    def __init__(self, params: Mapping[str, Any], given: Given, errand: Errand, clock: Clock) -> None:
+    def __init__(self, params: Params, given: Given, errand: Errand, clock: Clock) -> None:
         self.params = params
         self.given = given
         self.errand = errand
@@ -88,9 +91,7 @@ class Saml2Bearer(_Form):
 
     async def fetch(self) -> Fetched[SecretValue]:
         fields, headers = self.client(needed=False)
-        return await self.ask(
-            {"grant_type": SAML2_BEARER, "assertion": self._assertion(), **fields}, headers
-        )
+        return await self.ask({"grant_type": SAML2_BEARER, "assertion": self._assertion(), **fields}, headers)
 
     def _assertion(self) -> str:
         """Read anew for each token: whoever writes the file renews it. In Base64 for URLs, as 2.1 asks."""
@@ -124,7 +125,9 @@ class TokenExchange(_Form):
         form: dict[str, Json] = {**(params.get("form") or {}), str(params["secret_field"]): key, **fields}
         if params.get("body") == "json":
             sent = (("content-type", "application/json"), *headers)
-            body = await self.errand.json("POST", self.url, sent, orjson.dumps(form), whom="the token endpoint")
+            body = await self.errand.json(
+                "POST", self.url, sent, orjson.dumps(form), whom="the token endpoint"
+            )
         else:
             texts = {name: str(value) for name, value in form.items()}
             body = await self.errand.form(self.url, texts, headers)

@@ -49,7 +49,13 @@ class Signer:
         self._derived: tuple[str, str, bytes] | None = None  # day, secret, key
 
     def sign(
-        self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes, keys: AwsKeys, now: float
+        self,
+        method: str,
+        url: str,
+        headers: Iterable[tuple[str, str]],
+        body: bytes,
+        keys: AwsKeys,
+        now: float,
     ) -> Headers:
         """The headers to send: those given, with date, session token and `authorization`.
 
