@@ -1,6 +1,6 @@
 """Look at this machine: parts, execution providers, models, ports, and which secrets are set (names only).
 
-Nothing is sent anywhere and no secret's value is read. Exit code 1 if something is found that keeps the
+Nothing is sent anywhere and no secret's value is shown. Exit code 1 if something is found that keeps the
 engine from working; notes and warnings alone exit 0.
 """
 

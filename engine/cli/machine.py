@@ -1,7 +1,7 @@
 """What `engine doctor` looks at: each check is a function that yields findings, and `CHECKS` is their order.
 
 A finding is `ok`, `note` (worth knowing), `warning` (something will not work as it is) or `error` (the engine
-cannot work). Nothing here talks to the network, starts a model or reads a secret's value.
+cannot work). Nothing here talks to the network, starts a model or shows a secret's value.
 """
 
 from __future__ import annotations
@@ -185,6 +185,19 @@ def check_secrets(workspace: Path) -> Iterator[Finding]:
         yield Finding("secrets", name, "ok" if present else "note", detail)
 
 
+def check_credentials(workspace: Path) -> Iterator[Finding]:
+    """Where the credentials of this workspace's deployments come from, by the rules of their providers."""
+    # Deferred: only this check compiles the workspace.
+    from engine.compiler.pipeline import compile_folder
+    from engine.control.secret_check import look
+
+    plan = compile_folder(workspace).plan if (workspace / "routes").is_dir() else None
+    for row in look(plan, os.environ) if plan is not None else ():
+        users = ", ".join(row.deployments)
+        state: State = "ok" if row.missing is None else "warning"
+        yield Finding("credentials", row.credential, state, f"{row.source or row.missing} ({users})")
+
+
 CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
     check_python,
     check_parts,
@@ -195,6 +208,7 @@ CHECKS: tuple[Callable[[Path], Iterator[Finding]], ...] = (
     check_egress,
     check_ports,
     check_secrets,
+    check_credentials,
 )
 
 

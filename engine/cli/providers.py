@@ -21,8 +21,11 @@ from engine.cli.output import CommandFailed, colour_on, message, paint, table, w
 if TYPE_CHECKING:
     from engine.compiler.models import Models
     from engine.compiler.vendors import Vendors
-    from engine.plan.types import Facts, Provider
+    from engine.plan.types import Credential, Facts, Provider
     from engine.spec.provider import ProviderSpec
+
+#: Slots of a scheme that say who somebody is, and are no keys.
+_WHO = frozenset({"client_id", "tenant", "issuer", "key_id", "subject"})
 
 
 def register(parser: Parser) -> None:
@@ -88,7 +91,7 @@ def _list(reader: _Reader, args: argparse.Namespace) -> int:
         vendor = reader.vendors.vendor(name)
         if vendor is None:
             continue
-        provider, secret = vendor.provider, _secret(vendor.credential)
+        provider, secret = vendor.provider, _secret(vendor.provider, vendor.credential)
         rows.append(
             {
                 "name": name,
@@ -133,7 +136,7 @@ def _show(reader: _Reader, args: argparse.Namespace) -> int:
         reader.told()
         return 1
     row = _facts(vendor.provider, spec, vendor.models)
-    row["secret"] = _secret(vendor.credential)
+    row["secret"] = _secret(vendor.provider, vendor.credential)
     if args.format == "json":
         write_json(row)
         return 0
@@ -275,9 +278,11 @@ def _ledger(reader: _Reader, args: argparse.Namespace) -> int:
     return 1 if reader.told() else code
 
 
-def _secret(credential: Any) -> str | None:
-    """The place that counts now; where none is set, the first."""
-    places = [str(place) for found in credential.secrets.values() for place in found] if credential else []
+def _secret(provider: Provider, credential: Credential | None) -> str | None:
+    """The place that counts now; where none is set, the first. Of a scheme with several, its keys only."""
+    told = [credential.secrets if credential else {}, provider.auth.secrets]
+    told += [member.secrets for member in provider.auth.any_of]
+    places = [str(place) for each in told for slot in each if slot not in _WHO for place in each[slot]]
     return next((place for place in places if _is_set(place)), places[0] if places else None)
 
 
@@ -289,7 +294,7 @@ def _is_set(secret: str) -> bool:
 def _key(row: dict[str, Any]) -> str:
     secret = row.get("secret")
     if secret is None:
-        return "none"
+        return "none" if row["auth"] == "none" else str(row["auth"])
     return f"{secret} ({'set' if _is_set(secret) else 'not set'})"
 
 

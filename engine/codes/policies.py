@@ -5,6 +5,13 @@ from __future__ import annotations
 from engine.codes.code import Code
 from engine.codes.examples import HERE, with_acme
 
+#: A vendor that wants OAuth's client credentials.
+OAUTH = (
+    "dialect: openai_chat\nbase_url: https://api.acme.ai/v1\nauth:\n  oauth2_client_credentials:\n"
+    "    {token_url: 'https://login.acme.ai/token', client_id: env:ACME_CLIENT,"
+    " client_secret: env:ACME_SECRET}\n"
+)
+
 CODES = (
     Code(
         "E219",
@@ -111,6 +118,40 @@ CODES = (
             "  chat: big\n",
             policies__keys="credentials:\n  safe: {provider: acme, secret: env:ACME_KEY}\n",
         ),
+    ),
+    Code(
+        "E246",
+        "credential-misfit",
+        why="A credential gives what its provider's `auth` does not take, and it is not ignored in silence.",
+        fix="Give it what the scheme takes; the message lists it.",
+        bad=with_acme(
+            "credentials:\n  mine: {provider: acme, profile: team-a}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\nroutes:\n"
+            "  chat: big\n"
+        ),
+        good=with_acme(
+            "credentials:\n  mine: {provider: acme, secret: env:ACME_KEY}\n"
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: mine}\nroutes:\n"
+            "  chat: big\n"
+        ),
+    ),
+    Code(
+        "E247",
+        "credential-incomplete",
+        why="A credential of the workspace is taken whole: what it lacks is not filled in from the provider "
+        "file's defaults, so that one team's key never stands in for another's.",
+        fix="Give it all that the scheme needs; the message lists it.",
+        bad={
+            "providers.d/acme.yaml": OAUTH,
+            "routes/main.yaml": "credentials:\n  mine: {provider: acme, client_id: router}\n"
+            "deployments:\n  big: {provider: acme, model: large, credentials: mine}\nroutes:\n  chat: big\n",
+        },
+        good={
+            "providers.d/acme.yaml": OAUTH,
+            "routes/main.yaml": "credentials:\n"
+            "  mine: {provider: acme, client_id: router, client_secret: env:S}\n"
+            "deployments:\n  big: {provider: acme, model: large, credentials: mine}\nroutes:\n  chat: big\n",
+        },
     ),
     Code(
         "E242",

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Mapping
 
 from engine.compiler.document import Document, Path
+from engine.compiler.lower_auth import lower_credential
 from engine.compiler.resolve import there_is
 from engine.compiler.suggest import did_you_mean
 from engine.compiler.vendors import Vendor, Vendors
@@ -23,16 +24,12 @@ from engine.plan.types import (
     Json,
     Provider,
     Region,
-    Secret,
 )
-from engine.spec import credential as written
 from engine.spec.deployment import LOCAL_KEYS
 from engine.spec.deployment import Deployment as Spec
 from engine.spec.workspace import Workspace
 from engine.wire.pricing import regional
 
-#: Where the one secret of a simple scheme stands in a credential.
-SLOT = "secret"
 #: A deployment's model that passes on whatever name the client asked for.
 ANY_MODEL = "*"
 #: Models that a message lists; more would bury what it says.
@@ -132,17 +129,8 @@ class Deployments:
 
     def _credential(self, name: str) -> Credential:
         spec = self.spec.credentials[name]
-        return Credential(
-            name=name,
-            provider=self.vendors.providers.canonical(spec.provider) or spec.provider,
-            secrets=_secrets(spec),
-            settings={
-                key: value
-                for key, value in (("profile", spec.profile), ("role", spec.role))
-                if value is not None
-            },
-            only=self.expressions.get(("credentials", name, "only")),
-        )
+        provider = self.vendors.providers.canonical(spec.provider) or spec.provider
+        return lower_credential(spec, provider, name, self.expressions.get(("credentials", name, "only")))
 
 
 def _models_there(wanted: str, vendor: Vendor) -> str:
@@ -154,10 +142,6 @@ def _models_there(wanted: str, vendor: Vendor) -> str:
     return (f"did you mean `{guess}`? " if guess else "") + (
         f"`engine providers show {vendor.provider.name}` lists all that are known"
     )
-
-
-def _secrets(spec: written.Credential) -> dict[str, tuple[Secret, ...]]:
-    return {} if spec.secret is None else {SLOT: (spec.secret,)}
 
 
 def _surcharged(facts: Facts, factor: float) -> Facts:

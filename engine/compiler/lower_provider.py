@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from engine.compiler.document import Document
 from engine.compiler.expr import compile_template
 from engine.compiler.lower_adjust import adjust_rules
+from engine.compiler.lower_auth import lower_auth
 from engine.compiler.lower_dialect import error_rules
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Auth, Credential, Provider, Region, Secret, Template
-from engine.spec.provider import SCHEMES_TO_COME, AuthSpec, ProviderSpec
-
-#: Where the one secret of the simple schemes stands in a credential.
-SLOT = "secret"
+from engine.plan.types import Provider, Region, Template
+from engine.spec.auth import AuthSpec
+from engine.spec.provider import ProviderSpec
 
 
 def lower_provider(
@@ -26,7 +24,7 @@ def lower_provider(
     dialect = _dialect(spec, document, dialects, out)
     regions = _regions(spec, document, out)
     default = _default_region(spec, regions, document, out)
-    auth = _auth(spec.auth or AuthSpec(), document, out)
+    auth = lower_auth(spec.auth or AuthSpec(), document, ("auth",), out)
     headers: dict[str, Template] = {}
     for header, data in (spec.headers or {}).items():
         made = compile_template(
@@ -53,24 +51,6 @@ def lower_provider(
         errors=error_rules(spec.errors),
         retry_after=tuple(each.lower() for each in spec.retry_after or ()),
     )
-
-
-def default_credential(spec: ProviderSpec, name: str) -> Credential | None:
-    """The credential of a deployment that names none: what the file's `auth` says. None: it says none."""
-    secrets = default_secrets(spec.auth)
-    if not secrets:
-        return None
-    return Credential(name=name, provider=name, secrets={SLOT: secrets}, settings={})
-
-
-def default_secrets(auth: AuthSpec | None) -> tuple[Secret, ...]:
-    """Where a provider file says its key is read: the first place that is set counts."""
-    if auth is None:
-        return ()
-    if auth.bearer is not None:
-        return auth.bearer
-    scheme = auth.header or auth.query
-    return (scheme.secret or ()) if scheme is not None else ()
 
 
 def _dialect(
@@ -128,18 +108,3 @@ def _default_region(
             out.add("E404", f"there is no region `{wanted}`", document.span(("default_region",)), help=hint)
         return wanted
     return "global" if "global" in regions else next(iter(regions))
-
-
-def _auth(spec: AuthSpec, document: Document, out: Diagnostics) -> Auth:
-    scheme = spec.scheme
-    if scheme in SCHEMES_TO_COME:
-        out.add("E090", f"the auth scheme `{scheme}` is not built yet", document.key_span(("auth", scheme)))
-    params: dict[str, Any] = {}
-    if spec.header is not None:
-        params = {
-            "name": spec.header.name.lower(),
-            **({"prefix": spec.header.prefix} if spec.header.prefix else {}),
-        }
-    elif spec.query is not None:
-        params = {"name": spec.query.name}
-    return Auth(scheme, params, spec.pattern)

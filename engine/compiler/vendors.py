@@ -10,8 +10,9 @@ from engine.compiler.document import Document
 from engine.compiler.extends import Files
 from engine.compiler.facts_table import table, table_names
 from engine.compiler.load import Sources
+from engine.compiler.lower_auth import default_credential
 from engine.compiler.lower_dialect import lower_dialect
-from engine.compiler.lower_provider import default_credential, lower_provider
+from engine.compiler.lower_provider import lower_provider
 from engine.compiler.models import Models
 from engine.compiler.resolve import there_is
 from engine.compiler.shape import shape
@@ -89,7 +90,7 @@ class Vendors:
             provider = dataclasses.replace(provider, default_region="")
         own = name in self.providers.own and self.providers.sources.shipped is not None
         models = self._models(name, spec, document)
-        return Vendor(provider, default_credential(spec, name), document, own, models)
+        return Vendor(provider, default_credential(provider.auth, name), document, own, models)
 
     def _models(self, name: str, spec: ProviderSpec, document: Document) -> Models:
         """What is known of its models. A table that comes from another vendor's file comes without prices."""

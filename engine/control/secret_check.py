@@ -1,40 +1,59 @@
-"""The secrets that a plan needs, looked for on this machine: what is missing, before a request finds out."""
+"""The credentials that a plan needs, looked for on this machine: what is missing, before a request finds out.
+
+Nobody is asked: a token endpoint or a metadata service may still refuse what is found here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from engine.diagnostics import Diagnostic
 from engine.plan.plan import Plan
-from engine.plan.types import Secret
+from engine.upstream.auth import authenticator
+from engine.upstream.schemes.cache import TokenCache
 from engine.upstream.secrets import SecretMissing, Secrets
 
 
-def missing_secrets(plan: Plan, env: Mapping[str, str]) -> tuple[Diagnostic, ...]:
-    """One E244 for each secret that cannot be read now; no value leaves this function."""
-    secrets = Secrets(env)
-    found = []
-    for places, users in sorted(_needed(plan).items(), key=lambda item: [str(place) for place in item[0]]):
-        try:
-            secrets.first(places)
-        except SecretMissing as error:
-            names = ", ".join(f"`{name}`" for name in sorted(users))
-            advice = "set it where `engine serve` runs" if places[0].source == "env" else "put the file there"
-            found.append(Diagnostic("E244", f"{error}; needed by {names}", None, advice))
-    return tuple(found)
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A credential of a provider: where it comes from, or why it is not there. No value of a secret."""
+
+    provider: str
+    credential: str
+    deployments: tuple[str, ...]
+    source: str | None
+    missing: str | None
 
 
-def _needed(plan: Plan) -> dict[tuple[Secret, ...], set[str]]:
-    """The places of a secret -> the deployments that show it."""
-    needed: dict[tuple[Secret, ...], set[str]] = {}
-    for name, places in _shown(plan):
-        needed.setdefault(places, set()).add(name)
-    return needed
-
-
-def _shown(plan: Plan) -> Iterator[tuple[str, tuple[Secret, ...]]]:
+def look(plan: Plan, env: Mapping[str, str]) -> tuple[Looked, ...]:
+    """Every credential of the plan's deployments, in the order of providers and names."""
+    secrets, cache = Secrets(env), TokenCache()
+    found: dict[tuple[str, str, str | None, str | None], list[str]] = {}
     for name in plan.manifest.deployments:
-        for credential in plan.deployment(name).credentials:
-            for places in credential.secrets.values():
-                if places:
-                    yield name, places
+        deployment = plan.deployment(name)
+        auth = plan.provider(deployment.provider).auth
+        target = {"name": name, "region": deployment.region}
+        for credential in deployment.credentials:
+            source = missing = None
+            try:
+                source = authenticator(auth, credential, secrets, cache, target).there()
+            except SecretMissing as error:
+                missing = str(error)
+            found.setdefault((deployment.provider, credential.name, source, missing), []).append(name)
+    rows = (Looked(*key[:2], tuple(sorted(names)), *key[2:]) for key, names in found.items())
+    return tuple(sorted(rows, key=lambda row: (row.provider, row.credential, row.deployments)))
+
+
+def missing_secrets(plan: Plan, env: Mapping[str, str]) -> tuple[Diagnostic, ...]:
+    """One E244 for each thing that cannot be read now; no value leaves this function."""
+    needed: dict[str, set[str]] = {}
+    for row in look(plan, env):
+        if row.missing is not None:
+            needed.setdefault(row.missing, set()).update(row.deployments)
+    found = []
+    for reason, users in sorted(needed.items()):
+        names = ", ".join(f"`{name}`" for name in sorted(users))
+        advice = "put the file there" if "file" in reason else "set it where `engine serve` runs"
+        found.append(Diagnostic("E244", f"{reason}; needed by {names}", None, advice))
+    return tuple(found)

@@ -38,7 +38,8 @@ NEEDS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
     "saml2_bearer": (("assertion",),),
     "oauth2_jwt_bearer": (("service_account",), ("private_key", "issuer")),
     "azure_entra": (
-        ("client_id", "client_secret"), ("client_id", "certificate"), ("client_id", "token_file"), ("client_id",),
+        ("client_id", "client_secret"), ("client_id", "certificate"), ("client_id", "token_file"),
+        ("client_id",),
     ),
     "aws_sigv4": (("access_key", "secret_key"), ("profile",), ("role",)),
 }  # fmt: skip

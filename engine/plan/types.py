@@ -169,8 +169,8 @@ class Facts:
 class Auth:
     """How a call shows its credential. `scheme` names code in `upstream/auth`; `params` are its fields.
 
-    templates: fields that are filled in per deployment, in the scope `place`. secrets: slot -> where the provider
-    file says it is read, for schemes beyond one key. any_of: the schemes of the scheme `any_of`, in order.
+    templates: fields that are filled in per deployment, in the scope `place`. secrets: slot -> where the
+    provider file says it is read. any_of: the schemes of the scheme `any_of`, in order.
     """
 
     scheme: str

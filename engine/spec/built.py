@@ -42,7 +42,11 @@ BUILT: Final[Mapping[str, Row]] = {
     ),
     "Breaker": _row("", "open_at of for"),
     "Probe": _row("", "every timeout"),
-    "Credential": _row("provider secret only", "profile role"),
+    "Credential": _row(
+        "provider secret client_id client_secret tenant certificate token_file service_account private_key "
+        "issuer key_id subject assertion access_key secret_key session_token profile role external_id "
+        "session_name only"
+    ),
     "Route": _row(
         f"{_CALL} match residency admit per_request stream reply_model start strict", "guards budgets limits"
     ),
@@ -104,9 +108,24 @@ BUILT: Final[Mapping[str, Row]] = {
         "headroom",
     ),
     "AuthSpec": _row(
-        "bearer header query pattern",
-        "aws_sigv4 oauth2_client_credentials oauth2_jwt_bearer token_exchange azure_entra jwt_hs256",
+        "bearer header query aws_sigv4 oauth2_client_credentials oauth2_jwt_bearer saml2_bearer "
+        "token_exchange azure_entra jwt_hs256 any_of pattern"
     ),
+    "AwsSigV4": _row("service region sts_url"),
+    "ClientCredentialsAuth": _row("token_url scope client_id client_secret send form"),
+    "JwtBearerAuth": _row(
+        "token_url scope audience service_account private_key issuer key_id subject metadata_url "
+        "metadata_headers"
+    ),
+    "Saml2BearerAuth": _row("token_url scope assertion client_id client_secret send form"),
+    "TokenExchangeAuth": _row(
+        "token_url secret secret_field form body token expires_in expires_at lifetime client_id "
+        "client_secret send"
+    ),
+    "EntraAuth": _row(
+        "scope tenant client_id client_secret certificate token_file managed_identity authority"
+    ),
+    "KeyJwtAuth": _row("secret id_claim issued_claim unit lifetime header claims"),
     "HeaderAuth": _row("name prefix secret"),
     "QueryAuth": _row("name secret"),
     "RegionSpec": _row("base_url residency price"),
@@ -197,8 +216,6 @@ INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("PerRequest", "cost"): "`per_request.calls` and `admit` bound it",
     ("Deployment", "breaker"): "`failures` moves on to the next target after each failed call",
     ("Deployment", "limits"): "`concurrent` bounds its open calls",
-    ("Credential", "profile"): "use `secret`",
-    ("Credential", "role"): "use `secret`",
     ("BalanceNode", "score"): "`rank: cost` and `rank: latency` are built",
     ("SplitNode", "split"): "`balance` with weights shares traffic, without keeping users where they are",
     ("ClassifyNode", "classify"): "a `switch` on `request.*` is built",

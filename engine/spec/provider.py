@@ -2,109 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import PlainValidator, WithJsonSchema
 
 from engine.spec.address import BaseUrl
 from engine.spec.adjust import AdjustSpec
 from engine.spec.amounts import Count, Money, Multiplier, Price
+from engine.spec.auth import AuthField
 from engine.spec.containers import Listed
-from engine.spec.dialect import Ability, ErrorRuleSpec, Regex, Template, UrlPath
-from engine.spec.fault import fault, wrong_type
+from engine.spec.dialect import Ability, ErrorRuleSpec, Template, UrlPath
+from engine.spec.fault import wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.names import Name, Zone
 from engine.spec.plain import Flag, JsonValue, Text
-from engine.spec.secret import SecretRefs
-
-#: Schemes of `auth` that execute; `SCHEMES_TO_COME` parse and are refused with E090.
-SCHEMES: Final = ("none", "bearer", "header", "query")
-SCHEMES_TO_COME: Final = (
-    "aws_sigv4", "oauth2_client_credentials", "oauth2_jwt_bearer", "token_exchange", "azure_entra",
-    "jwt_hs256",
-)  # fmt: skip
-
-
-class HeaderAuth(Spec):
-    """The key in a header."""
-
-    noun: ClassVar[str] = "header auth"
-
-    name: Text = about("The header's name, like `x-api-key`.", required=True)
-    prefix: Annotated[str, PlainValidator(str), WithJsonSchema({"type": "string"})] | None = about(
-        "Text before the key, like `Token ` (with its space)."
-    )
-    secret: SecretRefs | None = about(
-        "Where the key is read, unless a credential says otherwise; of several places the first that is set."
-    )
-
-
-class QueryAuth(Spec):
-    """The key in the query of the URL."""
-
-    noun: ClassVar[str] = "query auth"
-
-    name: Text = about("The parameter's name, like `key`.", required=True)
-    secret: SecretRefs | None = about(
-        "Where the key is read, unless a credential says otherwise; of several places the first that is set."
-    )
-
-
-class AuthSpec(Spec):
-    """How a call shows its credential: exactly one scheme."""
-
-    noun: ClassVar[str] = "auth"
-
-    bearer: SecretRefs | None = about(
-        "`Authorization: Bearer KEY`, and where the key is read by default; of several places the first that "
-        "is set."
-    )
-    header: HeaderAuth | None = about("The key in a header.")
-    query: QueryAuth | None = about("The key in the URL's query.")
-    aws_sigv4: dict[str, JsonValue] | None = about("Signature version 4 of AWS.")
-    oauth2_client_credentials: dict[str, JsonValue] | None = about("OAuth 2 client credentials.")
-    oauth2_jwt_bearer: dict[str, JsonValue] | None = about(
-        "OAuth 2 with a signed JWT (Google service accounts)."
-    )
-    token_exchange: dict[str, JsonValue] | None = about("A key exchanged for a short-lived token (IBM IAM).")
-    azure_entra: dict[str, JsonValue] | None = about("Microsoft Entra ID.")
-    jwt_hs256: dict[str, JsonValue] | None = about("A JWT made from the key (old Zhipu keys).")
-    pattern: Regex | None = about(
-        "What this vendor's keys look like: found in logs and answers, they are masked."
-    )
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return {"anyOf": [{"const": "none", "description": "Calls carry no credential."}, handler(schema)]}
-
-    @property
-    def scheme(self) -> str:
-        """The scheme that is written; `none` for none."""
-        for name in (*SCHEMES[1:], *SCHEMES_TO_COME):
-            if getattr(self, name) is not None:
-                return name
-        return "none"
-
-
-def _auth(value: Any) -> Any:
-    if value == "none":
-        return {}
-    if isinstance(value, dict):
-        named = [key for key in value if key in SCHEMES or key in SCHEMES_TO_COME]
-        if len(named) > 1:
-            raise fault("E407", f"`auth` has two schemes: {named[0]} and {named[1]}", "keep one")
-        if value and not named and set(value) <= {"pattern"}:
-            raise fault(
-                "E407", "`auth` has no scheme", "write bearer: env:NAME, header: {...}, query: {...} or none"
-            )
-        return value
-    if isinstance(value, AuthSpec):
-        return value
-    raise wrong_type(value, "`none` or a scheme", "{bearer: env:ACME_API_KEY}")
 
 
 def _price_word(value: Any) -> Any:
@@ -208,9 +119,7 @@ class ProviderSpec(Spec):
     )
     aliases: Listed[Name] | None = about("Other names that `provider:` may use.")
     dialect: Name | None = about("The wire format spoken there; `none` for the engine's own local models.")
-    auth: Annotated[AuthSpec, BeforeValidator(_auth)] | None = about(
-        "How a call shows its credential.", shown="none"
-    )
+    auth: AuthField | None = about("How a call shows its credential.", shown="none")
     base_url: BaseUrl | None = about("Address, where there is one region only.")
     residency: Zone | None = about("Where data may be processed, with `base_url`.", shown="unknown")
     price: Free | None = about("`free`: every model costs nothing.")

@@ -52,7 +52,7 @@ SecretRef = TypeAliasType(
 )
 
 
-def _secrets(value: Any) -> Any:
+def _listed(value: Any) -> Any:
     """One place or a list of them; no value is looked at here, because it may be a key."""
     if not isinstance(value, list | tuple):
         return (value,)
@@ -62,4 +62,9 @@ def _secrets(value: Any) -> Any:
 
 
 #: One place or several: the first that is set counts.
-SecretRefs = Annotated[tuple[SecretRef, ...], BeforeValidator(_secrets), OrOne()]
+SecretRefs = Annotated[tuple[SecretRef, ...], BeforeValidator(_listed), OrOne()]
+
+
+def read_secrets(value: Any) -> tuple[Secret, ...]:
+    """The same, for a field that may also hold something else."""
+    return tuple(_secret(each) for each in _listed(value))

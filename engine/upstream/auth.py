@@ -143,8 +143,8 @@ def authenticator(
 ) -> Authenticator:
     """The scheme of a provider with one credential.
 
-    credential: None where the deployment has none. cache: keeps tokens. target: what templates in the scheme's
-    fields may read (`region`, `settings`), and `name`, for the log.
+    credential: None where the deployment has none. cache: keeps tokens. target: what templates in the
+    scheme's fields may read (`region`, `settings`), and `name`, for the log.
     """
     if auth.scheme == "none":
         return Authenticator()
@@ -155,10 +155,11 @@ def authenticator(
     places = credential.secrets if credential is not None and explicit else auth.secrets
     if auth.scheme in SCHEMES:
         return KeyAuth(auth, places.get(SLOT, ()), secrets)
-    settings = credential.settings if credential is not None else {}
-    given = Given(secrets, places, settings, explicit=explicit)
     made = {name: bind_template(template)(target) for name, template in auth.templates.items()}
     params = {**auth.params, **{name: value for name, value in made.items() if value is not None}}
+    said = credential.settings if credential is not None and explicit else params
+    settings = {slot: str(said[slot]) for slot in SLOTS[auth.scheme] if slot in said}
+    given = Given(secrets, places, settings, explicit=explicit)
     whose = str(target.get("name", ""))
     if auth.scheme == "aws_sigv4":
         return SigV4Auth(params, given, secrets, cache, whose)
@@ -171,7 +172,7 @@ def _explicit(credential: Credential | None) -> bool:
 
 
 def _fits(auth: Auth, credential: Credential | None) -> bool:
-    """Whether a scheme can take what the credential gives (`compiler/checks/credentials` saw to one that can)."""
+    """Whether a scheme can take what the credential gives; `compiler/checks/credentials` saw to one."""
     if credential is None or not _explicit(credential):
         return True
     return not (credential.secrets.keys() | credential.settings.keys()) - set(SLOTS[auth.scheme])

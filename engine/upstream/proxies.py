@@ -3,8 +3,8 @@
 Read as curl reads them: the lower-case name wins, ALL_PROXY is for what has no proxy of its own, a proxy
 without a scheme speaks HTTP. NO_PROXY holds names (which stand for their subdomains, too), `name:port`,
 addresses, networks (`10.0.0.0/8`) or `*`, between commas. Loopback never goes through a proxy, nor do
-link-local addresses, where a machine asks who it is. HTTP_PROXY in capitals is not read in a CGI script, where
-a client could set it.
+link-local addresses, where a machine asks who it is. HTTP_PROXY in capitals is not read in a CGI script,
+where a client could set it.
 """
 
 from __future__ import annotations

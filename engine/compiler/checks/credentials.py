@@ -1,10 +1,14 @@
-"""Credentials: one where a vendor needs it, and conditions on them that read the client key only."""
+"""Credentials: one that fits where a vendor needs it; conditions on them read the client key only."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from engine.compiler.checks.subject import Subject
 from engine.compiler.expr import fields_read
 from engine.diagnostics import Related
+from engine.plan.auth import NEEDS, SLOTS
+from engine.plan.types import Auth
 
 
 def check(subject: Subject) -> None:
@@ -18,11 +22,71 @@ def check(subject: Subject) -> None:
                 f"{provider.name} asks for a credential, and the deployment `{name}` has none",
                 subject.document.key_span(("deployments", name)),
                 help="define one, `credentials: {NAME: {provider: "
-                f"{provider.name}, secret: env:NAME}}}}`, and name it in the deployment's `credentials`",
+                f"{provider.name}, {_example(provider.auth)}: env:NAME}}}}`, and name it in the deployment's "
+                "`credentials`",
             )
     for name, credential in sorted(subject.spec.credentials.items()):
         if credential.only is not None:
             _only(subject, name)
+    for name, auth in sorted(_used(subject).items()):
+        _fits(subject, name, auth)
+
+
+def _used(subject: Subject) -> dict[str, Auth]:
+    """Credential -> the auth of the provider whose deployments show it."""
+    return {
+        credential.name: subject.lowered.providers[deployment.provider].auth
+        for deployment in subject.lowered.deployments.values()
+        for credential in deployment.credentials
+        if deployment.provider in subject.lowered.providers and credential.name in subject.spec.credentials
+    }
+
+
+def _fits(subject: Subject, name: str, auth: Auth) -> None:
+    """A credential gives what one scheme of its provider takes, and all that this one needs."""
+    credential = subject.spec.credentials[name]
+    schemes = [each.scheme for each in auth.any_of] or [auth.scheme]
+    given = credential.slots
+    fitting = [scheme for scheme in schemes if set(given) <= set(SLOTS[scheme])]
+    if not fitting:
+        _misfit(subject, name, schemes)
+        return
+    needs = [need for scheme in fitting for need in NEEDS[scheme]]
+    if not any(set(need) <= set(given) for need in needs):
+        shown = " or ".join("{" + ", ".join(need) + "}" for need in dict.fromkeys(needs))
+        subject.out.add(
+            "E247",
+            f"the credential `{name}` gives {_named(given)}, which is not enough for `{fitting[0]}`",
+            subject.document.key_span(("credentials", name)),
+            help=f"it needs {shown}; nothing is taken from the provider file's defaults",
+        )
+
+
+def _misfit(subject: Subject, name: str, schemes: list[str]) -> None:
+    credential = subject.spec.credentials[name]
+    nearest = max(schemes, key=lambda scheme: len(set(credential.slots) & set(SLOTS[scheme])))
+    wrong = next(slot for slot in credential.slots if slot not in SLOTS[nearest])
+    takes = "; ".join(f"`{scheme}` takes {_named(SLOTS[scheme]) or 'none'}" for scheme in schemes)
+    subject.out.add(
+        "E246",
+        f"{credential.provider} does not take `{wrong}`"
+        + (
+            f" beside {_named(each for each in credential.slots if each != wrong)}"
+            if len(credential.slots) > 1
+            else ""
+        ),
+        subject.document.key_span(("credentials", name, wrong)),
+        help=takes,
+    )
+
+
+def _example(auth: Auth) -> str:
+    schemes = [each.scheme for each in auth.any_of] or [auth.scheme]
+    return NEEDS[schemes[0]][0][-1]
+
+
+def _named(slots: Iterable[str]) -> str:
+    return ", ".join(f"`{slot}`" for slot in slots)
 
 
 def _only(subject: Subject, name: str) -> None:

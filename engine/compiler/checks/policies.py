@@ -5,12 +5,15 @@ Else the floor would rest on files that anybody may edit: a guard that a route f
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from engine.compiler.checks.subject import Subject
 from engine.compiler.document import Path
 from engine.compiler.mentions import Reference, mentions
 from engine.compiler.merged import dotted
 from engine.compiler.resolve import NOUNS
 from engine.diagnostics import Related
+from engine.spec.credential import Credential
 
 
 def check(subject: Subject) -> None:
@@ -38,20 +41,39 @@ def _reference(subject: Subject, mention: Reference) -> None:
     )
 
 
+#: Slots that say who somebody is: several credentials may say the same.
+_WHO = frozenset({"client_id", "tenant", "issuer", "key_id", "subject", "external_id", "session_name"})
+
+
 def _secrets(subject: Subject) -> None:
-    named = {
-        str(spec.secret): name
+    protected = subject.merged.protected
+    owners = {
+        shown: (name, slot)
         for name, spec in subject.spec.credentials.items()
-        if spec.secret is not None and ("credentials", name) in subject.merged.protected
+        if ("credentials", name) in protected
+        for slot, shown in _shown(spec)
     }
     for name, spec in sorted(subject.spec.credentials.items()):
-        if ("credentials", name) in subject.merged.protected or str(spec.secret) not in named:
+        if ("credentials", name) in protected:
             continue
-        owner = named[str(spec.secret)]
-        subject.out.add(
-            "E240",
-            f"the secret `{spec.secret}` belongs to the policies' credential `{owner}`",
-            subject.document.span(("credentials", name, "secret")),
-            help=f"use the credential `{owner}`, with its conditions, or another secret",
-            related=[Related("the policy", subject.document.span(("credentials", owner, "secret")))],
-        )
+        for slot, shown in _shown(spec):
+            if shown not in owners:
+                continue
+            owner, there = owners[shown]
+            subject.out.add(
+                "E240",
+                f"the secret `{shown}` belongs to the policies' credential `{owner}`",
+                subject.document.span(("credentials", name, slot)),
+                help=f"use the credential `{owner}`, with its conditions, or another secret",
+                related=[Related("the policy", subject.document.span(("credentials", owner, there)))],
+            )
+
+
+def _shown(spec: Credential) -> Iterator[tuple[str, str]]:
+    """(slot, what proves something there): the places of secrets, and profiles, roles and files by name."""
+    for slot in spec.slots:
+        value = getattr(spec, slot)
+        if slot not in _WHO:
+            yield from (
+                (slot, str(each)) for each in (value if isinstance(value, tuple) else (f"{slot} {value}",))
+            )

@@ -1,1 +1,1 @@
-"""Auth schemes that need more than a key in its place: tokens that are fetched, and requests that are signed."""
+"""Auth schemes beyond a key in its place: tokens that are fetched, and requests that are signed."""

@@ -37,7 +37,7 @@ class Authenticator:
     parameter: str | None = None
 
     def there(self) -> str:
-        """Where the credential comes from, in words; nobody is asked. Raises SecretMissing where it is not."""
+        """Where the credential comes from, in words; nobody is asked. Raises SecretMissing."""
         return "none is needed"
 
     def ready(self) -> bool:

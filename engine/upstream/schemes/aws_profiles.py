@@ -1,8 +1,8 @@
-"""The shared files of AWS's tools, `~/.aws/config` and `~/.aws/credentials`: profiles by name, read anew on change.
+"""The shared files of AWS's tools, `~/.aws/config` and `~/.aws/credentials`: profiles by name.
 
-Keys of one profile in both files are put together, those of the credentials file first. Names and values are
-read as botocore reads them: sections `[profile NAME]` (or `[default]`) in the one, `[NAME]` in the other, no
-interpolation.
+A file is read again once it has changed. Keys of one profile in both files are put together,
+those of the credentials file first. Names and values are read as botocore reads them: sections
+`[profile NAME]` (or `[default]`) in the one, `[NAME]` in the other, no interpolation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The token cache of one upstream: one lease for one scheme and credential, whatever number of deployments."""
+"""The token cache of one upstream: one lease for one scheme and credential, for all its deployments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tokens of Microsoft Entra ID: for an application's secret, certificate or federated token, or by the machine.
+"""Tokens of Microsoft Entra ID: for a client's secret, certificate or federated token, or by the machine.
 
 Sources, in the order of Azure's own tools: a client secret, a certificate, a federated token's file (workload
 identity), the machine's managed identity (App Service's endpoint where its variables are set, else the

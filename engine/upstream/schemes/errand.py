@@ -134,7 +134,7 @@ def accepted(status: int, data: bytes, whom: str) -> bytes:
 
 
 def _code(data: bytes) -> str:
-    """What may be told of a refusal: OAuth's code, and Entra's number. Both cannot be a secret by their form."""
+    """What may be told of a refusal: OAuth's code, and Entra's number. By their form neither is a secret."""
     try:
         body = orjson.loads(data)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Why a credential could not be had. The texts hold places and codes, never a secret or a vendor's sentence."""
+"""Why a credential could not be had. The texts hold places and codes, no secret, no vendor's sentence."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ file's own places hold, of which any may be empty: the scheme then looks for its
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from engine.plan.types import Secret
 from engine.upstream.secrets import SecretMissing, Secrets
@@ -73,7 +74,10 @@ class Given:
 
     def _read(self, slot: str, *, document: bool) -> str | None:
         if slot in self._settings:
-            return self._settings[slot]
+            text = self._settings[slot]
+            if document and Path(text).is_absolute():
+                return self._secrets.document((Secret("file", text),)).reveal()
+            return text
         places = self._places.get(slot)
         if not places:
             return None

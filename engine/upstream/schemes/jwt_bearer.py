@@ -1,4 +1,4 @@
-"""Tokens for a signed statement: OAuth 2's JWT bearer (RFC 7523), the form that Google's service accounts have.
+"""Tokens for a signed statement: OAuth 2's JWT bearer (RFC 7523), as Google's service accounts have it.
 
 Sources, in order: the JSON document of a service account (or of a user, with a refresh token), a key with its
 issuer, and, where the scheme names one, the metadata service of the machine.
@@ -61,7 +61,7 @@ class JwtBearer:
 
     @property
     def _metadata(self) -> str | None:
-        """The metadata service stands in for a credential that nobody defined, never for one that is broken."""
+        """The metadata service: in place of a credential that nobody defined, never of one that is broken."""
         return None if self._given.explicit else self._params.get("metadata_url")
 
     async def _of_document(self, text: str) -> Fetched[SecretValue]:
@@ -123,7 +123,7 @@ class JwtBearer:
 
 
 class KeyJwt:
-    """A token that we sign ourselves with the second half of the key, and nobody is asked for (old Zhipu keys).
+    """A token that we sign with the second half of the key, asking nobody (old Zhipu keys).
 
     The key is `ID.SECRET`. The token's claims: the id, when it was made and when it ends, and fixed ones.
     """

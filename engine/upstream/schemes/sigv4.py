@@ -69,7 +69,8 @@ class Signer:
         names, lines = _canonical_headers(url, sent)
         parts = urlsplit(url)
         request = "\n".join((
-            method.upper(), _path(parts.path), _query(parts.query), lines, "", names, sha256(body).hexdigest(),
+            method.upper(), _path(parts.path), _query(parts.query), lines, "", names,
+            sha256(body).hexdigest(),
         ))  # fmt: skip
         scope = f"{moment[:8]}/{self.region}/{self.service}/aws4_request"
         text = "\n".join((_ALGORITHM, moment, scope, sha256(request.encode()).hexdigest()))

@@ -46,7 +46,7 @@ class SigV4Auth(Authenticator):
         return told(find(self._given, self._profiles))
 
     def ready(self) -> bool:
-        """Whether keys are here; the renewal of leased ones starts where that is due. Raises SecretMissing."""
+        """Whether keys are here; leased ones are renewed where that is due. Raises SecretMissing."""
         self._check_region()
         source = find(self._given, self._profiles)
         if isinstance(source, Static):
