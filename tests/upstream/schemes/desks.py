@@ -1,4 +1,4 @@
-"""Token endpoints of this test process: a transport that answers from a table, and remembers what was asked."""
+"""Token endpoints of this process: a transport that answers from a table, and remembers what was asked."""
 
 from __future__ import annotations
 
@@ -92,7 +92,11 @@ def scheme(
     places = _places({slot: text for slot, text in (given or {}).items() if slot not in plain})
     credential = Credential("c", "acme", places, plain)
     return authenticator(
-        auth, credential, Secrets(env or {}), TokenCache(desks, clock), {"name": "gpt", "region": "eu-central-1"}
+        auth,
+        credential,
+        Secrets(env or {}),
+        TokenCache(desks, clock),
+        {"name": "gpt", "region": "eu-central-1"},
     )
 
 
