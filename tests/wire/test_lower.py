@@ -28,7 +28,11 @@ URL = "base_url: https://a.ai/v1\n"
         ("dialect: openai_chat\n", "E402", 1),
         ("dialect: openai_chat\n" + URL + "regions: {a: {base_url: https://b.ai}}\n", "E402", 2),
         ("dialect: openai_chat\nregions: {a: {base_url: https://b.ai}}\ndefault_region: b\n", "E404", 3),
-        ("dialect: openai_chat\n" + URL + "auth: {aws_sigv4: {service: x}}\n", "E090", 3),
+        (
+            "dialect: openai_chat\n" + URL + "auth: {aws_sigv4: {service: x, region: '${{ regoin }}'}}\n",
+            "E301",
+            3,
+        ),
         ("dialect: openai_chat\n" + URL + "headers: {x: '${{ targt.model }}'}\n", "E301", 3),
     ],
 )
