@@ -244,6 +244,11 @@ class _Lower:
             state=dict(spec.state or {}),
             rules=self.rules(spec.rules, (*path, "rules"), "stream_read"),
             complete=self.expression((*path, "complete"), "stream_read"),
+            at_sentinel=self.template(
+                (*path, "at_sentinel"),
+                "stream_read",
+                "list[Event]" if isinstance(spec.at_sentinel, list) else "Event",
+            ),
             look_for=spec.look_for or (),
         )
 

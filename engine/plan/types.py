@@ -228,6 +228,7 @@ class StreamRead:
     state: Mapping[str, Json]
     rules: tuple[Rule, ...]
     complete: Expr | None  # holds once the answer is whole; an end before it is `cut`
+    at_sentinel: Template | None = None  # the events that it stands for
     look_for: tuple[str, ...] = ()  # RE2 over events' bytes: the others may pass through unread
 
 

@@ -149,7 +149,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "ResponseSpec": _row("success_when raw_when read write"),
     "StreamSpec": _row("read write"),
     "StreamOptionsSpec": _row("data inner"),
-    "StreamReadSpec": _row("decoder options sentinel state rules look_for complete"),
+    "StreamReadSpec": _row("decoder options sentinel at_sentinel state rules look_for complete"),
     "StreamWriteSpec": _row("encoder sentinel named_events numbered state rules error"),
     "StreamRuleSpec": _row("when set emit error end continue"),
     "ErrorRuleSpec": _row("status path header equals matches class"),

@@ -218,6 +218,9 @@ class StreamReadSpec(Spec):
     )
     options: StreamOptionsSpec | None = about("Options of the decoder.")
     sentinel: Text | None = about("Data that ends the stream without being an event, like `[DONE]`.")
+    at_sentinel: Template = about(
+        "The events that the sentinel stands for, where the format has no finish of its own. Sees `state`."
+    )
     state: dict[str, JsonValue] | None = about("State and its first values.")
     rules: Listed[StreamRuleSpec] = about("Tried in order; the first that holds applies.", required=True)
     look_for: Listed[Regex] | None = about(

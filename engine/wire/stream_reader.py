@@ -49,13 +49,15 @@ class BoundStreamRead:
     """What all streams of one operation share."""
 
     __slots__ = (
-        "complete", "decoder", "finish", "look_for", "parse", "rules", "sentinel", "state", "usage",
+        "at_sentinel", "complete", "decoder", "finish", "look_for", "parse", "rules", "sentinel", "state",
+        "usage",
     )  # fmt: skip
 
     def __init__(self, plan: StreamRead, finish: Mapping[str, str], usage: Callable[[Any], Usage]) -> None:
         self.decoder = partial(FRAMINGS[plan.decoder].decoder, plan.options)
         self.parse: Callable[[bytes], Any] = _text if plan.options.get("data") == "text" else orjson.loads
         self.sentinel = plan.sentinel.encode() if plan.sentinel is not None else None
+        self.at_sentinel = bind_template(plan.at_sentinel) if plan.at_sentinel is not None else None
         self.state = dict(plan.state)
         self.rules = tuple(BoundRule(rule) for rule in plan.rules)
         self.complete: Bound | None = bind_expr(plan.complete) if plan.complete is not None else None
@@ -164,8 +166,9 @@ class StreamReader:
                 continue
             if data == sentinel:
                 self.sentinel_seen = True
-                ended = self._last()
-                events += ended
+                if self._bound.at_sentinel is not None:
+                    self._emitted(self._bound.at_sentinel({}, self._state, ""), events)
+                events += self._last()
                 if not self.failed:
                     (self.after if self._hold else raw).append(frame.raw)
                 break
@@ -232,18 +235,21 @@ class StreamReader:
                 # All values are made from the state before, and only then put into it.
                 state.update([(key, value(event, state, name)) for key, value in rule.put])
             for emit in rule.emit:
-                value = emit(event, state, name)
-                if type(value) is dict:
-                    self._emit(value, out)
-                elif value is not None:
-                    for item in value:
-                        if item is not None:
-                            self._emit(item, out)
+                self._emitted(emit(event, state, name), out)
             if rule.end:
                 out += self._last()
                 return
             if not rule.go_on:
                 return
+
+    def _emitted(self, made: Any, out: list[Event]) -> None:
+        """What a template made: an event, several, or none."""
+        if type(made) is dict:
+            self._emit(made, out)
+        elif made is not None:
+            for item in made:
+                if item is not None:
+                    self._emit(item, out)
 
     def _emit(self, event: dict[str, Any], out: list[Event]) -> None:
         kind = event["type"]

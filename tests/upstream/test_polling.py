@@ -7,6 +7,7 @@ import importlib.util
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -470,3 +471,85 @@ def test_where_calls_about_a_job_may_go(url: str, own: bool | None) -> None:
             _own(url, BASE, HOSTS)
     else:
         assert _own(url, BASE, HOSTS) is own
+
+
+# --- Replicate, by its own file
+
+
+def replicate(transport: DirectTransport) -> HttpUpstream:
+    provider, out = dialects.make_provider(PROVIDER)
+    assert provider is not None, list(map(str, out))
+    dialect = BoundDialect(dialects.shipped_dialect("replicate"))
+    return HttpUpstream(provider, dialect, transport, Secrets({"KEY": KEY}))
+
+
+def prediction(url: str, status: str, **more: Any) -> bytes:
+    base = f"{url}/v1/predictions/p1"
+    urls = {"get": base, "cancel": f"{base}/cancel", "stream": f"{url}/v1/streams/p1"}
+    return told(201, id="p1", status=status, urls=urls, error=None, **more)
+
+
+async def replicated(answers: Callable[[str], dict[str, list[Any]]], *, stream: bool) -> tuple[Any, Vendor]:
+    vendor = Vendor({})
+    transport = DirectTransport()
+    async with Scripted(vendor) as server:
+        vendor.answers = answers(server.url)
+        made = replicate(transport)
+        asked = ask(server.url)
+        asked.deployment = replace(asked.deployment, wire_model="meta/llama")
+        asked.stream = stream
+        found: Any = await (made.flow(asked) if stream else made.whole(asked))
+        if isinstance(found, HttpFlow):
+            flow, found = found, []
+            async for piece in flow:
+                found += piece.events
+            await flow.close()
+        await made.close()
+        await transport.close()
+    return found, vendor
+
+
+@pytest.fixture
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = asyncio.sleep
+    monkeypatch.setattr("engine.upstream.polling.asyncio.sleep", lambda _: real(0.001))
+
+
+@pytest.mark.usefixtures("_quick")
+async def test_a_prediction() -> None:
+    metrics = {"input_token_count": 3, "output_token_count": 2}
+    found, vendor = await replicated(
+        lambda url: {
+            "/v1/models/meta/llama/predictions": [prediction(url, "starting")],
+            "/v1/predictions/p1": [
+                prediction(url, "processing"),
+                prediction(url, "succeeded", output=["Par", "is"], metrics=metrics),
+            ],
+        },
+        stream=False,
+    )
+    assert text_of(found) == "Paris"
+    assert found.reply["usage"] == {"input_tokens": 3, "output_tokens": 2}
+    assert "prefer: wait" in vendor.heads[0]
+    assert vendor.calls[1:] == ["GET /v1/predictions/p1"] * 2
+
+
+async def test_a_prediction_followed() -> None:
+    events = sse(("output", "Par"), ("output", "is"), ("done", "{}")) + END
+    found, vendor = await replicated(
+        lambda url: {
+            "/v1/models/meta/llama/predictions": [prediction(url, "starting")],
+            "/v1/streams/p1": [events],
+        },
+        stream=True,
+    )
+    assert "".join(each.get("text", "") for each in found) == "Paris"
+    assert [each["type"] for each in found[-2:]] == ["finish", "usage"]
+    assert "prefer" not in vendor.heads[0]
+    assert vendor.calls == ["POST /v1/models/meta/llama/predictions", "GET /v1/streams/p1"]
+
+
+async def test_a_prediction_that_failed() -> None:
+    failed = told(201, id="p1", status="failed", error="CUDA out of memory")
+    found, _ = await replicated(lambda url: {"/v1/models/meta/llama/predictions": [failed]}, stream=False)
+    assert (found.error["failure"], found.error["message"]) == ("overloaded", "CUDA out of memory")
