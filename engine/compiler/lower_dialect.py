@@ -65,6 +65,7 @@ def error_rules(rules: tuple[ErrorRuleSpec, ...] | None) -> tuple[ErrorRule, ...
             equals=rule.equals,
             regex=rule.matches,
             header=None if rule.header is None else rule.header.lower(),
+            told=rule.told,
         )
         for rule in rules or ()
     )

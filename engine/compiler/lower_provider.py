@@ -46,6 +46,7 @@ def lower_provider(
         paths=dict(spec.paths or {}),
         rename=dict(spec.rename or {}),
         drop=spec.drop or (),
+        takes=spec.takes or (),
         params=dict(spec.params or {}),
         adjust=adjust_rules(spec.adjust, document, ("adjust",), out),
         errors=error_rules(spec.errors),

@@ -191,6 +191,7 @@ class ErrorRule:
     equals: tuple[str, ...] | None = None
     regex: str | None = None  # RE2, searched
     header: str | None = None
+    told: str | None = None  # what the dialect's reading of the body calls so, instead of a path
     retry_after: Expr | None = None
 
 
@@ -349,6 +350,7 @@ class Provider:
     errors: tuple[ErrorRule, ...]
     retry_after: tuple[str, ...]  # header names, in the order they are asked
     adjust: tuple[Adjust, ...] = ()
+    takes: tuple[str, ...] = ()  # what of its format only some vendors take
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "AdjustSpec": _row("drop clamp map refuse why when"),
     "ProviderSpec": _row(
         "extends replace title category aliases dialect auth base_url residency price regions "
-        "default_region headers paths rename drop adjust params errors retry_after facts models "
+        "default_region headers paths rename drop takes adjust params errors retry_after facts models "
         "unknown_models compliance samples",
         "headroom",
     ),
@@ -152,7 +152,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "StreamReadSpec": _row("decoder options sentinel at_sentinel state rules look_for complete"),
     "StreamWriteSpec": _row("encoder sentinel named_events numbered state rules error"),
     "StreamRuleSpec": _row("when set emit error end continue"),
-    "ErrorRuleSpec": _row("status path header equals matches class"),
+    "ErrorRuleSpec": _row("status path header told equals matches class"),
     "ErrorsSpec": _row("rules read write types"),
     "ErrorTypeSpec": _row("status type code"),
     "UsageSpec": _row("input_includes_cached output_includes_reasoning"),

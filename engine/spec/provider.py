@@ -133,6 +133,10 @@ class ProviderSpec(Spec):
     drop: Listed[Text] | None = about(
         "Body fields that this vendor refuses: left out, and told in x-engine-dropped."
     )
+    takes: Listed[Text] | None = about(
+        "What of its format only some vendors take, like `cache_control`: templates write it only where it is"
+        " listed here."
+    )
     adjust: Listed[AdjustSpec] | None = about(
         "What becomes of chat requests that this vendor cannot take as they are: rules after the dialect's."
     )

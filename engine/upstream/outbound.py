@@ -59,7 +59,7 @@ class Outbound:
         #: Most inputs of one call; None: any number.
         self.batch = operation.plan.batch
         self._any_model = deployment.wire_model == ANY_MODEL
-        self._provider = {"name": provider.name, "drop": list(provider.drop)}
+        self._provider = {"name": provider.name, "drop": list(provider.drop), "takes": list(provider.takes)}
         self._facts = _readable(deployment.facts)
         self._target = {
             "name": deployment.name,

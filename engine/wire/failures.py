@@ -80,14 +80,14 @@ class Classifier:
         """
         if isinstance(body, list) and len(body) == 1:
             body = body[0]
-        error: Error = {"failure": self._failure(status, headers, body)}
-        if status is not None:
-            error["status"] = status
         told = (
             self._read(body, headers, status or 0)
             if self._read is not None and isinstance(body, dict)
             else None
         )
+        error: Error = {"failure": self._failure(status, headers, body, told)}
+        if status is not None:
+            error["status"] = status
         if isinstance(told, dict):
             if message := _text(told.get("message"), MESSAGE_CAP):
                 error["message"] = message
@@ -106,9 +106,11 @@ class Classifier:
             error["retry_after_ms"] = delay
         return error
 
-    def _failure(self, status: int | None, headers: Mapping[str, str], body: Any) -> FailureClass:
+    def _failure(
+        self, status: int | None, headers: Mapping[str, str], body: Any, told: Any
+    ) -> FailureClass:
         for test, failure in self._tests:
-            if test(status, headers, body):
+            if test(status, headers, body, told):
                 return failure
         return by_status(status)
 
@@ -168,7 +170,7 @@ def _text(value: Any, cap: int) -> str | None:
     return text if len(text) <= cap else text[: cap - 1] + "…"
 
 
-Test = Callable[[int | None, Mapping[str, str], Any], bool]
+Test = Callable[[int | None, Mapping[str, str], Any, Any], bool]
 
 
 def _bind(rule: ErrorRule) -> Test:
@@ -178,12 +180,16 @@ def _bind(rule: ErrorRule) -> Test:
     steps = tuple(rule.path.split(".")) if rule.path is not None else None
     header = rule.header.lower() if rule.header is not None else None
 
-    def test(status: int | None, headers: Mapping[str, str], body: Any) -> bool:
+    word = rule.told
+
+    def test(status: int | None, headers: Mapping[str, str], body: Any, told: Any) -> bool:
         if statuses is not None and status not in statuses:
             return False
         if header is not None:
             found = headers.get(header)
             return found is not None and _holds(found, equals, pattern)
+        if word is not None:
+            return isinstance(told, dict) and _holds(told.get(word), equals, pattern)
         if steps is not None:
             return any(_holds(value, equals, pattern) for value in _values(body, steps))
         return statuses is not None or (pattern is not None and _anywhere(body, pattern))

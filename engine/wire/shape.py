@@ -5,6 +5,7 @@ A shape is a type word (`text integer number flag map list any`, several joined 
     type: text|list    required: true    values: [low, high]    min / max: bounds of a number or of a length
     fields: {name: shape}     items: shape     by: role, cases: {user: shape, ...}     any_of: [name, ...]
     absent: user (the case where the field named by `by` is not there)     otherwise: shape (other cases)
+    most: items of a list, at most
 
 `fields` describes a map (other keys are let through), `items` the members of a list, `cases` what else
 holds where the field named by `by` has that value; an unknown value of that field is an error. A null
@@ -47,7 +48,7 @@ KEYS: Final = frozenset(
         "cases",
         "any_of",
         "absent",
-        "otherwise",
+        "otherwise", "most",
     }
 )
 _DEPTH: Final = 20
@@ -115,6 +116,8 @@ class _Writer:
             self.line(f" none_of({_path(at)}, {var}, {', '.join(map(str, values))!r})")
         if "min" in shape or "max" in shape:
             self.bounds(shape, var, at, path, classes)
+        if "most" in shape:
+            self.most(shape["most"], var, at, path)
         if "items" in shape:
             self.items(shape["items"], var, at, path, classes)
         if any(key in shape for key in ("fields", "any_of", "by")):
@@ -154,6 +157,11 @@ class _Writer:
             guard = f"{var}.__class__ in {'SIZED' if sized else 'NUMBERS'} and "
             told = f"outside({_path(at)}, {measured}, {low!r}, {high!r}, {sized})"
             self.line(f"if {guard}({' or '.join(tests)}): {told}")
+
+    def most(self, most: Json, var: str, at: list[str], path: tuple[str, ...]) -> None:
+        if type(most) is not int:
+            raise ShapeError("`most` is a whole number", (*path, "most"))
+        self.line(f"if {var}.__class__ is list and len({var}) > {most}: many({_path(at)}, len({var}), {most})")
 
     def items(self, shape: Json, var: str, at: list[str], path: tuple[str, ...], classes: set[type]) -> None:
         index, member = self.variable(), self.variable()
@@ -297,8 +305,13 @@ def _outside(
     raise RequestError(message, code="invalid_value", param=path)
 
 
+def _many(at: tuple[str | int, ...], count: int, most: int) -> NoReturn:
+    path = _shown(at)
+    raise RequestError(f"{path} has {count} items; at most {most} is expected", code="invalid_value", param=path)
+
+
 _SPACE: Final[dict[str, Any]] = {
-    "wrong": _wrong, "missing": _missing, "needs": _needs, "none_of": _none_of, "outside": _outside,
+    "wrong": _wrong, "missing": _missing, "needs": _needs, "none_of": _none_of, "outside": _outside, "many": _many,
     "SCALARS": frozenset({str, int, float, bool}), "SIZED": frozenset({str, list, dict}),
     "NUMBERS": frozenset({int, float}), "str": str, "int": int, "float": float, "bool": bool, "dict": dict,
     "list": list,

@@ -19,6 +19,7 @@ SHAPE: dict[str, Any] = {
         "it's": "text",
         'quo"te{}': {"items": {"fields": {"x": {"type": "text", "required": True}}}},
         "one": {"by": "type", "cases": {"a": None, "b": {"any_of": ["p", "q"], "fields": {"p": "text"}}}},
+        "few": {"type": "text|list", "most": 1},
         "open": {
             "by": "t",
             "absent": "a",
@@ -41,6 +42,8 @@ GOOD: list[Any] = [
     {"name": "x", "one": {"type": "a"}},
     {"name": "x", "one": {"type": "b", "q": 0}},
     {"name": "x", "open": {"p": 1}},
+    {"name": "x", "few": "more than one"},
+    {"name": "x", "few": ["one"]},
     {"name": "x", "open": {"t": "anything", "x": "y"}},
 ]
 BAD: list[tuple[Any, str | None, str]] = [
@@ -63,6 +66,7 @@ BAD: list[tuple[Any, str | None, str]] = [
     ({"name": "x", "one": {"type": {"a": 1}}}, "one.type", "invalid_value"),
     ({"name": "x", "one": {"type": "b"}}, "one", "missing_required_parameter"),
     ({"name": "x", "one": {"type": "b", "p": 1}}, "one.p", "invalid_type"),
+    ({"name": "x", "few": [1, 2]}, "few", "invalid_value"),
     ({"name": "x", "open": {"q": 1}}, "open", "missing_required_parameter"),
     ({"name": "x", "open": {"t": "anything", "x": 1}}, "open.x", "invalid_type"),
     ({"name": "x", "open": {"t": 5}}, "open.t", "invalid_type"),
@@ -89,6 +93,7 @@ def test_bad(body: Any, param: str | None, code: str) -> None:
         ({"typ": "text"}, ("typ",)),
         ({"fields": {"a": {"items": {"type": "txt"}}}}, ("fields", "a", "items", "type")),
         ({"values": "ab"}, ("values",)),
+        ({"type": "list", "most": "1"}, ("most",)),
         ({"values": [["a"]]}, ("values",)),
         ({"type": "number", "min": "0"}, ("min",)),
         ({"by": "t", "cases": {"x": {"oops": 1}}}, ("cases", "x", "oops")),
