@@ -13,7 +13,9 @@ REDACTED: Final = {"type": "reasoning", "redacted": "cmVk", "origin": "anthropic
 CITED: Final = {
     "type": "text",
     "text": "Paris it is.",
-    "citations": [{"url": "https://example.org", "title": "A page", "start": 0, "end": 5}],
+    "citations": [{"url": "https://example.org", "title": "A page", "start": 0, "end": 5},
+        {"url": "https://example.com", "title": "Another", "start": 6, "end": 8},
+    ],
 }
 REFUSAL: Final = {"type": "refusal", "text": "I cannot."}
 SIGNED_CALL: Final = {**CALL, "signature": "dGhv", "origin": "gemini"}
