@@ -140,8 +140,8 @@ class ErrorRuleSpec(Spec):
     )
     header: Text | None = about("A header of the answer to look at instead of the body.")
     told: Literal["message", "code", "type", "param"] | None = about(
-        "What `errors.read` makes of the body, to look at instead of a path: vendors of one format put the same"
-        " thing in different places."
+        "What `errors.read` makes of the body, to look at instead of a path: vendors of one format put the"
+        " same thing in different places."
     )
     equals: Texts | None = about("The value is one of these.")
     matches: Regex | None = about("The value holds a match of this regular expression (RE2).")

@@ -161,7 +161,8 @@ class _Writer:
     def most(self, most: Json, var: str, at: list[str], path: tuple[str, ...]) -> None:
         if type(most) is not int:
             raise ShapeError("`most` is a whole number", (*path, "most"))
-        self.line(f"if {var}.__class__ is list and len({var}) > {most}: many({_path(at)}, len({var}), {most})")
+        told = f"many({_path(at)}, len({var}), {most})"
+        self.line(f"if {var}.__class__ is list and len({var}) > {most}: {told}")
 
     def items(self, shape: Json, var: str, at: list[str], path: tuple[str, ...], classes: set[type]) -> None:
         index, member = self.variable(), self.variable()
@@ -307,11 +308,13 @@ def _outside(
 
 def _many(at: tuple[str | int, ...], count: int, most: int) -> NoReturn:
     path = _shown(at)
-    raise RequestError(f"{path} has {count} items; at most {most} is expected", code="invalid_value", param=path)
+    message = f"{path} has {count} items; at most {most} is expected"
+    raise RequestError(message, code="invalid_value", param=path)
 
 
 _SPACE: Final[dict[str, Any]] = {
-    "wrong": _wrong, "missing": _missing, "needs": _needs, "none_of": _none_of, "outside": _outside, "many": _many,
+    "wrong": _wrong, "missing": _missing, "needs": _needs, "none_of": _none_of, "outside": _outside,
+    "many": _many,
     "SCALARS": frozenset({str, int, float, bool}), "SIZED": frozenset({str, list, dict}),
     "NUMBERS": frozenset({int, float}), "str": str, "int": int, "float": float, "bool": bool, "dict": dict,
     "list": list,
