@@ -106,9 +106,7 @@ class Classifier:
             error["retry_after_ms"] = delay
         return error
 
-    def _failure(
-        self, status: int | None, headers: Mapping[str, str], body: Any, told: Any
-    ) -> FailureClass:
+    def _failure(self, status: int | None, headers: Mapping[str, str], body: Any, told: Any) -> FailureClass:
         for test, failure in self._tests:
             if test(status, headers, body, told):
                 return failure

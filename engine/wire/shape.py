@@ -48,7 +48,8 @@ KEYS: Final = frozenset(
         "cases",
         "any_of",
         "absent",
-        "otherwise", "most",
+        "otherwise",
+        "most",
     }
 )
 _DEPTH: Final = 20

@@ -13,7 +13,8 @@ REDACTED: Final = {"type": "reasoning", "redacted": "cmVk", "origin": "anthropic
 CITED: Final = {
     "type": "text",
     "text": "Paris it is.",
-    "citations": [{"url": "https://example.org", "title": "A page", "start": 0, "end": 5},
+    "citations": [
+        {"url": "https://example.org", "title": "A page", "start": 0, "end": 5},
         {"url": "https://example.com", "title": "Another", "start": 6, "end": 8},
     ],
 }

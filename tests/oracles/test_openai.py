@@ -26,9 +26,7 @@ from engine.wire.dialect import BoundDialect
 from engine.wire.sse import SseDecoder
 from engine.wire.whole import Collector, events_of
 
-_spec = importlib.util.spec_from_file_location(
-    "dialects", Path(__file__).parents[1] / "wire" / "dialects.py"
-)
+_spec = importlib.util.spec_from_file_location("dialects", Path(__file__).parents[1] / "wire" / "dialects.py")
 assert _spec is not None
 assert _spec.loader is not None
 if "dialects" not in sys.modules:
