@@ -13,6 +13,7 @@ import httpx2
 import orjson
 import pytest
 from anthropic.types import Message, RawMessageStreamEvent
+from anthropic.types.message_count_tokens_params import MessageCountTokensParams
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from strict import faults, strict, strict_model
 
@@ -32,6 +33,7 @@ dialects: Any = sys.modules["dialects"]
 DIALECT = dialects.bound("anthropic_messages")
 
 REQUEST = strict(MessageCreateParamsNonStreaming, "anthropic.types")
+COUNT = strict(MessageCountTokensParams, "anthropic.types")
 MESSAGE = strict_model(Message)
 EVENT = strict_model(RawMessageStreamEvent)
 
@@ -71,6 +73,14 @@ def test_the_corpus_is_taken(name: str, facts: dict[str, Any]) -> None:
         assert {name.partition("=")[0] for name in told} >= SAMPLING & corpus.request(name).keys()
     assert faults(REQUEST, {key: value for key, value in body.items() if key not in SAMPLING}) == []
     assert 0 <= body.get("temperature", 0) <= 1
+
+
+@pytest.mark.parametrize("name", [n for n in corpus.names() if n not in REFUSED])
+def test_the_corpus_is_counted(name: str) -> None:
+    target = {"wire_model": "claude-x", "max_tokens": None}
+    body = DIALECT.write_request("count_tokens", corpus.request(name), NEW, target, {})
+    assert faults(COUNT, orjson.loads(orjson.dumps(body))) == []
+    assert DIALECT.read_request("count_tokens", body, {})["messages"]
 
 
 #: Corpus entries whose messages come back in another shape, and what that shape is.
