@@ -99,6 +99,11 @@ def test_the_oracle_refuses_what_is_wrong(change: dict[str, Any]) -> None:
     assert faults(judge, {**good, **change}) != []
 
 
+#: What has no place in this format, and what `kept` looks at apart.
+LOST = {"parallel_tool_calls", "top_logprobs", "logit_bias", "user", "metadata", "service_tier", "verbosity"}
+LOST |= {"stream", "include_usage", "messages", "reasoning"}
+
+
 def kept(request: Request) -> Request:
     """What this format keeps of a request: the ledger's fields, and turns as it has them."""
     turns: list[Any] = []
@@ -107,9 +112,7 @@ def kept(request: Request) -> Request:
         content = [part for part in map(kept_part, message["content"]) if part]
         if content:
             turns.append({"role": role, "content": content})
-    dropped = COHERE.bound.operation("chat").dropped(request)
-    lost = {*dropped, "stream", "include_usage", "messages", "reasoning"}
-    found: Any = {name: value for name, value in COHERE.adjust(request).items() if name not in lost}
+    found: Any = {name: value for name, value in COHERE.adjust(request).items() if name not in LOST}
     if "tools" in found:
         choice = found.get("tool_choice", {})
         named = [t for t in found["tools"] if choice.get("mode") != "named" or t["name"] == choice["name"]]
@@ -248,7 +251,7 @@ def collected(events: Any) -> Any:
     content = found["choices"][0]["message"]["content"] if found["choices"] else []
     return {
         "text": "".join(part["text"] for part in content if part["type"] in ("text", "refusal")),
-        "thought": "".join(part["text"] for part in content if part["type"] == "reasoning"),
+        "thought": "".join(part.get("text", "") for part in content if part["type"] == "reasoning"),
         "calls": [
             (part["id"], part["name"], part["arguments"]) for part in content if part["type"] == "tool_call"
         ],

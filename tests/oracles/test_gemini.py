@@ -85,6 +85,10 @@ def test_the_oracle_refuses_what_is_wrong(change: dict[str, Any]) -> None:
         judge({**good, **change})
 
 
+#: What has no place in this format, and what `kept` looks at apart.
+LOST = {"parallel_tool_calls", "logit_bias", "user", "verbosity", "stream", "include_usage", "messages"}
+
+
 def kept(request: Request) -> Request:
     """What this format keeps of a request: the ledger's fields, and turns as it has them."""
     turns: list[Any] = []
@@ -97,8 +101,7 @@ def kept(request: Request) -> Request:
             turns[-1]["content"] += content
         elif content:
             turns.append({"role": role, "content": content})
-    lost = (*GEMINI.bound.operation("chat").dropped(request), "stream", "include_usage", "messages")
-    found: Any = {name: value for name, value in request.items() if name not in lost}
+    found: Any = {name: value for name, value in request.items() if name not in LOST}
     if "tools" in found:
         names = ("name", "description", "parameters", "hosted")
         found["tools"] = [{k: v for k, v in tool.items() if k in names} for tool in found["tools"]]
