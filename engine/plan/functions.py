@@ -16,6 +16,7 @@ import math
 import sys
 from array import array
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 from engine.plan import json_schema, list_functions
@@ -303,6 +304,27 @@ def greatest(*values: Any) -> Any:
     return max(known) if known else None
 
 
+def rfc3339(value: Any) -> str | None:
+    """Unix seconds as `2026-11-23T09:00:00Z`."""
+    if value.__class__ is not int or not 0 <= value < 253_402_300_800:
+        return None
+    return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def unix_time(value: Any) -> int | None:
+    """`2026-11-23T09:00:00.123456789+01:00` as Unix seconds; without a zone it is UTC."""
+    if not isinstance(value, str) or len(value) > 40:
+        return None
+    whole, dot, rest = value.partition(".")
+    zone = rest.lstrip("0123456789") if dot else ""
+    try:
+        found = datetime.fromisoformat(whole + zone)
+    except ValueError:
+        return None
+    seconds = found.replace(tzinfo=found.tzinfo or UTC).timestamp()
+    return int(seconds) if seconds >= 0 else None
+
+
 def stable_id(prefix: Any, *parts: Any) -> str:
     """An identifier that depends on nothing but what it is made of: `prefix` and 24 letters and digits."""
     text = json.dumps([string(part) for part in parts], ensure_ascii=True)
@@ -348,6 +370,6 @@ TABLE: Final[dict[str, Callable[..., Any]]] = {
     "clamp": clamp, "round": round_, "int": int_, "float": float_, "string": string, "min": least,
     "max": greatest,
     "char_offset": char_offset, "byte_offset": byte_offset, "sealed": sealed, "opened": opened,
-    "stable_id": stable_id, "duration": seconds, "drop_keys": json_schema.drop_keys,
+    "rfc3339": rfc3339, "unix_time": unix_time, "stable_id": stable_id, "duration": seconds, "drop_keys": json_schema.drop_keys,
     "inline_refs": json_schema.inline_refs, **list_functions.TABLE,
 }  # fmt: skip

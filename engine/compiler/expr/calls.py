@@ -75,6 +75,8 @@ FILTERS: Final[dict[str, Call]] = {
     "int": _call(ANY, to=INTEGER.maybe()),
     "float": _call(ANY, to=NUMBER.maybe()),
     "string": _call(ANY, to=_TEXT),
+    "rfc3339": _call(INTEGER, to=_TEXT),
+    "unix_time": _call(STRING, to=INTEGER.maybe()),
     "duration": _call(ANY, to=NUMBER.maybe()),
     "pick": _call(_MAP, STRING, to=_MAP.maybe(), rest=True),
     "omit": _call(_MAP, STRING, to=_MAP.maybe(), rest=True),
