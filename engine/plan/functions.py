@@ -370,6 +370,7 @@ TABLE: Final[dict[str, Callable[..., Any]]] = {
     "clamp": clamp, "round": round_, "int": int_, "float": float_, "string": string, "min": least,
     "max": greatest,
     "char_offset": char_offset, "byte_offset": byte_offset, "sealed": sealed, "opened": opened,
-    "rfc3339": rfc3339, "unix_time": unix_time, "stable_id": stable_id, "duration": seconds, "drop_keys": json_schema.drop_keys,
+    "rfc3339": rfc3339, "unix_time": unix_time,
+    "stable_id": stable_id, "duration": seconds, "drop_keys": json_schema.drop_keys,
     "inline_refs": json_schema.inline_refs, **list_functions.TABLE,
 }  # fmt: skip

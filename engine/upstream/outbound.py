@@ -17,6 +17,7 @@ from engine.plan.code import bind_template
 from engine.plan.types import Credential, Deployment, Facts, Provider
 from engine.upstream.auth import Shown, authenticator
 from engine.upstream.output_limit import set_limit
+from engine.upstream.params import put_over
 from engine.upstream.protocol import Ask
 from engine.upstream.schemes.cache import TokenCache
 from engine.upstream.secrets import Secrets
@@ -168,7 +169,7 @@ class Outbound:
             set_limit(body, self._limits, self._limit, limit)
         self._set_stream(body, stream)
         if ask.params:
-            body.update(ask.params)
+            put_over(body, ask.params)
         if self._quirks:
             refused = self._reword(body)
             if through:  # else the ledger has told it by its canonical name

@@ -267,7 +267,10 @@ def test_what_the_sdk_sends_is_read() -> None:
         model="llama3.2",
         messages=[
             {"role": "user", "content": "hi", "images": [b"\x89PNG\r\n\x1a\n"]},
-            {"role": "assistant", "tool_calls": [{"function": {"name": "weather", "arguments": {"city": "Rome"}}}]},
+            {
+                "role": "assistant",
+                "tool_calls": [{"function": {"name": "weather", "arguments": {"city": "Rome"}}}],
+            },
             {"role": "tool", "content": "sunny", "tool_name": "weather"},
         ],
         tools=[weather],

@@ -21,6 +21,8 @@ from engine.spec.dialect import DialectSpec
 from engine.spec.provider import ProviderSpec
 from engine.wire.dialect import BoundDialect
 
+DIALECTS = sorted(p.stem for p in Path(builtin("providers.d") / "dialects").glob("*.yaml"))
+
 
 def _parsed(text: str, name: str, kind: Any) -> tuple[Any, Diagnostics]:
     out = Diagnostics()
@@ -38,7 +40,7 @@ def make_dialect(text: str, name: str = "own") -> tuple[Dialect | None, Diagnost
 def make_provider(text: str, name: str = "own") -> tuple[Provider | None, Diagnostics]:
     document, out = _parsed(text, name, "provider")
     spec = ProviderSpec.model_validate(document.data)
-    return lower_provider(spec, name, document, ["openai_chat"], out), out
+    return lower_provider(spec, name, document, DIALECTS, out), out
 
 
 def make_models(text: str, name: str = "own", of: str | None = None) -> Models:

@@ -1,4 +1,4 @@
-"""Where the limit of the output is put in a wire body."""
+"""What is put into a wire body: the limit of its output, and params."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from engine.upstream.output_limit import set_limit
+from engine.upstream.params import put_over
 
 NAMES = ["options.num_predict"]
 
@@ -33,3 +34,16 @@ def test_the_limit(names: Any, preferred: Any, limit: Any, body: Any, gives: Any
     set_limit(ours, names, preferred, limit)
     assert ours == gives
     assert theirs == body  # nothing of the client's own body was changed
+
+
+def test_params_go_into_maps_and_over_the_rest() -> None:
+    theirs: dict[str, Any] = {
+        "options": {"seed": 1, "num_predict": 5},
+        "stop": ["a"],
+        "format": {"type": "object"},
+    }
+    ours = dict(theirs)
+    put_over(ours, {"options": {"num_ctx": 9, "seed": 2}, "stop": ["b"], "format": "json", "think": {"a": 1}})
+    options = {"seed": 2, "num_predict": 5, "num_ctx": 9}
+    assert ours == {"options": options, "stop": ["b"], "format": "json", "think": {"a": 1}}
+    assert theirs["options"] == {"seed": 1, "num_predict": 5}
