@@ -1,9 +1,10 @@
 """Vendors: what they speak, where they run, what their models cost and can do.
 
 `list` names every provider that a deployment may use: those that the engine ships and those of the workspace.
-`show NAME` prints one in full. `check` runs the samples of provider and dialect files: examples that say what
-must go over the wire and how an answer or an error reads; exit 1 if one does not hold. `ledger` tells what is
-lost between a client's format and an upstream's. No network, no keys.
+`show NAME` prints one in full, `facts MODEL` all that is known of a model wherever it is offered. `check`
+runs the samples of provider and dialect files: examples that say what must go over the wire and how an answer
+or an error reads; exit 1 if one does not hold. `ledger` tells what is lost between a client's format and an
+upstream's. No network, no keys.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from engine.cli import providers_ledger
+from engine.cli import providers_facts, providers_ledger
 from engine.cli.arguments import Parser, did_you_mean
 from engine.cli.output import CommandFailed, colour_on, message, paint, table, write, write_json
 
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
 
 #: Slots of a scheme that say who somebody is, and are no keys.
 _WHO = frozenset({"client_id", "tenant", "issuer", "key_id", "subject"})
+#: Models that a screen shows of a long table.
+_SHOWN: Final = 40
 
 
 def register(parser: Parser) -> None:
@@ -33,11 +38,14 @@ def register(parser: Parser) -> None:
     every = actions.add_parser("list", help="all providers")
     show = actions.add_parser("show", help="one provider: auth, regions, models, prices, abilities")
     show.add_argument("name", metavar="NAME")
+    show.add_argument("--models", metavar="PATTERN", help="only models whose names match, like 'gpt-5*'")
+    facts = actions.add_parser("facts", help="one model at every provider: limits, abilities, prices")
+    providers_facts.arguments(facts)
     check = actions.add_parser("check", help="run the samples of provider and dialect files")
     check.add_argument("name", nargs="?", metavar="NAME", help="of a provider or dialect (default: all)")
     ledger = actions.add_parser("ledger", help="what becomes of each field between two wire formats")
     providers_ledger.arguments(ledger)
-    for leaf in (every, show, check, ledger):
+    for leaf in (every, show, facts, check, ledger):
         leaf.add_argument(
             "--workspace", default=".", metavar="WS", help="whose providers.d counts too (default: .)"
         )
@@ -45,8 +53,8 @@ def register(parser: Parser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     reader = _Reader(Path(args.workspace))
-    action = {"list": _list, "show": _show, "check": _check, "ledger": _ledger}[args.action]
-    return action(reader, args)
+    actions = {"list": _list, "show": _show, "facts": _facts, "check": _check, "ledger": _ledger}
+    return actions[args.action](reader, args)
 
 
 class _Reader:
@@ -135,7 +143,7 @@ def _show(reader: _Reader, args: argparse.Namespace) -> int:
     if vendor is None or spec is None:
         reader.told()
         return 1
-    row = _facts(vendor.provider, spec, vendor.models)
+    row = _described(vendor.provider, spec, vendor.models, args.models or "*")
     row["secret"] = _secret(vendor.provider, vendor.credential)
     if args.format == "json":
         write_json(row)
@@ -144,7 +152,13 @@ def _show(reader: _Reader, args: argparse.Namespace) -> int:
     return 0
 
 
-def _facts(provider: Provider, spec: ProviderSpec, models: Models) -> dict[str, Any]:
+def _facts(reader: _Reader, args: argparse.Namespace) -> int:
+    providers_facts.show(reader.vendors, args)
+    return 1 if reader.told() else 0
+
+
+def _described(provider: Provider, spec: ProviderSpec, models: Models, pattern: str) -> dict[str, Any]:
+    now = time.time()
     return {
         "name": provider.name,
         "title": provider.title,
@@ -166,15 +180,19 @@ def _facts(provider: Provider, spec: ProviderSpec, models: Models) -> dict[str, 
         "compliance": list(spec.compliance or ()),
         "unknown_models": models.unknown,
         "models": {
-            name: _model(facts, models.wire(name))
+            name: _model(facts, models.wire(name), now)
             for name in models.names()
-            if (facts := models.facts(name)) is not None
+            if fnmatchcase(name, pattern) and (facts := models.facts(name)) is not None
         },
     }
 
 
-def _model(facts: Facts, wire: str | None) -> dict[str, Any]:
-    price = facts.prices[-1] if facts.prices else None
+def _model(facts: Facts, wire: str, now: float) -> dict[str, Any]:
+    """The facts in short; the price is the one of this moment, for a small input."""
+    # Deferred: only what shows a provider asks for prices.
+    from engine.wire.pricing import row_at
+
+    price = row_at(facts.prices, now)
     dollars = {
         key: None if value is None else value / 10**9
         for key, value in (
@@ -212,6 +230,7 @@ def _print(row: dict[str, Any]) -> None:
         write(f"note      {note}")
     if row["models"]:
         write()
+        shown = list(row["models"].items())[:_SHOWN]
         cells = [
             [
                 name,
@@ -222,10 +241,13 @@ def _print(row: dict[str, Any]) -> None:
                 _dollars(m, "cached"),
                 "?" if m["can"] is None else " ".join(m["can"]),
             ]
-            for name, m in row["models"].items()
+            for name, m in shown
         ]
         headers = ["MODEL", "CONTEXT", "OUTPUT", "IN $/M", "OUT $/M", "CACHED", "CAN"]
         write(table(cells, headers=headers))
+        if len(shown) < len(row["models"]):
+            more = len(row["models"]) - len(shown)
+            message(f"and {more} more: `--models PATTERN` narrows, `--format json` has all")
         sources = sorted({m["source"] for m in row["models"].values() if m["source"]})
         if sources:
             message(f"prices: {'; '.join(sources)}")

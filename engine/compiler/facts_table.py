@@ -29,11 +29,15 @@ _LISTS: Final = ("can", "efforts", "modalities")
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table: `rows` by the vendor's name of the model, `sources` by the word that rows use for them."""
+    """A table: `rows` by the vendor's name of the model, `sources` by the word that rows use for them.
+
+    `rules`: where facts come from that no source says; rows name them by number.
+    """
 
     name: str
     rows: Mapping[str, Mapping[str, Any]]
     sources: Mapping[str, Mapping[str, str]]
+    rules: tuple[str, ...] = ()
 
     def source(self, word: str) -> str:
         """A source in full, like `genai-prices 0.2.3, 2026-11-23`."""
@@ -50,13 +54,18 @@ class Table:
         prices = tuple(self._price(each) for each in row.get("prices", ()))
         return Facts(**found, prices=prices, source=self.source(row["source"]))
 
+    def _to_come(self, row: Mapping[str, Any]) -> bool:
+        """What held already when the table was made holds at all times that anybody asks about."""
+        taken = self.sources[row["source"]]["date"]
+        return bool(row.get("since", "") > taken)
+
     def _price(self, row: Mapping[str, Any]) -> PriceRow:
         return PriceRow(
             **_kinds(row),
             request=_nanos(row.get("request", 0)),
             tiers=tuple(PriceTier(above=tier["above"], **_kinds(tier)) for tier in row.get("tiers", ())),
-            since=_midnight(row.get("since")),
-            until=_midnight(row.get("until")),
+            since=_midnight(row["since"]) if self._to_come(row) else None,
+            until=_midnight(row["until"]) if "until" in row else None,
             hours=tuple(_hours(each) for each in row.get("hours", ())),
             source=self.source(row["source"]),
         )
@@ -70,7 +79,7 @@ def table(name: str) -> Table | None:
         data = orjson.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    return Table(name, data["models"], data["sources"])
+    return Table(name, data["models"], data["sources"], tuple(data["rules"]))
 
 
 def table_names() -> list[str]:
@@ -86,8 +95,8 @@ def _nanos(dollars: float) -> int:
     return round(dollars * _NANOS)
 
 
-def _midnight(date: str | None) -> int | None:
-    return None if date is None else int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp())
+def _midnight(date: str) -> int:
+    return int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp())
 
 
 def _hours(row: Mapping[str, Any]) -> Hours:

@@ -95,7 +95,7 @@ def _reasoning(entry: Entry) -> dict[str, Any]:
     if entry.get("supports_sampling_params") is False:
         row["sampling"] = "never"
     if not entry.get("supports_reasoning"):
-        return {**row, "thinking": "none"}
+        return row
     if entry.get("supports_adaptive_thinking"):
         row["thinking"] = "adaptive"
     if efforts := _efforts(entry):

@@ -29,6 +29,17 @@ _KINDS: Final = {
 }
 
 
+#: Its record types; what is in those of usage is never looked at, but they are read.
+_TYPES: Final = frozenset(
+    {
+        "Provider", "ModelInfo", "ModelPrice", "ConditionalPrice", "PriceVariant", "TieredPrices", "Tier",
+        "StartDateConstraint", "TimeOfDateConstraint", "ClauseEquals", "ClauseStartsWith", "ClauseEndsWith",
+        "ClauseContains", "ClauseRegex", "ClauseOr", "ClauseAnd", "UsageExtractor", "UsageExtractorMapping",
+        "ArrayMatch",
+    }
+)  # fmt: skip
+
+
 class UnreadableError(ValueError):
     """The package does not have the shape that this reader knows."""
 
@@ -96,6 +107,8 @@ def _record(name: str, args: list[Any], keywords: list[ast.keyword]) -> Any:
         if fields.get("tzinfo") != "UTC":
             raise UnreadableError(f"{_DATA}: a time of day that is not in UTC")
         return "{:02}:{:02}".format(*args[:2])
+    if name not in _TYPES:
+        raise UnreadableError(f"{_DATA}: {name}(...) is not data that is understood here")
     return Record(name, fields)
 
 

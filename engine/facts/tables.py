@@ -19,20 +19,10 @@ GENAI: Final = "genai-prices"
 LITELLM: Final = "litellm"
 _KEYS: Final = frozenset(
     {
-        GENAI,
-        LITELLM,
-        "strip",
-        "drop",
-        "keep",
-        "also",
-        "like",
-        "windows",
-        "affixes",
-        "rules",
-        "free",
-        "litellm-first",
+        GENAI, LITELLM, "strip", "drop", "keep", "also", "like", "windows", "affixes", "free",
+        "litellm-first", "rules", "rules-for",
     }
-)
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,8 @@ def make(spec: Mapping[str, Any], packages: Packages) -> Table:
         made.rows[name] = {**deepcopy(facts), **made.rows[name]}
     written = list(_flat(spec.get("rules", ())))
     for name, row in made.rows.items():
-        _rule(written, name, row, made)
+        if "rules-for" not in spec or _any(spec["rules-for"], name):
+            _rule(written, name, row, made)
         if "operation" in row:
             for price in row.get("prices", ()):  # what writes nothing costs nothing for it
                 price.setdefault("input", Decimal(0))
@@ -141,6 +132,7 @@ def _row(
     now = [price for price in first if price.get("since", "") <= packages.date]
     for each in join.differences(now, second):
         made.differences.append({"model": name, **each})
+        row.setdefault("differs", {}).setdefault(LITELLM, {})[each["kind"]] = each["prices"][1]
     if prices := join.joined(first, second, (GENAI, LITELLM)):
         row["prices"] = prices
     row["source"] = LITELLM

@@ -13,7 +13,7 @@ from engine.facts.tables import GENAI, LITELLM, Table
 _ROW: Final = (
     "operation", "context", "output", "modalities", "can", "sampling", "thinking", "efforts", "upstream",
     "forced_tools", "schema_by", "api_version", "max_tokens_field", "tokenizer", "dialect", "retires",
-    "prices", "source", "rules",
+    "prices", "differs", "source", "rules",
 )  # fmt: skip
 #: Keys of a row of prices, in order.
 _PRICE: Final = (
