@@ -19,12 +19,14 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from engine.cli.arguments import Parser, did_you_mean
 from engine.cli.output import CommandFailed, write, write_json
+from engine.plan.types import OperationName
 
 if TYPE_CHECKING:
     from engine.explain.driver import Driven, Script
     from engine.plan.plan import Plan
     from engine.runtime.snapshot import Snapshot
 
+_BODY = "give the body of a chat completion, of embeddings or of a ranking"
 _CODE = re.compile(r"[EWN][0-9]{3}", re.IGNORECASE)
 
 
@@ -33,6 +35,11 @@ def register(parser: Parser) -> None:
     parser.add_argument("--workspace", "-w", default=".", metavar="WS", help="its folder (default: .)")
     parser.add_argument("--env", metavar="NAME", help="apply the overlay envs/NAME")
     parser.add_argument("--route", metavar="R", help="run this route, whatever the request's model matches")
+    parser.add_argument(
+        "--operation",
+        choices=get_args(OperationName),
+        help="what is asked with the request (default: told by its fields)",
+    )
     parser.add_argument(
         "--at", metavar="TIME", help="the time of the request, like 2026-12-01T10:00 (default: now)"
     )
@@ -77,7 +84,7 @@ def _explain_request(args: argparse.Namespace) -> int:
     from engine.explain.driver import ScriptedUpstream, drive, scripted_snapshot
     from engine.explain.wire import Previews, wire_requests
     from engine.runtime.clock import VirtualClock
-    from engine.runtime.reading import read_chat, spoken
+    from engine.runtime.reading import asked, read_body, spoken
 
     body = _body(args.what)
     plan = compiled_plan(args.workspace, args.env)
@@ -89,14 +96,16 @@ def _explain_request(args: argparse.Namespace) -> int:
         raise CommandFailed(f"there is no route {args.route!r}{did_you_mean(args.route, routes)}")
     snapshot = scripted_snapshot(plan, ScriptedUpstream(VirtualClock(), script))
     try:
-        request = read_chat(snapshot, body)
+        operation = args.operation or asked(body)
+        request = read_body(snapshot, operation, body)
     except RequestError as error:
         where = f"{error.param}: " if error.param else ""
         raise CommandFailed(f"{args.what}: {where}{error.message}") from None
-    dialect = spoken(body)
+    dialect = spoken(body, operation)
     driven = drive(
         plan,
         request,
+        operation=operation,
         script=script,
         route=args.route,
         wall=_wall(args.at, snapshot),
@@ -117,9 +126,12 @@ def _body(what: str) -> dict[str, Any]:
         text = sys.stdin.read() if what == "-" else Path(what).read_text(encoding="utf-8")
         body = json.loads(text)
     except (ValueError, OSError) as error:
-        raise CommandFailed(f"{what}: {error}", help="give the body of a chat completion") from None
+        raise CommandFailed(f"{what}: {error}", help=_BODY) from None
     if not isinstance(body, dict):
-        raise CommandFailed(f"{what} holds no JSON object", help="give the body of a chat completion")
+        raise CommandFailed(
+            f"{what} holds no JSON object",
+            help=_BODY,
+        )
     return body
 
 

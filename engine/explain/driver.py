@@ -26,8 +26,18 @@ from engine.runtime.views import ANONYMOUS, Key
 from engine.state.memory import MemoryState
 from engine.state.protocol import Granted, Hold
 from engine.upstream.protocol import Ask, Chunk, Flow, Upstream, Whole
-from engine.wire.canonical import Choice, Error, Event, Message, Part, Reply, Request, Usage
-from engine.wire.operations import AnyReply
+from engine.wire.canonical import Choice, Error, Event, Message, Part, Reply, Usage
+from engine.wire.operations import (
+    AnyReply,
+    AnyRequest,
+    Embedding,
+    EmbeddingReply,
+    EmbeddingRequest,
+    RerankReply,
+    RerankRequest,
+    RerankResult,
+    TokenCount,
+)
 from engine.wire.whole import events_of
 
 #: How long an answer takes where its script does not say: nothing of a timetable should rest on it.
@@ -79,8 +89,9 @@ class Driven:
 
 def drive(
     plan: Plan,
-    request: Request,
+    request: AnyRequest,
     *,
+    operation: str = "chat",
     script: Script | None = None,
     route: str | None = None,
     wall: float = 0.0,
@@ -97,6 +108,7 @@ def drive(
     Args:
         plan: what to run.
         request: canonical.
+        operation: what is asked with it.
         script: what deployments do; one that is not in it answers.
         route: run this route, whatever the request's model matches.
         wall: the time of day, epoch seconds.
@@ -108,7 +120,7 @@ def drive(
         state: what earlier requests left, for several in a row; default: nothing.
         refuses: why a call would not even be sent (`wire.Previews.refuses`); default: all are sent.
     """
-    inbound = Inbound(request, "explained", dialect, body=body, key=key, headers=headers or {})
+    inbound = Inbound(request, "explained", dialect, operation, body=body, key=key, headers=headers or {})
     return asyncio.run(_drive(plan, inbound, script or {}, route, wall, seed, state, refuses))
 
 
@@ -269,7 +281,18 @@ def _error(play: Play, ask: Ask) -> Error:
     return error
 
 
-def _reply(play: Play, ask: Ask) -> Reply:
+def _reply(play: Play, ask: Ask) -> AnyReply:
+    """An answer without content, as far as the operation's can be."""
+    if ask.operation == "embeddings":
+        inputs = cast(EmbeddingRequest, ask.request).get("input", ())
+        vectors = [Embedding(index=place, vector=[0.0]) for place, _ in enumerate(inputs)]
+        return EmbeddingReply(model=ask.deployment.model, embeddings=vectors, usage=Usage(**play.usage))
+    if ask.operation == "rerank":
+        documents = cast(RerankRequest, ask.request).get("documents", ())
+        results = [RerankResult(index=place, score=0.0) for place, _ in enumerate(documents)]
+        return RerankReply(model=ask.deployment.model, results=results, usage=Usage(**play.usage))
+    if ask.operation == "count_tokens":
+        return TokenCount(model=ask.deployment.model, input_tokens=play.usage.get("input_tokens", 0))
     message = Message(role="assistant", content=[Part(type="text", text=play.text)])
     return Reply(
         id=ask.request_id,

@@ -40,7 +40,8 @@ def wire_requests(snapshot: Snapshot, asks: Sequence[Ask]) -> list[dict[str, Any
 
     Each has `attempt`, `deployment`, and one of: `method`, `url`, `headers`, `body`, `dropped` (fields that
     the format could not carry) and `passthrough` (the body is the client's own, changed only where the plan
-    says); `local`, the canonical request in short; `refused`, why nothing would be sent.
+    says), also `calls` where it takes several, of which this is the first; `local`, the canonical
+    request in short; `refused`, why nothing would be sent.
     """
     previews = Previews(snapshot)
     return [
@@ -127,6 +128,8 @@ def _what(sent: dict[str, Any]) -> str:
     if "local" in sent:
         return "to the local model's worker"
     how = ", the client's own body" if sent["passthrough"] else ""
+    if "calls" in sent:
+        how += f", the first of {sent['calls']} calls"
     return f"{sent['method']} {sent['url']}{how}"
 
 

@@ -12,7 +12,14 @@ from typing import Any, Final, cast
 from engine.errors import RequestError
 from engine.runtime.snapshot import Snapshot
 from engine.wire.canonical import Request
-from engine.wire.operations import EmbeddingInput, EmbeddingRequest, RerankDocument, RerankRequest, form
+from engine.wire.operations import (
+    AnyRequest,
+    EmbeddingInput,
+    EmbeddingRequest,
+    RerankDocument,
+    RerankRequest,
+    form,
+)
 
 #: Messages and fields as OpenAI writes them are read by this dialect of the plan.
 OPENAI: Final = "openai_chat"
@@ -40,8 +47,30 @@ def read_chat(snapshot: Snapshot, body: dict[str, Any]) -> Request:
     return cast(Request, snapshot.dialect(OPENAI).read_request("chat", body, {}))
 
 
-def spoken(body: dict[str, Any]) -> str | None:
-    """The dialect that a chat body is in; None: it is canonical."""
+def asked(body: Mapping[str, Any]) -> str:
+    """The operation that a body is of, by the fields that only one of them has."""
+    if "messages" in body:
+        return "chat"
+    return "embeddings" if "input" in body else "rerank" if "documents" in body else "chat"
+
+
+def read_body(snapshot: Snapshot, operation: str, body: dict[str, Any]) -> AnyRequest:
+    """The canonical request of a body of any operation, beside chats in OpenAI's form and those of its kin.
+
+    Raises:
+        RequestError: a field is missing or wrong; `param` names it.
+    """
+    if operation in ("chat", "count_tokens"):
+        return read_chat(snapshot, body)
+    if OPENAI not in snapshot.plan.manifest.dialects:
+        raise RequestError(f"this plan has no dialect {OPENAI}, which reads {operation}")
+    return snapshot.dialect(OPENAI).read_request(operation, body, {})
+
+
+def spoken(body: dict[str, Any], operation: str = "chat") -> str | None:
+    """The dialect that a body is in; None: it is canonical."""
+    if operation not in ("chat", "count_tokens"):
+        return OPENAI
     messages = body.get("messages")
     canonical = isinstance(messages, list) and messages and all(_is_canonical(each) for each in messages)
     return None if canonical else OPENAI

@@ -153,10 +153,16 @@ class HttpUpstream:
         await self._tokens.close()
 
     def preview(self, ask: Ask, *, stream: bool = False) -> dict[str, Any]:
-        """What a call would send, for people: no secret is read, and its place shows `***`."""
+        """What a call would send, for people: no secret is read, and its place shows `***`.
+
+        A request that is cut into several `calls` is shown by its first.
+        """
         outbound = self._bound(ask)
-        body, dropped, through = outbound.body(ask, stream)
+        pieces = batches.cut(ask, outbound.batch)
+        body, dropped, through = outbound.body(pieces[0], stream)
+        calls = {"calls": len(pieces)} if len(pieces) > 1 else {}
         return {
+            **calls,
             "method": "POST",
             "url": outbound.shown_url(stream),
             "headers": outbound.shown_headers(stream),

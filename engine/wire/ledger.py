@@ -145,14 +145,17 @@ def fields(writes: Mapping[str, Iterable[str]], operation: str = "chat") -> dict
 
 
 def field_loss(ledger: Mapping[str, str], operation: str = "chat") -> Callable[[AnyRequest], tuple[str, ...]]:
-    """The function that names the fields that a request loses by being written so."""
-    carried = frozenset(name for name, what in ledger.items() if what != "dropped") | form(operation).ours
+    """The function that names the fields that a request loses by being written so; those that its client's
+    format does not name (`extra`) are told by `extra_names`.
+    """
+    carried = (
+        frozenset(name for name, what in ledger.items() if what != "dropped")
+        | form(operation).ours
+        | {"extra"}
+    )
 
     def dropped(request: AnyRequest) -> tuple[str, ...]:
-        lost = request.keys() - carried
-        if not lost:
-            return ()
-        return (*sorted(lost - {"extra"}), *extra_names(request))
+        return tuple(sorted(request.keys() - carried))
 
     return dropped
 

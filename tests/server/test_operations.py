@@ -260,7 +260,7 @@ async def test_what_it_could_not_carry_is_told(served: Running, embedder: Embedd
         (EMBED, {"model": "embed", "input": 3}, 400, "invalid_type", "input"),
         (EMBED, {"model": "embed", "input": ["a", None]}, 400, "invalid_type", "input[1]"),
         (EMBED, {"model": "embed", "input": [[1, "a"]]}, 400, "invalid_type", "input[0]"),
-        (EMBED, {"model": "embed", "input": "", "encoding_format": 1}, 400, "invalid_value", "input"),
+        (EMBED, {"model": "embed", "input": ""}, 400, "invalid_value", "input"),
         (EMBED, {"model": "embed", "input": "a", "dimensions": "2"}, 400, "invalid_type", "dimensions"),
         (EMBED, {"model": "small", "input": "x" * 60}, 413, "input_too_long", "input"),
         (EMBED, {"model": "fixed", "input": "a"}, 400, "unsupported", None),
