@@ -128,7 +128,7 @@ def _default(env: Mapping[str, str], profiles: Profiles) -> KeySource:
         raise SecretMissing(f"AWS_PROFILE names the profile `{name}`, which no file has")
     if entry is not None and _assumes(_merged(entry)):
         return _of_profile(name or "default", env, profiles, ())
-    web = _web_identity(env)
+    web = _web_identity(env, {} if entry is None else _merged(entry))
     if web is not None:
         return web
     if entry is not None:
@@ -234,14 +234,16 @@ def _keys(profile: Profile, name: str) -> Static | None:
     return Static(AwsKeys(access, secret, token or None), f"the AWS profile `{name}`")
 
 
-def _web_identity(env: Mapping[str, str]) -> WebIdentity | None:
-    file = env.get("AWS_WEB_IDENTITY_TOKEN_FILE")
+def _web_identity(env: Mapping[str, str], profile: Profile) -> WebIdentity | None:
+    """Field by field the environment's word, else the profile's, as botocore has it."""
+    file = env.get("AWS_WEB_IDENTITY_TOKEN_FILE") or profile.get("web_identity_token_file")
     if not file:
         return None
-    role = env.get("AWS_ROLE_ARN")
+    role = env.get("AWS_ROLE_ARN") or profile.get("role_arn")
     if not role:
-        raise SecretMissing("AWS_WEB_IDENTITY_TOKEN_FILE is set, and AWS_ROLE_ARN is not")
-    return WebIdentity(role, file, env.get("AWS_ROLE_SESSION_NAME") or None)
+        raise SecretMissing("a web identity's token file is named, and AWS_ROLE_ARN is not set")
+    session = env.get("AWS_ROLE_SESSION_NAME") or profile.get("role_session_name")
+    return WebIdentity(role, file, session or None)
 
 
 def _container(env: Mapping[str, str]) -> Container | None:
