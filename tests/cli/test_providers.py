@@ -111,3 +111,52 @@ def test_a_broken_file_is_told_and_the_rest_is_listed(
     assert "providers.d/bad.yaml:2:11" in printed.err
     assert "E403" in printed.err
     assert "acme" in printed.out
+
+
+def test_facts_of_a_model_everywhere(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
+    (workspace / "providers.d" / "acme.yaml").write_text(ACME.replace("acme-large:", "gpt-oss-120b:"))
+    told = _json(capsys, "facts", "gpt-oss-120b", "--workspace", str(workspace))
+    rows = {row["provider"]: row for row in told["found"]}
+    assert {"acme", "cerebras", "groq"} <= set(rows)
+    assert rows["groq"]["model"] == "openai/gpt-oss-120b"
+    assert rows["acme"]["id"] == "acme/large"
+    assert rows["acme"]["prices"] == [{"input": 2, "output": 6, "source": None}]
+    assert all("genai" in p["source"] or "litellm" in p["source"] for p in rows["groq"]["prices"])
+
+
+def test_facts_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["providers", "facts", "deepseek-flash", "--provider", "deepseek"]) == 0
+    told = capsys.readouterr().out
+    assert "[01:00-04:00 on MTWTF, 06:00-10:00 on MTWTF]" in told
+    assert "  source            genai-prices" not in told  # the price says it
+    assert "(genai-prices" in told
+    assert main(["providers", "facts", "claude-haiku-5-5", "--provider", "anthropic"]) == 0
+    assert "above 100000 of input: input $0.5, output $2.5" in capsys.readouterr().out
+    assert main(["providers", "facts", "mistral-large-4"]) == 0
+    assert "differs           litellm" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["gpt-5.44"], "no provider has a model 'gpt-5.44'; did you mean 'gpt-5.4'?"),
+        (["gpt-5-mini", "--provider", "groq"], "it is at: azure, openai"),
+        (
+            ["gpt-5-minni", "--provider", "openai"],
+            "openai has no model 'gpt-5-minni'; did you mean 'gpt-5-mini'?",
+        ),
+        (["gpt-5-mini", "--provider", "opnai"], "there is no provider 'opnai'; did you mean 'openai'?"),
+    ],
+)
+def test_facts_of_nothing(capsys: pytest.CaptureFixture[str], argv: list[str], told: str) -> None:
+    assert main(["providers", "facts", *argv]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_show_of_a_long_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["providers", "show", "openai"]) == 0
+    assert "more: `--models PATTERN` narrows" in capsys.readouterr().err
+    assert set(_json(capsys, "show", "openai", "--models", "gpt-5-mini*")["models"]) >= {"gpt-5-mini"}
+    assert all(
+        name.startswith("gpt-4o") for name in _json(capsys, "show", "openai", "--models", "gpt-4o*")["models"]
+    )
