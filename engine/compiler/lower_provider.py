@@ -48,6 +48,7 @@ def lower_provider(
         drop=spec.drop or (),
         takes=spec.takes or (),
         params=dict(spec.params or {}),
+        batch=spec.batch,
         adjust=adjust_rules(spec.adjust, document, ("adjust",), out),
         errors=error_rules(spec.errors),
         retry_after=tuple(each.lower() for each in spec.retry_after or ()),

@@ -346,11 +346,12 @@ class Provider:
     paths: Mapping[str, str]  # operation -> path, where it is not the dialect's
     rename: Mapping[str, str]
     drop: tuple[str, ...]
-    params: Mapping[str, Json]  # body fields this vendor always wants
+    params: Mapping[str, Json]  # body fields that this vendor's chats always have
     errors: tuple[ErrorRule, ...]
     retry_after: tuple[str, ...]  # header names, in the order they are asked
     adjust: tuple[Adjust, ...] = ()
     takes: tuple[str, ...] = ()  # what of its format only some vendors take
+    batch: int | None = None  # most inputs of one embeddings call; None: what the dialect says
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "ProviderSpec": _row(
         "extends replace title category aliases dialect auth base_url residency price regions "
         "default_region headers paths rename drop takes adjust params errors retry_after facts models "
-        "unknown_models compliance samples",
+        "unknown_models compliance samples batch",
         "headroom",
     ),
     "AuthSpec": _row(

@@ -15,7 +15,7 @@ from engine.spec.dialect import Ability, ErrorRuleSpec, Template, UrlPath
 from engine.spec.fault import wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.names import Name, Zone
-from engine.spec.plain import Flag, JsonValue, Text
+from engine.spec.plain import Flag, JsonValue, Positive, Text
 
 
 def _price_word(value: Any) -> Any:
@@ -142,6 +142,10 @@ class ProviderSpec(Spec):
     )
     params: dict[str, JsonValue] | None = about(
         "Body fields that every chat has, unless the request says otherwise."
+    )
+    batch: Positive | None = about(
+        "Most inputs of one embeddings call, where this vendor takes fewer than its dialect.",
+        shown="the dialect's",
     )
     errors: Listed[ErrorRuleSpec] | None = about("Rules before the dialect's own.")
     retry_after: Listed[Text] | None = about(

@@ -58,7 +58,8 @@ class Outbound:
         self.credential = credential
         shown = credential or next(iter(deployment.credentials), None)
         #: Most inputs of one call; None: any number.
-        self.batch = operation.plan.batch
+        limits = [each for each in (operation.plan.batch, provider.batch) if each is not None]
+        self.batch = min(limits) if limits else None
         self._any_model = deployment.wire_model == ANY_MODEL
         self._provider = {"name": provider.name, "drop": list(provider.drop), "takes": list(provider.takes)}
         self._facts = _readable(deployment.facts)

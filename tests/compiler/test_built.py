@@ -130,7 +130,7 @@ def test_what_is_not_built_is_refused(name: str, key: str) -> None:
         (Workspace, "nodes: {a: {balance: [x], rank: latency}}", []),
         (
             Workspace,
-            "routes: {a: {start: x, match: {operations: [chat, rerank]}}}",
+            "routes: {a: {start: x, match: {operations: [chat, images]}}}",
             ["1:51 this operation"],
         ),
         (Workspace, "deployments: {a: {provider: p, model: '*'}}", []),

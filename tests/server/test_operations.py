@@ -21,10 +21,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EMBED, RERANK, COUNT = "/v1/embeddings", "/v1/rerank", "/v1/test/count_tokens"
 
-#: The vendor takes three inputs a call; another has a form of its own; a third counts tokens when asked.
+#: A form that counts tokens when it is asked.
 DIALECTS = {
-    "threes": "extends: openai_chat\noperations: {chat: {ingress: null}, rerank: {ingress: null},"
-    " embeddings: {ingress: null, batch: 3}}\n",
     "counting": """\
 extends: openai_chat
 operations:
@@ -151,9 +149,10 @@ async def served(
     for name, text in DIALECTS.items():
         (folder / "providers.d" / "dialects" / f"{name}.yaml").write_text(text)
     ports = {"closed": closed_port()}
-    speaks = {"fake": "openai_chat", "closed": "openai_chat", "voyager": "voyage"}
+    speaks = {"voyager": "voyage", "counting": "counting"}
     for name in ("fake", "closed", "threes", "counting", "voyager"):
-        text = PROVIDER.format(dialect=speaks.get(name, name), port=ports.get(name, embedder.port))
+        dialect, port = speaks.get(name, "openai_chat"), ports.get(name, embedder.port)
+        text = PROVIDER.format(dialect=dialect, port=port) + ("batch: 3\n" if name == "threes" else "")
         (folder / "providers.d" / f"{name}.yaml").write_text(text)
     async with running(folder) as started:
         yield started
