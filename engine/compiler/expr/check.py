@@ -74,7 +74,8 @@ class Checker(Operators, Invoke):
         if name in self.scope.names:
             parameter, field_name = self.scope.names[name]
             view = self.scope.types[parameter]
-            ir = ["a", ["p", self.scope.parameters.index(parameter)], field_name]
+            reach = "a" if view.access == "attr" else "f"
+            ir = [reach, ["p", self.scope.parameters.index(parameter)], field_name]
             return Typed(ir, fields_of(view.name)[field_name], at)
         if name in self.scope.types and not (self.scope.strict and name == "clock"):
             wire: list[Any] | None = [] if (self.scope.name, name) in WIRE_PARAMETERS else None
