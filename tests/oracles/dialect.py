@@ -13,8 +13,9 @@ from engine.compiler.lower_dialect import lower_dialect
 from engine.compiler.parse import parse
 from engine.diagnostics import Diagnostics
 from engine.spec.dialect import DialectSpec
-from engine.wire.canonical import Event, Reply, Request
+from engine.wire.canonical import Event, Request
 from engine.wire.dialect import BoundDialect
+from engine.wire.operations import AnyReply, AnyRequest
 
 
 class Shipped:
@@ -32,7 +33,7 @@ class Shipped:
         self.operation = operation
 
     def write(
-        self, request: Request, facts: Mapping[str, Any] | None = None, **target: Any
+        self, request: AnyRequest, facts: Mapping[str, Any] | None = None, **target: Any
     ) -> dict[str, Any]:
         """The vendor's body for a canonical request, adjusted, as it comes off the wire.
 
@@ -44,17 +45,17 @@ class Shipped:
         body = self.bound.write_request(self.operation, adjusted, facts or {}, told, provider)
         return cast("dict[str, Any]", orjson.loads(orjson.dumps(body)))
 
-    def adjust(self, request: Request, facts: Mapping[str, Any] | None = None, **target: Any) -> Request:
+    def adjust(self, request: AnyRequest, facts: Mapping[str, Any] | None = None, **target: Any) -> Request:
         """The request as the dialect's `adjust` rules leave it."""
         told = {"wire_model": "wire-model", **target}
         rules = self.bound.operation(self.operation).adjust
         return rules(request, facts or {}, told, {"name": "x", "drop": []}, []) if rules else request
 
-    def read(self, body: Mapping[str, Any]) -> Request:
+    def read(self, body: Mapping[str, Any]) -> AnyRequest:
         """A client's body as the canonical request."""
         return self.bound.read_request(self.operation, body, {})
 
-    def answer(self, reply: Reply, request: Request | None = None) -> dict[str, Any]:
+    def answer(self, reply: AnyReply, request: AnyRequest | None = None) -> dict[str, Any]:
         """A reply as a client gets it."""
         body = self.bound.write_response(self.operation, reply, request or {})
         return cast("dict[str, Any]", orjson.loads(orjson.dumps(body)))

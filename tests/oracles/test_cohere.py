@@ -300,3 +300,45 @@ def test_what_the_sdk_sends_is_read() -> None:
         "stream": False,
         "include_usage": True,
     }
+
+
+# --- embeddings and rankings
+
+
+@pytest.mark.parametrize("kind", ["float", "int8", "base64"])
+def test_embeddings_are_the_sdks(kind: str) -> None:
+    """What its client sends is read, written for the vendor as it was, and answered so that it reads it."""
+    embeddings = Shipped("cohere_v2", "embeddings")
+    reply: Any = {"embeddings": [{"index": 0, "vector": [1, 2]}, {"index": 1, "vector": [0, 3]}], "usage": {}}
+    request: Any = {"input": [{"text": "hi"}, {"text": "ho"}]}
+    request |= {"encoding_format": "base64"} if kind == "base64" else {}
+    request |= {"number_type": "int8"} if kind == "int8" else {}
+    body = embeddings.answer(reply, request)
+    strict_model(cohere.EmbedByTypeResponse)(body)
+    wire = Wire(orjson.dumps(body))
+    found = wire.client.embed(
+        model="wire-model",
+        texts=["hi", "ho"],
+        input_type="search_query",
+        embedding_types=[kind],
+        truncate="END",
+    )
+    vectors = {
+        "float": found.embeddings.float_,
+        "int8": found.embeddings.int8,
+        "base64": found.embeddings.base64,
+    }
+    assert vectors[kind] == (["AACAPwAAAEA=", "AAAAAAAAQEA="] if kind == "base64" else [[1, 2], [0, 3]])
+    read = embeddings.read(wire.sent[0])
+    assert embeddings.write(read) == wire.sent[0]
+
+
+def test_rankings_are_the_sdks() -> None:
+    rerank = Shipped("cohere_v2", "rerank")
+    reply: Any = {"id": "r", "results": [{"index": 1, "score": 0.9}, {"index": 0, "score": 0.5}], "usage": {}}
+    body = rerank.answer(reply)
+    strict_model(cohere.V2RerankResponse)(body)
+    wire = Wire(orjson.dumps(body))
+    found = wire.client.rerank(model="wire-model", query="q", documents=["a", "b"], top_n=2)
+    assert [(each.index, each.relevance_score) for each in found.results] == [(1, 0.9), (0, 0.5)]
+    assert rerank.write(rerank.read(wire.sent[0])) == wire.sent[0]

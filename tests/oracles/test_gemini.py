@@ -18,6 +18,7 @@ from pydantic.alias_generators import to_camel
 from engine.wire.canonical import Event, Reply, Request
 
 GEMINI = Shipped("gemini")
+COUNT = Shipped("gemini", "count_tokens")
 
 
 class Body(pydantic.BaseModel):
@@ -385,3 +386,42 @@ def test_what_the_sdk_sends_is_read() -> None:
         "include_usage": True,
     }
     judge(GEMINI.write(request))
+
+
+# --- embeddings and counts
+
+
+def test_embeddings_are_the_sdks() -> None:
+    """What its client sends is read, written for the vendor as it was, and answered so that it reads it."""
+    embeddings = Shipped("gemini", "embeddings")
+    reply: Any = {"embeddings": [{"index": 0, "vector": [0.5, 1.0]}, {"index": 1, "vector": [0.0, 2.0]}]}
+    config = types.EmbedContentConfig(output_dimensionality=2, task_type="RETRIEVAL_QUERY")
+    wire = Wire(orjson.dumps(embeddings.answer({**reply, "usage": {"input_tokens": 4}})))
+    found = wire.models.embed_content(model="wire-model", contents=["hi", "ho"], config=config)
+    assert [each.values for each in found.embeddings or ()] == [[0.5, 1.0], [0.0, 2.0]]
+    request: Any = embeddings.read({"model": "assistant", **wire.sent[0]})
+    assert request == {
+        "operation": "embeddings",
+        "model": "assistant",
+        "input": [{"text": "hi"}, {"text": "ho"}],
+        "dimensions": 2,
+        "input_type": "query",
+    }
+    sent = embeddings.write(request)
+    for each in wire.sent[0]["requests"]:
+        del each["content"]["role"]  # the SDK's: it means nothing here
+    assert sent == wire.sent[0]
+
+
+@pytest.mark.parametrize("name", corpus.names())
+def test_counts_are_of_the_sdks_requests(name: str) -> None:
+    body = COUNT.write(corpus.request(name))["generateContentRequest"]
+    assert body.pop("model") == "models/wire-model"
+    judge(body)
+
+
+def test_a_count_is_the_sdks() -> None:
+    wire = Wire(orjson.dumps(COUNT.answer({"input_tokens": 7})))  # type: ignore[typeddict-unknown-key]  # a count
+    assert wire.models.count_tokens(model="m", contents="hi").total_tokens == 7
+    found: Any = COUNT.read({"model": "m", **wire.sent[0]})
+    assert found["messages"] == [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]

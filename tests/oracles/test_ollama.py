@@ -288,3 +288,12 @@ def test_what_the_sdk_sends_is_read() -> None:
     assert found["messages"][2]["content"][0]["id"] == call["id"]
     assert found["tools"][0]["name"] == "weather"
     assert (found["max_tokens"], found["reasoning"], found["stream"]) == (5, {"effort": "medium"}, False)
+
+
+def test_embeddings_are_the_sdks() -> None:
+    embeddings = Shipped("ollama", "embeddings")
+    reply: Any = {"embeddings": [{"index": 0, "vector": [0.5, 1.0]}], "usage": {"input_tokens": 4}}
+    wire = Wire(orjson.dumps(embeddings.answer(reply)))
+    found = wire.client.embed(model="wire-model", input=["hi"], dimensions=2, truncate=False)
+    assert (found.embeddings, found.prompt_eval_count) == ([[0.5, 1.0]], 4)
+    assert embeddings.write(embeddings.read(wire.sent[0])) == wire.sent[0]

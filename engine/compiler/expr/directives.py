@@ -45,7 +45,7 @@ DIRECTIVES: Final = frozenset({"$let", "$merge", "$keep", "$splice"}).union(
 )
 _NAME_HELP: Final = "names are of a-z, 0-9 and _, and begin with a letter"
 MAX_LITERAL: Final = 2_000
-MAX_DEPTH: Final = 24
+MAX_DEPTH: Final = 32
 
 
 class Directives(Loops):
