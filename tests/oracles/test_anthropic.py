@@ -45,13 +45,12 @@ TOOL = {"api_version": "2026-10-21", "thinking": "effort", "schema_by": "tool"}
 SAMPLING = {"temperature", "top_p", "top_k"}
 
 
-def sent(request: Request, facts: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def sent(request: Request, facts: dict[str, Any], op: str = "chat") -> tuple[dict[str, Any], list[str]]:
     """The body of a request, and what `adjust` did to it."""
     told: list[str] = []
     target = {"wire_model": "claude-x", "max_tokens": None}
-    operation = DIALECT.operation("chat")
-    request = operation.adjust(request, facts, target, {}, told)
-    body = DIALECT.write_request("chat", request, facts, target, {})
+    request = DIALECT.operation(op).adjust(request, facts, target, {}, told)
+    body = DIALECT.write_request(op, request, facts, target, {})
     return orjson.loads(orjson.dumps(body)), told
 
 
@@ -77,9 +76,8 @@ def test_the_corpus_is_taken(name: str, facts: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", [n for n in corpus.names() if n not in REFUSED])
 def test_the_corpus_is_counted(name: str) -> None:
-    target = {"wire_model": "claude-x", "max_tokens": None}
-    body = DIALECT.write_request("count_tokens", corpus.request(name), NEW, target, {})
-    assert faults(COUNT, orjson.loads(orjson.dumps(body))) == []
+    body, _ = sent(corpus.request(name), NEW, "count_tokens")
+    assert faults(COUNT, body) == []
     assert DIALECT.read_request("count_tokens", body, {})["messages"]
 
 
