@@ -332,6 +332,19 @@ def stable_id(prefix: Any, *parts: Any) -> str:
     return f"{prefix if isinstance(prefix, str) else ''}{word}"
 
 
+def fits(value: Any, signs: Any, limit: Any) -> bool:
+    """Whether a text can be an identifier: at most `limit` letters and digits of ASCII, and these signs."""
+    if not isinstance(value, str) or not isinstance(signs, str) or not number(limit):
+        return False
+    if not 0 < len(value) <= limit or not value.isascii():
+        return False
+    if value.isalnum():
+        return True
+    for sign in signs:
+        value = value.replace(sign, "")
+    return not value or value.isalnum()
+
+
 #: Between an opaque text and the dialect that made it, where a client's format has one field for both.
 _SEAL: Final = "x-engine."
 
@@ -369,7 +382,8 @@ TABLE: Final[dict[str, Callable[..., Any]]] = {
     "to_format": to_format, "to_media_type": to_media_type,
     "clamp": clamp, "round": round_, "int": int_, "float": float_, "string": string, "min": least,
     "max": greatest,
-    "char_offset": char_offset, "byte_offset": byte_offset, "sealed": sealed, "opened": opened,
+    "char_offset": char_offset, "byte_offset": byte_offset, "sealed": sealed,
+    "opened": opened, "fits": fits,
     "rfc3339": rfc3339, "unix_time": unix_time,
     "stable_id": stable_id, "duration": seconds, "drop_keys": json_schema.drop_keys,
     "inline_refs": json_schema.inline_refs, **list_functions.TABLE,

@@ -70,6 +70,7 @@ FILTERS: Final[dict[str, Call]] = {
     "unpack": _call(STRING, STRING, to=list_of(NUMBER).maybe(), needed=0),
     "to_format": _call(STRING, to=_TEXT),
     "to_media_type": _call(STRING, STRING, to=_TEXT, needed=0),
+    "fits": _call(STRING, STRING, INTEGER, to=BOOL),
     "clamp": _call(NUMBER, NUMBER, NUMBER, to=NUMBER.maybe()),
     "round": _call(NUMBER, INTEGER, to=NUMBER.maybe(), needed=0),
     "int": _call(ANY, to=INTEGER.maybe()),
