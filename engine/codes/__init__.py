@@ -23,6 +23,7 @@ from engine.codes import (
     routes,
     shape,
     templates,
+    vendors,
     yaml,
 )
 from engine.codes.code import Code, Severity
@@ -38,6 +39,7 @@ _ROWS: tuple[Code, ...] = (
     *expressions.CODES,
     *templates.CODES,
     *providers.CODES,
+    *vendors.CODES,
     *process.CODES,
 )
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
+from engine.compiler.addresses import filled, holes, spoken_urls, written_in
 from engine.compiler.document import Document, Path
 from engine.compiler.lower_auth import lower_credential
 from engine.compiler.resolve import there_is
+from engine.compiler.settings import given
 from engine.compiler.suggest import did_you_mean
 from engine.compiler.vendors import Vendor, Vendors
 from engine.diagnostics import Diagnostics
@@ -56,6 +58,11 @@ class Deployments:
     def lower(self, name: str) -> Deployment | None:
         """The deployment; None where its provider, region or model has a fault, which is told."""
         spec = self.spec.deployments[name]
+        retired = self.vendors.retired(spec.provider)
+        if retired is not None:
+            place = self.document.span(("deployments", name, "provider"))
+            self.out.add("E418", f"`{spec.provider}` is no more", place, help=retired)
+            return None
         vendor = self.vendors.vendor(spec.provider)
         if vendor is None:
             return None
@@ -64,20 +71,66 @@ class Deployments:
         facts = self._facts(name, spec, vendor)
         if region is None or facts is None:
             return None
+        self._check_model(name, spec, provider, region, facts)
+        settings = self._settings(name, spec, vendor, region)
+        own = spec.endpoint is not None
+        base_url = (spec.endpoint or filled(region.base_url, region.name, settings)).rstrip("/")
         return Deployment(
             name=name,
             provider=provider.name,
             model=spec.model,
             wire_model=spec.wire_model or vendor.models.wire(spec.model),
             region=region.name,
-            base_url=spec.endpoint.rstrip("/") if spec.endpoint is not None else region.base_url,
+            base_url=base_url,
             residency=self._residency(spec, provider, region),
             credentials=self._credentials(spec, vendor),
             facts=_surcharged(facts, region.price),
             call=Call(),
             concurrent=spec.concurrent,
             options=_options(spec),
+            settings=settings,
+            urls=spoken_urls(provider, base_url, region.name, settings, endpoint=own),
         )
+
+    def _settings(self, name: str, spec: Spec, vendor: Vendor, region: Region) -> dict[str, str]:
+        addresses = written_in(vendor.provider, region)
+        # What only addresses need is not needed where a deployment has its own.
+        needless = {each for address in addresses for each in holes(address)} if spec.endpoint else ()
+        return given(
+            vendor.provider.name,
+            vendor.settings,
+            spec.settings or {},
+            addresses=addresses,
+            needless=needless,
+            document=self.document,
+            path=("deployments", name),
+            out=self.out,
+        )
+
+    def _check_model(self, name: str, spec: Spec, provider: Provider, region: Region, facts: Facts) -> None:
+        """The region serves the model, and the format that it needs is spoken."""
+        at = self.document.span(("deployments", name, "model"))
+        if region.models is not None and spec.model not in region.models:
+            elsewhere = [
+                each.name
+                for each in provider.regions.values()
+                if each.models is None or spec.model in each.models
+            ]
+            there = f"it is served in: {', '.join(elsewhere)}; " if elsewhere else ""
+            self.out.add(
+                "E420",
+                f"the region `{region.name}` of {provider.name} does not serve `{spec.model}`",
+                at,
+                help=f"{there}there {there_is(spec.model, region.models)}",
+            )
+        spoken = {each.dialect for each in provider.speaks if each.when is None} | {provider.dialect}
+        if facts.dialect is not None and facts.dialect not in spoken:
+            self.out.add(
+                "E419",
+                f"`{spec.model}` is spoken to in `{facts.dialect}`, which {provider.name} does not list",
+                at,
+                help=f"in providers.d/{provider.name}.yaml: speaks: [{{dialect: {facts.dialect}}}]",
+            )
 
     def _region(self, name: str, spec: Spec, provider: Provider) -> Region | None:
         wanted = spec.region or provider.default_region

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
+from typing import Final
 
-from engine.compiler.document import Document
-from engine.compiler.expr import compile_template
+from engine.compiler.addresses import check_addresses
+from engine.compiler.document import Document, Path
 from engine.compiler.lower_adjust import adjust_rules
 from engine.compiler.lower_auth import lower_auth
 from engine.compiler.lower_dialect import error_rules
+from engine.compiler.lower_speaks import check_settings_read, headers, lower_speaks, templates
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Provider, Region, Template
+from engine.plan.types import Auth, Headroom, Provider, Region, RetryAfter
 from engine.spec.auth import AuthSpec
 from engine.spec.provider import ProviderSpec
+from engine.spec.vendor_limits import HeadroomSpec, RetryAfterSpec
+
+#: Schemes that show one key.
+_KEYS: Final = ("bearer", "header", "query")
 
 
 def lower_provider(
@@ -25,16 +32,8 @@ def lower_provider(
     regions = _regions(spec, document, out)
     default = _default_region(spec, regions, document, out)
     auth = lower_auth(spec.auth or AuthSpec(), document, ("auth",), out)
-    headers: dict[str, Template] = {}
-    for header, data in (spec.headers or {}).items():
-        made = compile_template(
-            data, document=document, path=("headers", header), scope="call", escape="header", out=out
-        )
-        if made is not None:
-            headers[header.lower()] = made
-    if out.failed and len(out) > before:
-        return None
-    return Provider(
+    check_addresses(spec, document, out)
+    lowered = Provider(
         name=name,
         title=spec.title or name,
         category=spec.category,
@@ -42,8 +41,8 @@ def lower_provider(
         auth=auth,
         regions=regions,
         default_region=default,
-        headers=headers,
-        paths=dict(spec.paths or {}),
+        headers=headers(spec.headers, document, ("headers",), out),
+        paths=templates(spec.paths, document, ("paths",), "path", out),
         rename=dict(spec.rename or {}),
         drop=spec.drop or (),
         takes=spec.takes or (),
@@ -51,8 +50,37 @@ def lower_provider(
         batch=spec.batch,
         adjust=adjust_rules(spec.adjust, document, ("adjust",), out),
         errors=error_rules(spec.errors),
-        retry_after=tuple(each.lower() for each in spec.retry_after or ()),
+        retry_after=tuple(_retry_after(each) for each in spec.retry_after or ()),
+        speaks=lower_speaks(spec, document, dialects, partial(_entry_auth, auth, document, out), out),
+        operations=spec.operations or ("chat",),
+        headroom={what: _headroom(each) for what, each in (spec.headroom or {}).items()},
     )
+    check_settings_read(spec, lowered, document, out)
+    return None if out.failed and len(out) > before else lowered
+
+
+def _retry_after(spec: RetryAfterSpec) -> RetryAfter:
+    return RetryAfter(None if spec.header is None else spec.header.lower(), spec.path)
+
+
+def _headroom(spec: HeadroomSpec) -> Headroom:
+    def lower(name: str | None) -> str | None:
+        return None if name is None else name.lower()
+
+    return Headroom(spec.left.lower(), lower(spec.resets), lower(spec.limit))
+
+
+def _entry_auth(own: Auth, document: Document, out: Diagnostics, entry: AuthSpec, path: Path) -> Auth:
+    """The auth of a `speaks` entry: another place for the same key."""
+    auth = lower_auth(entry, document, path, out)
+    if auth.scheme in _KEYS and auth.secrets and auth.secrets != own.secrets:
+        out.add(
+            "E422",
+            "the key of a further format is the provider's own",
+            document.key_span(path),
+            help="leave the secret out, or name the one that the provider's `auth` names",
+        )
+    return auth
 
 
 def _dialect(
@@ -76,17 +104,32 @@ def _dialect(
 
 
 def _regions(spec: ProviderSpec, document: Document, out: Diagnostics) -> Mapping[str, Region]:
-    if spec.base_url is not None and spec.regions:
+    regions = spec.regions or {}
+    if spec.base_url is not None and regions and all(each.base_url is not None for each in regions.values()):
         out.add(
             "E402",
             "`base_url` and `regions` both say where it runs",
             document.key_span(("base_url",)),
             help="make it one of the regions",
         )
-    if spec.regions:
+    for name, each in regions.items():
+        if each.base_url is None and spec.base_url is None:
+            out.add(
+                "E402",
+                f"the region `{name}` does not say where it runs",
+                document.key_span(("regions", name)),
+                help="write its `base_url`, or one for all regions with ${{ region }} in it",
+            )
+    if regions:
         return {
-            name: Region(name, each.base_url.rstrip("/"), each.residency, each.price or 1.0)
-            for name, each in spec.regions.items()
+            name: Region(
+                name,
+                (each.base_url or spec.base_url or "").rstrip("/"),
+                each.residency,
+                each.price or 1.0,
+                each.models,
+            )
+            for name, each in regions.items()
         }
     if spec.base_url is None and spec.dialect != "none":
         out.add(

@@ -29,6 +29,7 @@ from engine.plan.types import (
     RouteSegment,
     Settings,
 )
+from engine.wire.formats import faces
 
 
 @dataclass(slots=True)
@@ -120,7 +121,7 @@ def _of(deployments: Mapping[str, Deployment], provider: str) -> dict[str, Deplo
 
 def _dialects(lowered: Lowered, providers: Mapping[str, str]) -> set[str]:
     """The dialects that a provider in the plan speaks, and those that clients may speak."""
-    spoken = {lowered.providers[name].dialect for name in providers}
+    spoken = {face.dialect for name in providers for face in faces(lowered.providers[name])}
     heard = {name for name, dialect in lowered.dialects.items() if _paths(dialect)}
     return {name for name in spoken if name is not None} | heard
 

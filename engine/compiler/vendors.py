@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from engine.compiler.document import Document
@@ -20,6 +20,8 @@ from engine.diagnostics import Diagnostics
 from engine.plan.types import Credential, Dialect, Provider
 from engine.spec.dialect import DialectSpec
 from engine.spec.provider import ProviderSpec
+from engine.spec.where import SettingSpec
+from engine.wire.formats import faces
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Vendor:
     document: Document
     own: bool
     models: Models
+    settings: Mapping[str, SettingSpec]
 
 
 class Vendors:
@@ -56,6 +59,15 @@ class Vendors:
         if file not in self._vendors:
             self._vendors[file] = self._vendor(file)
         return self._vendors[file]
+
+    def retired(self, name: str) -> str | None:
+        """What the file of a service that is no more says; None for one that is there."""
+        file = self.providers.canonical(name)
+        document = None if file is None else self.providers.get(file)
+        said = (
+            document.data.get("retired") if document is not None and isinstance(document.data, dict) else None
+        )
+        return said if isinstance(said, str) else None
 
     def dialect(self, name: str) -> Dialect | None:
         """The dialect of that name; None if there is none, or its file has a fault (told once)."""
@@ -80,7 +92,7 @@ class Vendors:
     def _vendor(self, name: str) -> Vendor | None:
         document = self.providers.get(name)
         spec = shape(ProviderSpec, document, self.out) if document is not None else None
-        if document is None or spec is None:
+        if document is None or spec is None or spec.retired is not None:
             return None
         provider = lower_provider(spec, name, document, self.dialects.names(), self.out)
         if provider is None:
@@ -90,7 +102,30 @@ class Vendors:
             provider = dataclasses.replace(provider, default_region="")
         own = name in self.providers.own and self.providers.sources.shipped is not None
         models = self._models(name, spec, document)
-        return Vendor(provider, default_credential(provider.auth, name), document, own, models)
+        if spec.operations is not None:
+            self._check_operations(provider, document)
+        return Vendor(
+            provider,
+            default_credential(provider.auth, name),
+            document,
+            own,
+            models,
+            dict(spec.settings or {}),
+        )
+
+    def _check_operations(self, provider: Provider, document: Document) -> None:
+        """Each operation has a format that carries it."""
+        formats = [self.dialect(face.dialect) for face in faces(provider) if face.dialect is not None]
+        carried = {op for dialect in formats if dialect is not None for op in dialect.operations}
+        for number, op in enumerate(provider.operations):
+            if op not in carried and all(dialect is not None for dialect in formats):
+                spoken = ", ".join(sorted(dialect.name for dialect in formats if dialect is not None))
+                self.out.add(
+                    "E417",
+                    f"no format spoken there carries `{op}` (spoken: {spoken or 'none'})",
+                    document.span(("operations", number)),
+                    help="remove it, or add a format that has it to `speaks`",
+                )
 
     def _models(self, name: str, spec: ProviderSpec, document: Document) -> Models:
         """What is known of its models. A table that comes from another vendor's file comes without prices."""

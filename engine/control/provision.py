@@ -19,6 +19,7 @@ from engine.plan.types import Deployment
 from engine.runtime.snapshot import Shared, Snapshot
 from engine.upstream.choice import default_transport
 from engine.upstream.protocol import Transport, Upstream
+from engine.wire.formats import faces
 
 if TYPE_CHECKING:
     from engine.local.models import LocalModels, Spec
@@ -84,18 +85,17 @@ def _add_http(
 ) -> None:
     """One vendor's upstream: the previous snapshot's, where provider and dialect are the same."""
     # Deferred: a plan with local models only does not pay for TLS and sockets at start-up.
-    from engine.upstream.http import HttpUpstream
+    from engine.upstream.formats import http_upstream
     from engine.upstream.secrets import Secrets
 
     plan = snapshot.plan
     provider = plan.provider(name)
-    assert provider.dialect is not None, f"provider {name} speaks no dialect"
-    key = f"{plan.manifest.providers[name]}/{plan.manifest.dialects[provider.dialect]}/{id(transport)}"
+    spoken = sorted({dialect for face in faces(provider) if (dialect := face.dialect) is not None})
+    formats = "/".join(plan.manifest.dialects[dialect] for dialect in spoken)
+    key = f"{plan.manifest.providers[name]}/{formats}/{id(transport)}"
     kept = None if previous is None else previous.upstreams.get(name)
     if kept is None or kept.key != key:
-        upstream: Upstream = HttpUpstream(
-            provider, snapshot.dialect(provider.dialect), transport, Secrets(env)
-        )
+        upstream: Upstream = http_upstream(provider, snapshot.dialect, transport, Secrets(env))
         kept = Shared(upstream, key)
     snapshot.upstreams[name] = kept.hold()
 

@@ -7,14 +7,14 @@ no secret read. A local model is sent nothing: what its worker would be told is 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from engine.errors import RequestError
 from engine.local.request import KEPT, Refused, dropped, to_generate, with_params
 from engine.plan.types import Provider
 from engine.runtime.snapshot import Snapshot
-from engine.upstream.http import HttpUpstream
+from engine.upstream.formats import http_upstream
 from engine.upstream.protocol import Ask, HttpCall, HttpReply, TransportError
 from engine.upstream.secrets import Secrets
 from engine.wire.canonical import Error
@@ -22,7 +22,7 @@ from engine.wire.failures import below_http
 
 
 class _Previews(Protocol):
-    def preview(self, ask: Ask, *, stream: bool = False) -> dict[str, Any]: ...
+    def preview(self, ask: Ask, *, stream: bool = False) -> Mapping[str, Any]: ...
 
 
 class _Offline:
@@ -63,7 +63,7 @@ class Previews:
         if provider.name not in self._upstreams:
             self._upstreams[provider.name] = _previews(self._snapshot, provider)
         try:
-            return self._upstreams[provider.name].preview(ask, stream=ask.stream)
+            return dict(self._upstreams[provider.name].preview(ask, stream=ask.stream))
         except RequestError as error:
             return {"refused": error.message}
         except Refused as refusal:
@@ -78,7 +78,7 @@ class Previews:
 def _previews(snapshot: Snapshot, provider: Provider) -> _Previews:
     if provider.dialect is None:
         return _Local()
-    return HttpUpstream(provider, snapshot.dialect(provider.dialect), _Offline(), Secrets({}))
+    return http_upstream(provider, snapshot.dialect, _Offline(), Secrets({}))
 
 
 class _Local:
@@ -130,7 +130,7 @@ def _what(sent: dict[str, Any]) -> str:
     how = ", the client's own body" if sent["passthrough"] else ""
     if "calls" in sent:
         how += f", the first of {sent['calls']} calls"
-    return f"{sent['method']} {sent['url']}{how}"
+    return f"{sent['method']} {sent['url']} ({sent['dialect']}{how})"
 
 
 def _lines(sent: dict[str, Any]) -> Iterator[str]:

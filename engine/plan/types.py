@@ -326,9 +326,46 @@ class Region:
     """One place a provider serves from."""
 
     name: str
-    base_url: str
+    base_url: str  # as written: holes for a region's name and settings are filled in deployments
     residency: str
     price: float = 1.0
+    models: tuple[str, ...] | None = None  # the only ones it serves; None: all
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A further format of a provider, and what is different where it is spoken. None: as the provider's."""
+
+    dialect: str
+    when: Expr | None = None  # requests that must go out in it; None: where client or model ask for it
+    base_url: str | None = None
+    root: str | None = None  # a path in place of the base URL's own
+    paths: Mapping[str, Template] = field(default_factory=dict)
+    headers: Mapping[str, Template] = field(default_factory=dict)  # beside the provider's
+    auth: Auth | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    drop: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    params: Mapping[str, Json] = field(default_factory=dict)
+    adjust: tuple[Adjust, ...] | None = None
+    errors: tuple[ErrorRule, ...] = ()  # before the provider's
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAfter:
+    """Where a vendor says when to come again: a header (in lower case), or a dotted path into its error."""
+
+    header: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """Headers (in lower case) that say what of a quota is left, when it refills, and how much there is."""
+
+    left: str
+    resets: str | None = None
+    limit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,15 +380,18 @@ class Provider:
     regions: Mapping[str, Region]
     default_region: str
     headers: Mapping[str, Template]
-    paths: Mapping[str, str]  # operation -> path, where it is not the dialect's
+    paths: Mapping[str, Template]  # operation -> path, where it is not the dialect's
     rename: Mapping[str, str]
     drop: tuple[str, ...]
     params: Mapping[str, Json]  # body fields that this vendor's chats always have
     errors: tuple[ErrorRule, ...]
-    retry_after: tuple[str, ...]  # header names, in the order they are asked
+    retry_after: tuple[RetryAfter, ...]  # in the order they are asked
     adjust: tuple[Adjust, ...] = ()
     takes: tuple[str, ...] = ()  # what of its format only some vendors take
     batch: int | None = None  # most inputs of one embeddings call; None: what the dialect says
+    speaks: tuple[Spoken, ...] = ()
+    operations: tuple[str, ...] = ("chat",)
+    headroom: Mapping[str, Headroom] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,6 +421,8 @@ class Deployment:
     call: Call
     concurrent: int | None = None
     options: Mapping[str, Json] | None = None  # local models: execution_providers, threads, ...
+    settings: Mapping[str, str] = field(default_factory=dict)
+    urls: tuple[str | None, ...] = ()  # base URLs, one for each of the provider's `speaks`; None: not there
 
 
 @dataclass(frozen=True, slots=True)

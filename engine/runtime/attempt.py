@@ -276,7 +276,7 @@ class Attempts:
 
 def _collectable(run: Run, place: Place) -> bool:
     """Whether a stream from there carries all that the whole answer would have."""
-    return run.inbound.operation in place.streams and _flows(run.request)
+    return run.inbound.operation in run.face(place).streams and _flows(run.request)
 
 
 def _flows(request: Request) -> bool:

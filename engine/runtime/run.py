@@ -15,7 +15,7 @@ from engine.kinds.use import Use
 from engine.plan.types import Credential, Deployment, Expr, PriceRow
 from engine.runtime import tokens
 from engine.runtime.record import DecisionRecord
-from engine.runtime.snapshot import BoundRoute, Place, Snapshot
+from engine.runtime.snapshot import BoundRoute, Face, Place, Snapshot
 from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView
 from engine.wire.canonical import Request
 from engine.wire.operations import AnyRequest
@@ -152,6 +152,11 @@ class Run:
             return asked
         return min(asked, most)
 
+    def face(self, place: Place) -> Face:
+        """The deployment in the format that this request goes out in."""
+        inbound = self.inbound
+        return place.faces[place.formats.choose(inbound.operation, inbound.dialect, self.request)]
+
     def worst_cost(self, place: Place) -> int | None:
         """Nano-dollars that one call there can cost at most; None where a price or the limit is unknown.
 
@@ -188,14 +193,14 @@ class Run:
         name = place.deployment.name
         if place.missing is not None:
             return Unfit("not_found", f"{name} is not available here: {place.missing}")
-        operation = self.inbound.operation
-        if operation not in place.operations and operation != "count_tokens":
-            return Unfit("unsupported", f"{name} does not do {operation}")
-        if place.can is not None:
+        face, op = self.face(place), self.inbound.operation
+        if op not in place.operations and op != "count_tokens":
+            return Unfit("unsupported", f"{name} does not do {op}")
+        if face.can is not None:
             for need in sorted(self.needs):
-                if _CAN.get(need, need) not in place.can:
+                if _CAN.get(need, need) not in face.can:
                     return Unfit("unsupported", f"{name} cannot do {_CAN.get(need, need)}")
-        if self.native is not None and place.dialect != self.inbound.dialect:
+        if self.native is not None and face.dialect != self.inbound.dialect:
             what = f"`{self.native}` means something in {self.inbound.dialect} only"
             return Unfit("unsupported", f"{what}, which {name} does not speak")
         if place.credentials and not any(only is None or self._holds(only) for _, only in place.credentials):

@@ -11,7 +11,7 @@ import asyncio
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
-from typing import Any, Final, Generic, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from engine.kinds.table import KINDS
@@ -19,12 +19,13 @@ from engine.kinds.use import Use
 from engine.plan.code import bind_expr
 from engine.plan.link import link
 from engine.plan.plan import Plan
-from engine.plan.types import Credential, Deployment, Dialect, Expr, Node, Route
+from engine.plan.types import Credential, Deployment, Dialect, Expr, Node, Provider, Route
 from engine.runtime.match import Matcher
 from engine.runtime.tokens import widest
 from engine.upstream.protocol import Transport, Upstream
 from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
+from engine.wire.formats import Formats, faces
 
 Test = Callable[..., Any]
 
@@ -82,24 +83,34 @@ class Shared(Generic[T]):
             await self.value.close()
 
 
+class Face(NamedTuple):
+    """A deployment in one format. `dialect` None: a local model's; `can` None: nobody knows.
+
+    streams: the operations that can be streamed in it.
+    """
+
+    dialect: str | None
+    can: frozenset[str] | None
+    streams: frozenset[str]
+
+
 @dataclasses.dataclass(slots=True)
 class Place:
     """A deployment as a route reaches it.
 
     operations: those that are asked there; what else the engine can answer of it, it answers itself.
-    streams: the operations that can be streamed there.
-    dialect: the format spoken there; None: none.
+    formats: the choice among the formats that are spoken there.
+    faces: what it is in each of them, in the order of `formats`; one for a local model.
     local: it runs on this host, and no vendor's silence is to be feared.
     missing: why it cannot be used in this process, if so.
     """
 
     deployment: Deployment
     upstream: Upstream
-    can: frozenset[str] | None
     operations: frozenset[str]
-    streams: frozenset[str]
+    formats: Formats
+    faces: tuple[Face, ...]
     local: bool
-    dialect: str | None
     credentials: tuple[tuple[Credential, Test | None], ...]
     missing: str | None = None
 
@@ -221,23 +232,33 @@ class Snapshot:
     def _place(self, name: str) -> Place:
         deployment = self.plan.deployment(name)
         provider = self.plan.provider(deployment.provider)
-        dialect = None if provider.dialect is None else self.plan.dialect(provider.dialect)
-        can = deployment.facts.can
-        if can is None and dialect is not None:
-            # Unknown is whatever the dialect can, but for `prefill`: few models are trained for it.
-            can = tuple(c for c in dialect.can if c != "prefill")
         credentials = tuple((c, bind_expr(c.only) if c.only else None) for c in deployment.credentials)
         return Place(
             deployment=deployment,
             upstream=self.upstreams[deployment.provider].value,
-            can=None if can is None else frozenset(can),
-            operations=_LOCAL if dialect is None else frozenset(dialect.operations),
-            streams=frozenset() if can is not None and "stream" not in can else _streams(dialect),
-            local=dialect is None,
-            dialect=provider.dialect,
+            operations=self._operations(provider),
+            formats=Formats(provider, deployment, lambda name: frozenset(self.plan.dialect(name).operations)),
+            faces=tuple(self._face(deployment, face.dialect) for face in faces(provider)),
+            local=provider.dialect is None,
             credentials=credentials,
             missing=self.missing.get(name),
         )
+
+    def _operations(self, provider: Provider) -> frozenset[str]:
+        """What it serves, as far as one of its formats carries it."""
+        formats = [self.plan.dialect(face.dialect) for face in faces(provider) if face.dialect is not None]
+        if not formats:
+            return _LOCAL
+        return frozenset(op for each in formats for op in each.operations).intersection(provider.operations)
+
+    def _face(self, deployment: Deployment, name: str | None) -> Face:
+        dialect = None if name is None else self.plan.dialect(name)
+        can = deployment.facts.can
+        if can is None and dialect is not None:
+            # Unknown is whatever the dialect can, but for `prefill`: few models are trained for it.
+            can = tuple(c for c in dialect.can if c != "prefill")
+        streams = frozenset[str]() if can is not None and "stream" not in can else _streams(dialect)
+        return Face(name, None if can is None else frozenset(can), streams)
 
 
 def _streams(dialect: Dialect | None) -> frozenset[str]:

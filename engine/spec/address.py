@@ -76,6 +76,11 @@ def is_private_host(host: str) -> bool:
     )
 
 
+def checked_base_url(value: Any) -> str:
+    """An address for calls, as it is. Raises a fault (E102, E403) for any other value."""
+    return _base_url(_url(value))
+
+
 def _base_url(url: str) -> str:
     try:
         host = urlsplit(url).hostname

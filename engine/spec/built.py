@@ -37,7 +37,8 @@ BUILT: Final[Mapping[str, Row]] = {
     "Timeout": _row("connect first_token idle total"),
     "Retry": _row("extra failures backoff"),
     "Deployment": _row(
-        "provider model region credentials endpoint wire_model concurrent execution_providers path threads",
+        "provider model region credentials endpoint settings wire_model concurrent "
+        "execution_providers path threads",
         "breaker limits probe",
     ),
     "Breaker": _row("", "open_at of for"),
@@ -102,11 +103,16 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- providers.d/
     "AdjustSpec": _row("drop clamp map refuse why when"),
     "ProviderSpec": _row(
-        "extends replace title category aliases dialect auth base_url residency price regions "
-        "default_region headers paths rename drop takes adjust params errors retry_after facts models "
-        "unknown_models compliance samples batch",
-        "headroom",
+        "extends replace retired title category aliases dialect speaks operations settings auth base_url "
+        "residency price regions default_region headers paths rename drop takes adjust params errors "
+        "retry_after facts models unknown_models compliance samples headroom batch",
     ),
+    "SpeaksSpec": _row(
+        "dialect when root base_url paths headers auth rename drop takes params adjust errors"
+    ),
+    "SettingSpec": _row("about pattern example default optional"),
+    "HeadroomSpec": _row("left resets limit"),
+    "RetryAfterSpec": _row("header path"),
     "AuthSpec": _row(
         "bearer header query aws_sigv4 oauth2_client_credentials oauth2_jwt_bearer saml2_bearer "
         "token_exchange azure_entra jwt_hs256 any_of pattern"
@@ -128,7 +134,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "KeyJwtAuth": _row("secret id_claim issued_claim unit lifetime header claims"),
     "HeaderAuth": _row("name prefix secret"),
     "QueryAuth": _row("name secret"),
-    "RegionSpec": _row("base_url residency price"),
+    "RegionSpec": _row("base_url residency price models"),
     "ModelSpec": _row(
         "id context output can input_price output_price cached_price cache_write_price request_price price "
         "max_tokens_field tokenizer overhead source sampling efforts thinking upstream dialect forced_tools "

@@ -13,7 +13,7 @@ from engine.spec.containers import Some
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
-from engine.spec.names import CredentialName, LimitName, Name
+from engine.spec.names import CredentialName, LimitName, Name, Word
 from engine.spec.one_or_more import OneOrMore
 from engine.spec.plain import Positive, Text
 
@@ -75,6 +75,10 @@ class Deployment(Spec):
     )
     endpoint: BaseUrl | None = about(
         "Another address than the provider's; its residency is `unknown` until a policy says otherwise."
+    )
+    settings: dict[Word, Text] | None = about(
+        "The values that the provider's `settings` ask for: an account, a resource, a project.",
+        examples=[{"resource": "acme-eu"}],
     )
     wire_model: Text | None = about("The model's name on the wire, where it is not the provider file's.")
     breaker: Breaker | None = about("When calls to it stop for a while.")

@@ -6,16 +6,17 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from engine.spec.address import BaseUrl
 from engine.spec.adjust import AdjustSpec
 from engine.spec.amounts import Count, Money, Multiplier, Price
 from engine.spec.auth import AuthField
 from engine.spec.containers import Listed
-from engine.spec.dialect import Ability, ErrorRuleSpec, Template, UrlPath
+from engine.spec.dialect import Ability, ErrorRuleSpec, Template
 from engine.spec.fault import wrong_type
 from engine.spec.model import Spec, about
-from engine.spec.names import Name, Zone
+from engine.spec.names import Name, Word, Zone
 from engine.spec.plain import Flag, JsonValue, Positive, Text
+from engine.spec.vendor_limits import HeadroomSpec, RetryAfter
+from engine.spec.where import AddressTemplate, Root, SettingSpec
 
 
 def _price_word(value: Any) -> Any:
@@ -32,9 +33,12 @@ class RegionSpec(Spec):
 
     noun: ClassVar[str] = "region"
 
-    base_url: BaseUrl = about("Address that paths are appended to.", required=True)
+    base_url: AddressTemplate | None = about(
+        "Address that paths are appended to.", shown="the provider's `base_url`"
+    )
     residency: Zone = about("Where data may be processed there.", default="unknown")
     price: Multiplier | None = about("Surcharge or discount on all prices there, like +10%.", shown="none")
+    models: Listed[Text] | None = about("The only models that it serves, by our names.", shown="all")
 
 
 class ModelSpec(Spec):
@@ -87,6 +91,50 @@ class ModelSpec(Spec):
     )
 
 
+def _path_template(value: Any) -> Any:
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, str) or not value.startswith("/") or "#" in value:
+        raise wrong_type(value, "a path that begins with /, or a template of one,", "/v1/chat/completions")
+    return value
+
+
+#: A path that may hold `${{ expr }}` and a query, or directives that make one.
+PathTemplate = Annotated[
+    Any, PlainValidator(_path_template), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
+]
+OperationName = Literal["chat", "embeddings", "rerank", "count_tokens"]
+
+
+class SpeaksSpec(Spec):
+    """A further format that is spoken at the same provider, and what is different there."""
+
+    noun: ClassVar[str] = "speaks entry"
+
+    dialect: Name = about("The wire format.", required=True)
+    when: Text | None = about(
+        "Requests for which this holds must go out in it. Sees `request`, `facts`, `target`, `provider`.",
+        shown="where the client, or the model's `dialect`, asks for it",
+    )
+    root: Root | None = about("Path on the same host, in place of the base URL's own.", shown="as `base_url`")
+    base_url: AddressTemplate | None = about(
+        "Another address. Deployments with an `endpoint` of their own do not use it."
+    )
+    paths: dict[OperationName, PathTemplate] | None = about(
+        "Operation to path, where it is not the dialect's."
+    )
+    headers: dict[str, Template] | None = about("Headers beside, or in place of, the provider's.")
+    auth: AuthField | None = about(
+        "How a call shows the credential, where it is not the provider's way. The key is the same."
+    )
+    rename: dict[str, Text] | None = about("Body field to its name here.")
+    drop: Listed[Text] | None = about("Body fields that are refused there.")
+    takes: Listed[Text] | None = about("What of the format only some vendors take, and this one does there.")
+    params: dict[str, JsonValue] | None = about("Body fields that every call has.")
+    adjust: Listed[AdjustSpec] | None = about("Rules in place of the provider's.", shown="the provider's")
+    errors: Listed[ErrorRuleSpec] | None = about("Rules before the provider's.")
+
+
 class ProviderSample(Spec):
     """An example with what it must become; `engine providers check` and the tests run it."""
 
@@ -113,6 +161,9 @@ class ProviderSpec(Spec):
 
     extends: Name | None = about("Provider to start from; what stands here is put over it.")
     replace: Flag | None = about("Replace the built-in provider of this name.", shown="false")
+    retired: Text | None = about(
+        "The service is no more, and what to use instead: naming it is an error that says this."
+    )
     title: Text | None = about("Its name for people.", shown="the file's name")
     category: Literal["cloud", "aggregator", "self_hosted", "local"] = about(
         "What kind of place it is.", default="cloud"
@@ -120,7 +171,18 @@ class ProviderSpec(Spec):
     aliases: Listed[Name] | None = about("Other names that `provider:` may use.")
     dialect: Name | None = about("The wire format spoken there; `none` for the engine's own local models.")
     auth: AuthField | None = about("How a call shows its credential.", shown="none")
-    base_url: BaseUrl | None = about("Address, where there is one region only.")
+    speaks: Listed[SpeaksSpec] | None = about(
+        "Further formats that are spoken there: demanded `when` a condition holds, asked for by a model's "
+        "`dialect`, or spoken by the client."
+    )
+    operations: Listed[OperationName] | None = about("What it serves.", shown="[chat]")
+    settings: dict[Word, SettingSpec] | None = about(
+        "Values, no secrets, that each deployment gives: `${{ settings.NAME }}` in addresses, "
+        "`target.settings.NAME` in templates."
+    )
+    base_url: AddressTemplate | None = about(
+        "Address, where there is one region only, or one for all regions with `${{ region }}` in it."
+    )
     residency: Zone | None = about("Where data may be processed, with `base_url`.", shown="unknown")
     price: Free | None = about("`free`: every model costs nothing.")
     regions: dict[Name, RegionSpec] | None = about("The places it serves from.")
@@ -128,7 +190,9 @@ class ProviderSpec(Spec):
         "Region of a deployment that names none.", shown="`global`, or the only one"
     )
     headers: dict[str, Template] | None = about("Headers of every call. See `target`, `provider`.")
-    paths: dict[str, UrlPath] | None = about("Operation to path, where it is not the dialect's.")
+    paths: dict[OperationName, PathTemplate] | None = about(
+        "Operation to path, where it is not the dialect's. Sees `target`, `provider`."
+    )
     rename: dict[str, Text] | None = about("Body field to its name here.")
     drop: Listed[Text] | None = about(
         "Body fields that this vendor refuses: left out, and told in x-engine-dropped."
@@ -148,10 +212,13 @@ class ProviderSpec(Spec):
         shown="the dialect's",
     )
     errors: Listed[ErrorRuleSpec] | None = about("Rules before the dialect's own.")
-    retry_after: Listed[Text] | None = about(
-        "Headers that say when to come again, in order.", shown="retry-after-ms, retry-after"
+    retry_after: Listed[RetryAfter] | None = about(
+        "Headers, or places in the error body, that say when to come again, in order.",
+        shown="retry-after-ms, retry-after",
     )
-    headroom: dict[str, Text] | None = about("Rate-limit headers: what is left, and when it refills.")
+    headroom: dict[Name, HeadroomSpec] | None = about(
+        "What of a quota is left, by the vendor's headers: `requests: {left: ..., resets: ...}`."
+    )
     facts: Name | None = about(
         "Table of generated model facts and prices: `providers.d/facts/NAME.json`.",
         shown="the one of the file's own name, if there is one",

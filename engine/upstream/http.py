@@ -21,6 +21,7 @@ from engine.plan.types import Deployment, Provider
 from engine.policies.failures import FailureClass
 from engine.upstream import batches
 from engine.upstream.flow import HttpFlow, transport_failure
+from engine.upstream.headroom import HeadroomSeen
 from engine.upstream.outbound import Headers, Outbound
 from engine.upstream.polling import Answered, Job, JobFailed, Jobs
 from engine.upstream.protocol import Ask, HttpCall, HttpReply, Transport, TransportError, Whole
@@ -50,6 +51,8 @@ class HttpUpstream:
         self._secrets = secrets
         self._classifier = dialect.classifier(provider.errors, provider.retry_after)
         self._tokens = TokenCache(transport)
+        #: What the vendor said is left of its quotas.
+        self.headroom = HeadroomSeen(provider.headroom)
         self._outbound: dict[tuple[str, str, str | None], Outbound] = {}
         self._jobs = Jobs()
 
@@ -69,6 +72,7 @@ class HttpUpstream:
             return Whole(None, failed.error)
         try:
             reply = await self._transport.send(call)
+            self.headroom.read(ask.deployment.name, reply.headers)
             try:
                 if not 200 <= reply.status < 300:
                     return Whole(None, await self._refused(outbound, reply), dropped=dropped)
@@ -100,6 +104,7 @@ class HttpUpstream:
             reply = await self._transport.send(call)
         except TransportError as error:
             return Whole(None, transport_failure(ask.deployment.name, error), dropped=dropped)
+        self.headroom.read(ask.deployment.name, reply.headers)
         opened = False
         job: Job | None = None
         try:
@@ -164,6 +169,7 @@ class HttpUpstream:
         return {
             **calls,
             "method": "POST",
+            "dialect": self._dialect.name,
             "url": outbound.shown_url(stream),
             "headers": outbound.shown_headers(stream),
             "body": body,

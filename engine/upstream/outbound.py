@@ -8,13 +8,12 @@ request or is the client's own: model, limit of the output, stream flag and the 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from engine.errors import RequestError
 from engine.plan.code import bind_template
-from engine.plan.types import Credential, Deployment, Facts, Provider
+from engine.plan.types import Credential, Deployment, Provider
 from engine.upstream.auth import Shown, authenticator
 from engine.upstream.output_limit import set_limit
 from engine.upstream.params import put_over
@@ -29,6 +28,7 @@ from engine.wire.dialect import BoundDialect
 from engine.wire.framing import FRAMINGS
 from engine.wire.operations import form
 from engine.wire.poll import Place
+from engine.wire.target import facts_of, provider_of, target_of
 
 #: The model of a deployment that passes on whatever name the client asked for.
 ANY_MODEL: Final = "*"
@@ -61,17 +61,9 @@ class Outbound:
         limits = [each for each in (operation.plan.batch, provider.batch) if each is not None]
         self.batch = min(limits) if limits else None
         self._any_model = deployment.wire_model == ANY_MODEL
-        self._provider = {"name": provider.name, "drop": list(provider.drop), "takes": list(provider.takes)}
-        self._facts = _readable(deployment.facts)
-        self._target = {
-            "name": deployment.name,
-            "model": deployment.model,
-            "wire_model": deployment.wire_model,
-            "region": deployment.region,
-            "base_url": deployment.base_url,
-            "api_version": deployment.facts.api_version,
-            "operation": op,
-        }
+        self._provider = provider_of(provider)
+        self._facts = facts_of(deployment.facts)
+        self._target = target_of(deployment, op)
         self._auth = authenticator(provider.auth, shown, secrets, tokens or TokenCache(), self._target)
         #: Whether a call may have to wait for a token (`ready`, `prepare`), and whether it is signed.
         self.waits = self._auth.waits
@@ -300,10 +292,13 @@ class Outbound:
         return lost
 
     def _url(self, provider: Provider, stream: bool) -> str:
-        path = provider.paths.get(self._op)
-        if path is None:
+        own = provider.paths.get(self._op)
+        if own is not None:
+            template: Any = bind_template(own)
+        else:
             template = self.operation.stream_path if stream else self.operation.path
-            path = "" if template is None else template(self._target, self._provider, {})
+        target = {**self._target, "stream": stream}
+        path = "" if template is None else template(target, self._provider, {})
         return f"{self.deployment.base_url}{path}"
 
     def _provider_headers(self, provider: Provider) -> Headers:
@@ -325,12 +320,6 @@ class Outbound:
             if value is not None:
                 headers[name] = str(value)
         return tuple({**headers, **dict(self._own_headers)}.items())
-
-
-def _readable(facts: Facts) -> dict[str, Any]:
-    """What is known of a model, as expressions read it: plain JSON, what is unknown is absent."""
-    known = {key: value for key, value in dataclasses.asdict(facts).items() if value is not None}
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in known.items()}
 
 
 def _with_query(url: str, query: str | None) -> str:

@@ -158,7 +158,8 @@ class Job:
         return True
 
     def _asked_to_wait(self) -> int:
-        return min(retry_after_ms(self._answer.headers, RETRY_AFTER, 0.0) or 0, self._poll.plan.longest_ms)
+        delay = retry_after_ms(self._answer.headers, None, RETRY_AFTER, 0.0) or 0
+        return min(delay, self._poll.plan.longest_ms)
 
     async def _ask(self, which: Which) -> Answered:
         """One question, asked again where it fails for a moment."""

@@ -13,7 +13,7 @@ from typing import Any, cast
 import engine.wire.regex  # noqa: F401 - makes RE2 the engine of the patterns in plans
 from engine.errors import ERROR_CODES, STATUS, EngineError, RequestError
 from engine.plan.code import WireTypeError, bind_expr, bind_template
-from engine.plan.types import Dialect, ErrorRule, Operation, Template
+from engine.plan.types import Dialect, ErrorRule, Operation, RetryAfter, Template
 from engine.wire import ledger, native_only, shape
 from engine.wire import usage as usage_counts
 from engine.wire.adjust import BoundAdjust
@@ -72,6 +72,11 @@ class BoundDialect:
         self._error_write = _bound(plan.error_write)
         self._models_write = _bound(plan.models_write)
         self._classifier = Classifier(plan.errors, self._error_read)
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """The names of its operations."""
+        return frozenset(self.plan.operations)
 
     def operation(self, name: str) -> BoundOperation:
         """The operation of that name. Raises KeyError where the dialect has none."""
@@ -194,7 +199,7 @@ class BoundDialect:
     # --- errors and lists
 
     def classifier(
-        self, rules: tuple[ErrorRule, ...] = (), retry_after: tuple[str, ...] = RETRY_AFTER
+        self, rules: tuple[ErrorRule, ...] = (), retry_after: tuple[RetryAfter, ...] = RETRY_AFTER
     ) -> Classifier:
         """The classifier of a provider that speaks this dialect: its rules first."""
         return Classifier(rules + self.plan.errors, self._error_read, retry_after)

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, Final, cast
 
 import orjson
 import re2
 
-from engine.plan.types import ErrorRule
+from engine.plan.types import ErrorRule, RetryAfter
 from engine.policies.failures import FailureClass
 from engine.wire.canonical import Error
+from engine.wire.delays import CAP_MS, delay_ms, in_milliseconds
 
 #: What a status alone means. Anything else: 4xx is bad_request, the rest is server.
 BY_STATUS: Final[Mapping[int, FailureClass]] = {
@@ -37,13 +37,10 @@ BY_STATUS: Final[Mapping[int, FailureClass]] = {
     529: "overloaded",
 }
 
-#: A longer delay is cut to this: nobody waits a day.
-RETRY_AFTER_CAP_MS: Final = 86_400_000
 #: Longest message kept of a vendor's.
 MESSAGE_CAP: Final = 500
-RETRY_AFTER: Final = ("retry-after-ms", "retry-after")
+RETRY_AFTER: Final = (RetryAfter("retry-after-ms"), RetryAfter("retry-after"))
 
-_DURATION: Final = re2.compile(r"^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?$")
 _CONTROL: Final = re2.compile(r"[\x00-\x1f\x7f-\x9f\x{2028}\x{2029}\x{202a}-\x{202e}\x{2066}-\x{2069}]+")
 
 Reader = Callable[[Any, Mapping[str, str], int], Any]
@@ -53,11 +50,14 @@ class Classifier:
     """Classifies the failed calls of one provider.
 
     rules: in order. read: the dialect's own reading of an error body into message, code, type and param.
-    retry_after: headers that name a delay, in the order they are asked; `-ms` at the end means milliseconds.
+    retry_after: where a delay may stand, in the order they are asked; `-ms` at the end means milliseconds.
     """
 
     def __init__(
-        self, rules: tuple[ErrorRule, ...], read: Reader | None, retry_after: tuple[str, ...] = RETRY_AFTER
+        self,
+        rules: tuple[ErrorRule, ...],
+        read: Reader | None,
+        retry_after: tuple[RetryAfter, ...] = RETRY_AFTER,
     ) -> None:
         self._tests = [(_bind(rule), cast(FailureClass, rule.failure)) for rule in rules]
         self._read = read
@@ -101,7 +101,7 @@ class Classifier:
             error["message"] = (
                 f"the upstream answered {status}" if status else "the upstream told of an error"
             )
-        delay = retry_after_ms(headers, self._retry_after, time.time() if now is None else now)
+        delay = retry_after_ms(headers, body, self._retry_after, time.time() if now is None else now)
         if delay is not None:
             error["retry_after_ms"] = delay
         return error
@@ -128,36 +128,22 @@ def below_http(failure: FailureClass, message: str) -> Error:
     return {"failure": failure, "message": message}
 
 
-def retry_after_ms(headers: Mapping[str, str], names: tuple[str, ...], now: float) -> int | None:
-    """The delay in ms that the first of these headers names, 0 for a past date; None where none does."""
-    for name in names:
-        value = headers.get(name)
-        if value is None:
-            continue
-        delay = _delay(value.strip(), milliseconds=name.endswith("-ms"), now=now)
-        if delay is not None:
-            return max(0, min(round(delay), RETRY_AFTER_CAP_MS))
+def retry_after_ms(
+    headers: Mapping[str, str], body: Any, places: tuple[RetryAfter, ...], now: float
+) -> int | None:
+    """The delay in ms that the first of these places names, 0 for a past date; None where none does."""
+    for place in places:
+        if place.header is not None:
+            value = headers.get(place.header)
+            values = iter(()) if value is None else iter((value,))
+        else:
+            values = _values(body, tuple((place.path or "").split(".")))
+        milliseconds = in_milliseconds(place.header or place.path or "")
+        for value in values:
+            delay = delay_ms(value, now=now, milliseconds=milliseconds)
+            if delay is not None:
+                return max(0, min(round(delay), CAP_MS))
     return None
-
-
-def _delay(value: str, *, milliseconds: bool, now: float) -> float | None:
-    """Milliseconds of `2`, `1.5`, `1m30s`, `250ms` or an HTTP date."""
-    try:
-        number = float(value)
-    except ValueError:
-        pass
-    else:
-        if number != number:  # NaN
-            return None
-        return min(number, RETRY_AFTER_CAP_MS) * (1 if milliseconds else 1000)
-    parts = _DURATION.match(value)
-    if value and parts is not None:
-        hours, minutes, seconds, millis = (float(part) if part else 0.0 for part in parts.groups())
-        return ((hours * 60 + minutes) * 60 + seconds) * 1000 + millis
-    try:
-        return (parsedate_to_datetime(value).timestamp() - now) * 1000
-    except (ValueError, TypeError, OverflowError):
-        return None
 
 
 def _text(value: Any, cap: int) -> str | None:

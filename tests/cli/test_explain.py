@@ -65,7 +65,7 @@ def test_a_request(capsys: pytest.CaptureFixture[str]) -> None:
     assert (code, err) == (0, "")
     assert "overloaded after 0 ms" in out
     assert "Outcome: second answers" in out
-    assert "1. first: POST http://127.0.0.1:9/chat/completions, the client's own body" in out
+    assert "1. first: POST http://127.0.0.1:9/chat/completions (openai_chat, the client's own body)" in out
     assert '"content": "a secret prompt"' in out
 
 

@@ -32,16 +32,11 @@ LATER = sorted((name, key) for name, row in BUILT.items() for key, since in row.
 Used = tuple[str, str, tuple[Any, ...]]
 
 
-class Vendors(RootModel[tuple[ProviderSpec, ...]]):
-    """Several provider files in one, for the samples."""
-
-
 MODELS: dict[str, type[BaseModel]] = {
     "sections": Workspace,
     "nodes": Workspace,
     "engine": Settings,
     "case": CaseFile,
-    "provider": Vendors,
 }
 
 
@@ -79,7 +74,7 @@ def samples() -> dict[tuple[str, str], list[tuple[Document, tuple[Any, ...], fro
     """(class, key) -> where the samples use it: document, path, and the places that were refused."""
     found: dict[tuple[str, str], list[tuple[Document, tuple[Any, ...], frozenset[Span]]]] = {}
     for name, model in MODELS.items():
-        kind: Kind = "case" if name in ("case", "provider") else "routes"
+        kind: Kind = "case" if name == "case" else "routes"
         document, spec = read(HERE / "later" / f"{name}.yaml", model, kind)
         refused = frozenset(d.span for d in refusals(document, spec) if d.span is not None)
         for cls, key, path in uses(spec):
@@ -89,20 +84,9 @@ def samples() -> dict[tuple[str, str], list[tuple[Document, tuple[Any, ...], fro
 
 def refusals(document: Document, spec: Any) -> list[Any]:
     out = Diagnostics()
-    if isinstance(spec, Vendors):
-        for index, vendor in enumerate(spec.root):
-            part = Document(document.source, document.data[index], *below(document, index))
-            check_built(vendor, part, out)
-    else:
-        check_built(spec, document, out)
+    check_built(spec, document, out)
     assert {d.code for d in out} <= {"E090"}
     return list(out)
-
-
-def below(document: Document, index: int) -> tuple[dict[Any, Any], dict[Any, Any]]:
-    """The places of one entry of a list, as those of a document."""
-    tables = (document.spans, document.key_spans)
-    return tuple({p[1:]: s for p, s in table.items() if p[:1] == (index,)} for table in tables)  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize(("name", "key"), LATER, ids=lambda value: str(value))

@@ -7,7 +7,8 @@ from email.utils import formatdate
 import pytest
 
 from engine.plan.types import ErrorRule
-from engine.wire.failures import RETRY_AFTER_CAP_MS, Classifier, by_status, retry_after_ms
+from engine.wire.delays import CAP_MS
+from engine.wire.failures import RETRY_AFTER, Classifier, by_status, retry_after_ms
 from engine.wire.usage import bind
 
 NOW = 1_800_000_000.0
@@ -38,19 +39,19 @@ def test_by_status(status: int | None, failure: str) -> None:
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9000),
         ({"retry-after": formatdate(NOW + 30, usegmt=True)}, 30_000),
         ({"retry-after": formatdate(NOW - 30, usegmt=True)}, 0),
-        ({"retry-after": "Thu, 01 Jan 2099 00:00:00 GMT"}, RETRY_AFTER_CAP_MS),
+        ({"retry-after": "Thu, 01 Jan 2099 00:00:00 GMT"}, CAP_MS),
         ({"retry-after": "1m30s"}, 90_000),
         ({"retry-after": "20ms"}, 20),
         ({"retry-after": "-5"}, 0),
         ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, RETRY_AFTER_CAP_MS),
+        ({"retry-after": "inf"}, CAP_MS),
         ({"retry-after": ""}, None),
         ({"retry-after": "never"}, None),
-        ({"retry-after": "9" * 400}, RETRY_AFTER_CAP_MS),
+        ({"retry-after": "9" * 400}, CAP_MS),
     ],
 )
 def test_retry_after(headers: dict[str, str], ms: int | None) -> None:
-    assert retry_after_ms(headers, ("retry-after-ms", "retry-after"), NOW) == ms
+    assert retry_after_ms(headers, None, RETRY_AFTER, NOW) == ms
 
 
 RULES = (

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from engine.plan.types import RetryAfter
+
 _spec = importlib.util.spec_from_file_location("dialects", Path(__file__).with_name("dialects.py"))
 assert _spec is not None
 assert _spec.loader is not None
@@ -85,4 +87,4 @@ def test_regions_auth_and_models_arrive_in_the_plan() -> None:
     assert provider.default_region == "us"
     assert provider.errors[0].status == tuple(range(500, 600))
     assert provider.errors[1].status == (400, 402, 403)
-    assert provider.retry_after == ("x-wait-ms",)
+    assert provider.retry_after == (RetryAfter("x-wait-ms"),)

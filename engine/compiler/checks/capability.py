@@ -22,6 +22,7 @@ from engine.kinds.switch import Switch
 from engine.kinds.use import Use
 from engine.plan.types import Deployment, Expr, Node, Route
 from engine.units import show_count
+from engine.wire.formats import faces
 
 #: Field of `admit` -> what the requests ask of the target, and how expressions say that they have it.
 _ABILITIES = (
@@ -34,7 +35,7 @@ _ABILITIES = (
 
 
 @dataclass(frozen=True, slots=True)
-class _Need:
+class Need:
     """`meets`: whether a target can serve it; `having`: which requests have what a target cannot serve."""
 
     field: str
@@ -49,12 +50,12 @@ def check(subject: Subject) -> None:
             continue
         route = subject.linked(name)
         for need in _needs(subject, route):
-            gap = _gap(subject, route.start, need, _admitted(subject, route))
+            gap = find_gap(subject, route.start, need, _admitted(subject, route))
             if gap is not None:
                 _report(subject, name, need, gap)
 
 
-def _report(subject: Subject, name: str, need: _Need, gap: Node) -> None:
+def _report(subject: Subject, name: str, need: Need, gap: Node) -> None:
     names = ", ".join(f"`{each}`" for each in reached(gap)) or "nobody"
     subject.out.add(
         "E228",
@@ -66,7 +67,7 @@ def _report(subject: Subject, name: str, need: _Need, gap: Node) -> None:
     )
 
 
-def _needs(subject: Subject, route: Route) -> Iterator[_Need]:
+def _needs(subject: Subject, route: Route) -> Iterator[Need]:
     admit = route.admit
     for field, ability, word in _ABILITIES:
         if getattr(admit, field):
@@ -74,16 +75,16 @@ def _needs(subject: Subject, route: Route) -> Iterator[_Need]:
     if admit.output is not None:
         most = admit.output
         what = f"{show_count(most)} output tokens"
-        yield _Need("output", what, lambda d: _at_least(d.facts.output, most), lambda _: None)
+        yield Need("output", what, lambda d: _at_least(d.facts.output, most), lambda _: None)
     if admit.input is not None:
         yield _input(admit.input, admit.output or 0)
 
 
-def _ability(subject: Subject, field: str, ability: str, having: Expr) -> _Need:
-    return _Need(field, ability, lambda d: _can(subject, d, ability), lambda _: having)
+def _ability(subject: Subject, field: str, ability: str, having: Expr) -> Need:
+    return Need(field, ability, lambda d: _can(subject, d, ability), lambda _: having)
 
 
-def _input(most: int, output: int) -> _Need:
+def _input(most: int, output: int) -> Need:
     def having(deployment: Deployment) -> Expr | None:
         context = deployment.facts.context
         return (
@@ -93,7 +94,7 @@ def _input(most: int, output: int) -> _Need:
         )
 
     with_output = f" and {show_count(output)} for the answer" if output else ""
-    return _Need(
+    return Need(
         "input",
         f"{show_count(most)} input tokens{with_output}",
         lambda d: _at_least(d.facts.context, most + output),
@@ -110,10 +111,9 @@ def _can(subject: Subject, deployment: Deployment, ability: str) -> bool:
     if deployment.facts.can is not None:
         return ability in deployment.facts.can
     provider = subject.lowered.providers.get(deployment.provider)
-    dialect = (
-        subject.lowered.dialects.get(provider.dialect) if provider is not None and provider.dialect else None
-    )
-    return dialect is None or ability in dialect.can
+    spoken = [] if provider is None else [face.dialect for face in faces(provider)]
+    dialects = [subject.lowered.dialects.get(name) for name in spoken if name is not None]
+    return not dialects or any(dialect is None or ability in dialect.can for dialect in dialects)
 
 
 def _admitted(subject: Subject, route: Route) -> tuple[Expr, ...]:
@@ -124,7 +124,7 @@ def _admitted(subject: Subject, route: Route) -> tuple[Expr, ...]:
     return found if bound is None else (*found, bound)
 
 
-def _gap(subject: Subject, node: Node, need: _Need, holds: tuple[Expr, ...]) -> Node | None:
+def find_gap(subject: Subject, node: Node, need: Need, holds: tuple[Expr, ...]) -> Node | None:
     """The deepest branch that does not cover the need under what `holds`, or None."""
     match node:
         case Use():
@@ -134,15 +134,15 @@ def _gap(subject: Subject, node: Node, need: _Need, holds: tuple[Expr, ...]) -> 
             having = need.having(deployment)
             return None if having is not None and _excluded(having, holds) else node
         case Fallback() | Balance():
-            gaps = [_gap(subject, edge.node, need, holds) for edge in edges(node)]
+            gaps = [find_gap(subject, edge.node, need, holds) for edge in edges(node)]
             return node if all(gap is not None for gap in gaps) else None
         case Switch():
             for arm in node.arms:
-                gap = _gap(subject, arm.node, need, (*holds, arm.when))
+                gap = find_gap(subject, arm.node, need, (*holds, arm.when))
                 if gap is not None:
                     return gap
                 holds = (*holds, dataclasses.replace(arm.when, ir=["not", arm.when.ir]))
-            return _gap(subject, node.otherwise, need, holds)
+            return find_gap(subject, node.otherwise, need, holds)
         case _:
             return None
 
