@@ -54,6 +54,6 @@ def missing_secrets(plan: Plan, env: Mapping[str, str]) -> tuple[Diagnostic, ...
     found = []
     for reason, users in sorted(needed.items()):
         names = ", ".join(f"`{name}`" for name in sorted(users))
-        advice = "put the file there" if "file" in reason else "set it where `engine serve` runs"
+        advice = "put the file there" if "the secret file" in reason else "set it where `engine serve` runs"
         found.append(Diagnostic("E244", f"{reason}; needed by {names}", None, advice))
     return tuple(found)
