@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -15,6 +12,7 @@ import pytest
 from anthropic.types import Message, RawMessageStreamEvent
 from anthropic.types.message_count_tokens_params import MessageCountTokensParams
 from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+from dialect import Shipped
 from strict import faults, strict, strict_model
 
 from engine.errors import ERROR_CODES, NoRoute, RequestError, UpstreamError
@@ -22,15 +20,7 @@ from engine.wire.canonical import Event, Reply, Request
 from engine.wire.sse import SseDecoder
 from engine.wire.whole import Collector, events_of
 
-_at = Path(__file__).parent.parent / "wire" / "dialects.py"
-_spec = importlib.util.spec_from_file_location("dialects", _at)
-assert _spec is not None
-assert _spec.loader is not None
-if "dialects" not in sys.modules:
-    sys.modules["dialects"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules["dialects"])
-dialects: Any = sys.modules["dialects"]
-DIALECT = dialects.bound("anthropic_messages")
+DIALECT: Any = Shipped("anthropic_messages").bound
 
 REQUEST = strict(MessageCreateParamsNonStreaming, "anthropic.types")
 COUNT = strict(MessageCountTokensParams, "anthropic.types")
@@ -185,6 +175,20 @@ def test_a_tool_that_must_be_called_stands_against_thought() -> None:
     assert body["tool_choice"] == {"type": "auto"}
     assert body["thinking"] == {"type": "adaptive"}
     assert "tool_choice.mode=auto" in told
+
+
+def test_thought_by_a_budget_is_not_begun_amid_a_tools_turn() -> None:
+    request = corpus.request("reasoning and tools")
+    body, told = sent(request, OLD)
+    assert "thinking" not in body
+    assert "reasoning" in told
+    assert sent(request, NEW)[0]["thinking"] == {"type": "adaptive"}
+    request["messages"][1]["content"].insert(
+        0, {"type": "reasoning", "text": "hm", "signature": "s", "origin": "anthropic_messages"}
+    )
+    body, told = sent(request, OLD)
+    assert body["thinking"]["type"] == "enabled"
+    assert told == []
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from base64 import b64decode
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import aws
@@ -18,21 +15,14 @@ from botocore.exceptions import EventStreamError
 from botocore.model import Shape
 from botocore.parsers import EventStreamJSONParser, create_parser
 from botocore.serialize import create_serializer
+from dialect import Shipped
 
 from engine.errors import RequestError, UpstreamError
 from engine.wire.canonical import Event, Reply, Request
 from engine.wire.eventstream import MEDIA_TYPE
 from engine.wire.whole import Collector, events_of
 
-_at = Path(__file__).parent.parent / "wire" / "dialects.py"
-_spec = importlib.util.spec_from_file_location("dialects", _at)
-assert _spec is not None
-assert _spec.loader is not None
-if "dialects" not in sys.modules:
-    sys.modules["dialects"] = importlib.util.module_from_spec(_spec)
-    _spec.loader.exec_module(sys.modules["dialects"])
-dialects: Any = sys.modules["dialects"]
-DIALECT = dialects.bound("bedrock_converse")
+DIALECT: Any = Shipped("bedrock_converse").bound
 
 #: Models by their ids on the wire, with what is known of them.
 CLAUDE = ("us.anthropic.claude-sonnet-5-5-v1:0", {"thinking": "adaptive"})
