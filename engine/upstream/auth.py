@@ -17,9 +17,6 @@ from engine.plan.code import bind_template
 from engine.plan.types import Auth, Credential, Json, Secret
 from engine.upstream.schemes.authenticator import NOTHING, Authenticator, Headers, Shown
 from engine.upstream.schemes.cache import TokenCache
-from engine.upstream.schemes.given import Given
-from engine.upstream.schemes.sigv4_auth import SigV4Auth
-from engine.upstream.schemes.token_auth import TokenAuth
 from engine.upstream.secrets import SecretMissing, Secrets, SecretValue
 
 __all__ = ["ANY_OF", "SLOT", "Authenticator", "Shown", "authenticator"]
@@ -155,6 +152,9 @@ def authenticator(
     places = credential.secrets if credential is not None and explicit else auth.secrets
     if auth.scheme in SCHEMES:
         return KeyAuth(auth, places.get(SLOT, ()), secrets)
+    # Deferred: only who fetches tokens or signs pays for what does.
+    from engine.upstream.schemes.given import Given
+
     made = {name: bind_template(template)(target) for name, template in auth.templates.items()}
     params = {**auth.params, **{name: value for name, value in made.items() if value is not None}}
     said = credential.settings if credential is not None and explicit else params
@@ -162,7 +162,11 @@ def authenticator(
     given = Given(secrets, places, settings, explicit=explicit)
     whose = str(target.get("name", ""))
     if auth.scheme == "aws_sigv4":
+        from engine.upstream.schemes.sigv4_auth import SigV4Auth
+
         return SigV4Auth(params, given, secrets, cache, whose)
+    from engine.upstream.schemes.token_auth import TokenAuth
+
     return TokenAuth(auth.scheme, params, given, cache, whose)
 
 
