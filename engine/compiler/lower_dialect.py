@@ -134,6 +134,7 @@ class _Lower:
             path=self.template((*path, "path"), "call", escape="path"),
             stream_path=self.template((*path, "stream_path"), "call", escape="path"),
             ingress=spec.ingress or (),
+            stream_ingress=spec.stream_ingress or (),
             headers=self.templates((*path, "headers"), "call", "header"),
             request_read=read,
             request_write=write,

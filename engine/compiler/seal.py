@@ -127,7 +127,11 @@ def _dialects(lowered: Lowered, providers: Mapping[str, str]) -> set[str]:
 
 
 def _paths(dialect: Dialect) -> list[tuple[str, str]]:
-    return [(path, name) for name, operation in dialect.operations.items() for path in operation.ingress]
+    return [
+        (path, name)
+        for name, operation in dialect.operations.items()
+        for path in (*operation.ingress, *operation.stream_ingress)
+    ]
 
 
 def _ingress(lowered: Lowered, dialects: Mapping[str, str]) -> dict[str, tuple[str, str]]:

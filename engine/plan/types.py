@@ -280,7 +280,7 @@ class Operation:
     name: str
     path: Template | None  # appended to the provider's base URL
     stream_path: Template | None  # where a stream has another path
-    ingress: tuple[str, ...]  # the sidecar's own paths
+    ingress: tuple[str, ...]  # the sidecar's own paths; `{model}` in one stands for any text
     headers: Mapping[str, Template]
     request_read: Template | None
     request_write: Template | None
@@ -297,6 +297,7 @@ class Operation:
     raw_when: Expr | None = None  # an answer may pass through as it is; None: always
     batch: int | None = None  # most inputs of one call; more are cut into several
     check: Json = None  # the shape a client's body must have (`wire/shape.py`)
+    stream_ingress: tuple[str, ...] = ()  # those that ask for a stream by being called
     stream_default: bool = False  # without `stream_field` an answer is streamed
     adjust: tuple[Adjust, ...] = ()
     native_only: tuple[str, ...] = ()  # fields of a client's body that no other format has a place for

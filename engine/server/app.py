@@ -19,6 +19,7 @@ from engine.server.exchange import Exchange
 from engine.server.head import read_head
 from engine.server.ingress import Ingress
 from engine.server.models import send_models
+from engine.server.path_patterns import PathPatterns
 from engine.server.replies import Message, Receive, Send, new_request_id
 from engine.server.service import Service
 from engine.wire.dialect import BoundDialect
@@ -43,25 +44,33 @@ PATHS: Final[dict[str, tuple[Surface, str, Handler]]] = {
 class Paths:
     """The dialects' paths under one snapshot."""
 
-    __slots__ = ("ingress", "models", "snapshot", "speaks")
+    __slots__ = ("_patterns", "ingress", "models", "snapshot", "speaks")
 
     def __init__(self, service: Service, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         plan = snapshot.plan
         self.ingress = {
-            path: Ingress(service, snapshot, snapshot.dialect(name), operation)
+            path: Ingress(service, snapshot, snapshot.dialect(name), operation, path)
             for path, (name, operation) in plan.manifest.ingress.items()
         }
+        self._patterns = PathPatterns(self.ingress)
         #: The dialect of errors where none is spoken, and of the list of models: one that has such a list
         #: and a path beside it.
         beside = MODELS.rpartition("/")[0] + "/"
         listing = (
             each.dialect
             for path, each in self.ingress.items()
-            if path.startswith(beside) and each.dialect.plan.models_write is not None
+            if path.startswith(beside) and "{" not in path and each.dialect.plan.models_write is not None
         )
         spoken = (each.dialect for each in self.ingress.values())
         self.speaks: BoundDialect | None = next(listing, next(spoken, None))
+
+    def find(self, path: str) -> tuple[Ingress | None, Mapping[str, str]]:
+        """What takes requests at `path`, and what the path itself says."""
+        found = self.ingress.get(path)
+        if found is not None:
+            return found, {}
+        return self._patterns.find(path) or (None, {})
 
 
 class App:
@@ -101,12 +110,12 @@ class App:
         mounted = scope.get("root_path")
         if mounted and path.startswith(mounted):
             path = path[len(mounted) :] or "/"
-        ingress = paths.ingress.get(path) if self._clients else None
+        ingress, said = paths.find(path) if self._clients else (None, {})
         speaks = paths.speaks if ingress is None else ingress.dialect
         try:
             head = read_head(scope["headers"], scope.get("http_version", "1.1"))
             if ingress is not None and scope["method"] == "POST":
-                await ingress.answer(request_id, head, receive, send)
+                await ingress.answer(request_id, head, receive, send, said)
                 return
             exchange = Exchange(scope, head, receive, send, self._service, snapshot, speaks, request_id)
             await self._fixed_path(exchange, path, "POST" if ingress is not None else None)

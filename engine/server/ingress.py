@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import orjson
 
@@ -50,22 +50,33 @@ _UNBUFFERED: Final = ((b"cache-control", b"no-cache"), (b"x-accel-buffering", b"
 class Ingress:
     """One path of the sidecar, under one snapshot."""
 
-    __slots__ = ("_content_type", "_revision", "_service", "_snapshot", "dialect", "operation")
+    __slots__ = ("_content_type", "_revision", "_service", "_snapshot", "_streams", "dialect", "operation")
 
-    def __init__(self, service: Service, snapshot: Snapshot, dialect: BoundDialect, operation: str) -> None:
+    def __init__(
+        self, service: Service, snapshot: Snapshot, dialect: BoundDialect, operation: str, path: str
+    ) -> None:
         self._service = service
         self._snapshot = snapshot
         self._revision = snapshot.revision.encode()
         self.dialect = dialect
         self.operation = operation
+        self._streams = path in dialect.operation(operation).plan.stream_ingress
 
     async def answer(
-        self, request_id: str, head: Mapping[bytes, bytes], receive: Receive, send: Send
+        self,
+        request_id: str,
+        head: Mapping[bytes, bytes],
+        receive: Receive,
+        send: Send,
+        said: Mapping[str, str],
     ) -> None:
-        """Serve one request to its end. Raises nothing but a cancellation from outside."""
+        """Serve one request to its end. `said`: fields of the request that stand in its path.
+
+        Raises nothing but a cancellation from outside.
+        """
         service = self._service
         try:
-            inbound = await self._read(request_id, head, receive)
+            inbound = await self._read(request_id, head, receive, said)
         except ClientGone:
             return
         except RequestError as error:
@@ -84,14 +95,16 @@ class Ingress:
             departure.stop()
             service.open.discard(departure)
 
-    async def _read(self, request_id: str, head: Mapping[bytes, bytes], receive: Receive) -> Inbound:
+    async def _read(
+        self, request_id: str, head: Mapping[bytes, bytes], receive: Receive, said: Mapping[str, str]
+    ) -> Inbound:
         if head.get(b"content-encoding", b"identity") != b"identity":
             raise RequestError("compressed bodies are not read", status=415, code="unsupported_encoding")
         raw = await read_body(receive, head.get(b"content-length"), self._service.body_limit)
         body = parse_body(raw)
         headers = ClientHeaders(head)
         return Inbound(
-            request=self.dialect.read_request(self.operation, body, headers),
+            request=self.dialect.read_request(self.operation, self._asked(body, said), headers),
             request_id=request_id,
             dialect=self.dialect.name,
             operation=self.operation,
@@ -99,6 +112,12 @@ class Ingress:
             headers=headers,
             deadline_ms=_deadline(head.get(DEADLINE)),
         )
+
+    def _asked(self, body: Any, said: Mapping[str, str]) -> Any:
+        """The body with what its path says; the body that may pass through stays as it is."""
+        if not isinstance(body, dict) or not (said or self._streams):
+            return body
+        return {**body, **said, **({"stream": True} if self._streams else {})}
 
     async def _serve(self, inbound: Inbound, departure: Departure, send: Send) -> None:
         try:

@@ -146,8 +146,8 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- providers.d/dialects/
     "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
     "OperationSpec": _row(
-        "path stream_path ingress headers model_field stream_field stream_default max_tokens_fields "
-        "usage_request native_only adjust batch request response stream poll"
+        "path stream_path ingress stream_ingress headers model_field stream_field stream_default "
+        "max_tokens_fields usage_request native_only adjust batch request response stream poll"
     ),
     "PollSpec": _row("status pending succeeded failed at result cancel stream hosts every longest timeout"),
     "ElsewhereSpec": _row("url path method"),

@@ -6,7 +6,8 @@ Templates (`read`, `write`, `path`, ...) are kept as written: their structure is
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+import re
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import PlainValidator, WithJsonSchema
 
@@ -28,6 +29,10 @@ Ability = Literal[
 ]  # fmt: skip
 
 
+#: A part of a path that may be any text.
+_VARIABLE: Final = re.compile(r"\{[a-z][a-z_]*\}")
+
+
 def _path(value: Any) -> str:
     if (
         not isinstance(value, str)
@@ -37,6 +42,21 @@ def _path(value: Any) -> str:
         raise wrong_type(value, "a path that begins with /", "/v1/chat/completions")
     return value
 
+
+def _own_path(value: Any) -> str:
+    """A path of the sidecar's. `{name}` in it stands for any text, one at most."""
+    path = _path(value)
+    names = _VARIABLE.findall(path)
+    if len(names) > 1 or _VARIABLE.sub("", path).count("{") or _VARIABLE.sub("", path).count("}"):
+        raise wrong_type(value, "a path with one {name} in it at most", "/v1/models/{model}:generateContent")
+    return path
+
+
+OwnPath = Annotated[
+    str,
+    PlainValidator(_own_path),
+    WithJsonSchema({"type": "string", "pattern": r"^/[^\s?#]*$", "examples": ["/v1/x", "/v1/{model}:x"]}),
+]
 
 UrlPath = Annotated[
     str,
@@ -274,7 +294,13 @@ class OperationSpec(Spec):
 
     path: Template = about("Path after the provider's base URL. Sees `target`, `provider`.", required=True)
     stream_path: Template = about("Path of a streamed call, where it has its own.", shown="as `path`")
-    ingress: Listed[UrlPath] | None = about("The sidecar's own paths that take this format.")
+    ingress: Listed[OwnPath] | None = about(
+        "The sidecar's own paths that take this format. A `{model}` in one is put into the body, as the"
+        " field of that name, before `request.check`."
+    )
+    stream_ingress: Listed[OwnPath] | None = about(
+        "Those that ask for a stream by being called: `stream` is put into the body too."
+    )
     headers: dict[str, Template] | None = about("Headers of every call. See `target`, `provider`.")
     model_field: FieldName | None = about(
         "Body field that holds the model: what a passthrough sets. `false`: none, it stands in the path.",
