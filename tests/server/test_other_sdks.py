@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 import cohere
 import httpx
 import ollama
@@ -12,17 +15,21 @@ from running import HELLO, Running
 from vendor import Vendor, streams
 
 
-def google(sidecar: Running, version: str | None = None) -> genai.Client:
-    options = types.HttpOptions(
-        base_url=sidecar.url, api_version=version, httpx_async_client=httpx.AsyncClient()
-    )
-    return genai.Client(api_key="any", http_options=options)
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient() as client:
+        yield client
+
+
+def google(sidecar: Running, http: httpx.AsyncClient, version: str | None = None) -> Any:
+    options = types.HttpOptions(base_url=sidecar.url, api_version=version, httpx_async_client=http)
+    return genai.Client(api_key="any", http_options=options).aio.models
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta"])
-async def test_google(sidecar: Running, vendor: Vendor, version: str) -> None:
+async def test_google(sidecar: Running, vendor: Vendor, http: httpx.AsyncClient, version: str) -> None:
     """Model and stream stand in its paths."""
-    models = google(sidecar, version).aio.models
+    models = google(sidecar, http, version)
     reply = await models.generate_content(model="one", contents="Hello?")
     assert reply.text == "Hello!"
     assert reply.usage_metadata
@@ -34,14 +41,14 @@ async def test_google(sidecar: Running, vendor: Vendor, version: str) -> None:
     assert chunks[-1].usage_metadata
 
 
-async def test_google_is_told_in_its_own_words(sidecar: Running, vendor: Vendor) -> None:
+async def test_google_is_told_in_its_own_words(sidecar: Running, http: httpx.AsyncClient) -> None:
     with pytest.raises(genai.errors.ClientError) as caught:
-        await google(sidecar).aio.models.generate_content(model="nobody/knows", contents="Hello?")
+        await google(sidecar, http).generate_content(model="nobody/knows", contents="Hello?")
     assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
 
 
-async def test_cohere(sidecar: Running, vendor: Vendor) -> None:
-    client = cohere.AsyncClientV2(api_key="any", base_url=sidecar.url)
+async def test_cohere(sidecar: Running, vendor: Vendor, http: httpx.AsyncClient) -> None:
+    client = cohere.AsyncClientV2(api_key="any", base_url=sidecar.url, httpx_client=http)
     messages = [cohere.UserChatMessageV2(content="Hello?")]
     reply = await client.chat(model="one", messages=messages)
     assert reply.message.content
@@ -52,7 +59,11 @@ async def test_cohere(sidecar: Running, vendor: Vendor) -> None:
 
 
 async def test_ollama(sidecar: Running, vendor: Vendor) -> None:
-    client = ollama.AsyncClient(host=sidecar.url)
+    async with ollama.AsyncClient(host=sidecar.url) as client:
+        await ask_ollama(client, vendor)
+
+
+async def ask_ollama(client: ollama.AsyncClient, vendor: Vendor) -> None:
     reply = await client.chat(model="one", messages=HELLO)
     assert reply.message.content == "Hello!"
     vendor.answer = streams()
