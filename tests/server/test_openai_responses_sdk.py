@@ -1,4 +1,4 @@
-"""The openai SDK's `responses` and `completions` over a real socket, in front of a vendor of Chat Completions."""
+"""The openai SDK's `responses` and `completions` over a real socket, before a vendor of Chat Completions."""
 
 from __future__ import annotations
 
@@ -85,8 +85,8 @@ async def test_structured_output(sdk: openai.AsyncOpenAI, vendor: Vendor) -> Non
 
 
 async def test_errors(sdk: openai.AsyncOpenAI, vendor: Vendor) -> None:
+    unheard: Any = [{"role": "tool", "content": "x"}]
     with pytest.raises(openai.BadRequestError) as wrong:
-        unheard: Any = [{"role": "tool", "content": "x"}]
         await sdk.responses.create(model="one", input=unheard)
     assert (wrong.value.code, wrong.value.param) == ("invalid_value", "input[0].role")
     with pytest.raises(openai.NotFoundError):
