@@ -279,10 +279,10 @@ def _check(reader: _Reader, args: argparse.Namespace) -> int:
         vendor, own = vendors.vendor(name), reader.spec(name)
         if vendor is None or own is None or vendor.provider.dialect is None or args.name not in (None, name):
             continue
-        spoken = vendors.dialect(vendor.provider.dialect)
-        if spoken is not None:
+        if vendors.dialect(vendor.provider.dialect) is not None:
             count += len(own.samples or ())
-            failed += [(name, each) for each in check_provider(own, vendor.provider, vendor.models, spoken)]
+            found = check_provider(own, vendor.provider, vendor.models, vendors.dialect)
+            failed += [(name, each) for each in found]
     if args.format == "json":
         rows = [
             {"file": name, "sample": f.name, "number": f.number, "message": f.message} for name, f in failed

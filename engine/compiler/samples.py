@@ -9,6 +9,7 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, cast
 
 import orjson
@@ -24,6 +25,7 @@ from engine.upstream.secrets import Secrets
 from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.failures import Classifier
+from engine.wire.formats import Formats, faces, moved
 from engine.wire.framing import FRAMINGS
 
 #: Events that a stream's bytes alone do not tell the engine.
@@ -56,16 +58,27 @@ def check_dialect(spec: DialectSpec, dialect: Dialect) -> Iterator[Failed]:
 
 
 def check_provider(
-    spec: ProviderSpec, provider: Provider, models: Models, dialect: Dialect
+    spec: ProviderSpec, provider: Provider, models: Models, dialects: Callable[[str], Dialect | None]
 ) -> Iterator[Failed]:
-    """The samples of a provider file that do not hold. `models`: what is known of the provider's models."""
-    bound = BoundDialect(dialect)
+    """The samples of a provider file that do not hold; requests go out in the format that they would go out
+    in. `models`: what is known of the provider's models. `dialects`: a dialect by its name.
+    """
+
+    @cache
+    def spoken(name: str) -> BoundDialect:
+        found = dialects(name)
+        if found is None:
+            raise KeyError(f"there is no dialect {name}")
+        return BoundDialect(found)
+
+    assert provider.dialect is not None, f"provider {provider.name} speaks no dialect"
+    bound = spoken(provider.dialect)
     classifier = bound.classifier(provider.errors, provider.retry_after)
     for number, sample in enumerate(spec.samples or ()):
 
         def read(sample: ProviderSample = sample) -> str | None:
             op = sample.operation or "chat"
-            return _reads(bound, classifier, sample, op) or _sends(bound, provider, models, sample, op)
+            return _reads(bound, classifier, sample, op) or _sends(spoken, provider, models, sample, op)
 
         yield from _run(number, sample.name, read)
 
@@ -179,10 +192,11 @@ def _datum(item: Any, *, inner: bool) -> tuple[bytes, str]:
 
 
 def _sends(
-    bound: BoundDialect, provider: Provider, models: Models, sample: ProviderSample, op: str
+    spoken: Callable[[str], BoundDialect], provider: Provider, models: Models, sample: ProviderSample, op: str
 ) -> str | None:
     if sample.request is None and sample.asks is None:
         return None
+    bound = spoken(cast(str, provider.dialect))
     model = sample.model or models.first() or "model"
     region = next(iter(provider.regions.values()))
     deployment = Deployment(
@@ -196,10 +210,16 @@ def _sends(
         credentials=(Credential("sample", provider.name, {"secret": (Secret("env", "SAMPLE"),)}, {}),),
         facts=models.facts(model) or Facts(),
         call=Call(),
+        urls=(region.base_url,) * len(provider.speaks),
     )
-    outbound = Outbound(provider, deployment, bound, op, Secrets({"SAMPLE": "k"}))
     read = sample.asks if sample.request is None else bound.read_request(op, sample.request, {})
     request = cast(Request, read)
+    formats = Formats(provider, deployment, lambda name: spoken(name).operations)
+    number = formats.choose(op, bound.name, request)
+    face = faces(provider)[number]
+    if number:
+        deployment = moved(deployment, provider, number)
+    outbound = Outbound(face, deployment, spoken(cast(str, face.dialect)), op, Secrets({"SAMPLE": "k"}))
     stream = bool(request.get("stream"))
     ask = Ask(request, deployment, {}, None, bound.name, op, body=sample.request, stream=stream)
     body, _, _ = outbound.body(ask, stream)
@@ -230,4 +250,4 @@ def difference(want: Any, found: Any, at: str = "") -> str | None:
 
 def _short(value: Any) -> str:
     text = orjson.dumps(value, default=str).decode()
-    return text if len(text) <= 300 else text[:299] + "…"
+    return text if len(text) <= 900 else text[:899] + "…"

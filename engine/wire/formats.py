@@ -42,6 +42,18 @@ def _face(provider: Provider, spoken: Spoken) -> Provider:
     )
 
 
+def moved(deployment: Deployment, provider: Provider, number: int) -> Deployment:
+    """The deployment where face `number` (not 0) is spoken: its address there, and its facts without the name
+    of a field that only the provider's own format has.
+    """
+    url = deployment.urls[number - 1]
+    assert url is not None, f"{deployment.name} does not speak format {number}"
+    facts = deployment.facts
+    if provider.speaks[number - 1].dialect != provider.dialect:
+        facts = dataclasses.replace(facts, max_tokens_field=None)
+    return dataclasses.replace(deployment, base_url=url, facts=facts)
+
+
 class Formats:
     """The faces that one deployment has, and the choice among them."""
 

@@ -43,7 +43,7 @@ def test_provider(name: str) -> None:
         return
     assert spec.samples, f"{name}.yaml has no samples"
     models = dialects.shipped_models(name)
-    assert list(check_provider(spec, provider, models, dialects.shipped_dialect(provider.dialect))) == []
+    assert list(check_provider(spec, provider, models, dialects.shipped_dialect)) == []
 
 
 @pytest.mark.parametrize("name", ["openai", "groq"])
