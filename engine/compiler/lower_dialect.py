@@ -160,6 +160,7 @@ class _Lower:
             batch=spec.batch,
             check=spec.request.check,
             adjust=adjust_rules(spec.adjust, self.document, (*path, "adjust"), self.out, name),
+            forward=tuple(name.lower() for name in spec.forward or ()),
             native_only=spec.native_only or (),
             wire={} if read is None else wire_fields(read, write),
             poll=None

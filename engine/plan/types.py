@@ -300,6 +300,7 @@ class Operation:
     stream_ingress: tuple[str, ...] = ()  # those that ask for a stream by being called
     stream_default: bool = False  # without `stream_field` an answer is streamed
     adjust: tuple[Adjust, ...] = ()
+    forward: tuple[str, ...] = ()  # headers of a client that go along with its own body, in lower case
     native_only: tuple[str, ...] = ()  # fields of a client's body that no other format has a place for
     wire: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # canonical field -> dotted, in a body
     poll: Poll | None = None  # the vendor takes a call as a job

@@ -147,7 +147,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
     "OperationSpec": _row(
         "path stream_path ingress stream_ingress headers model_field stream_field stream_default "
-        "max_tokens_fields usage_request native_only adjust batch request response stream poll"
+        "max_tokens_fields usage_request forward native_only adjust batch request response stream poll"
     ),
     "PollSpec": _row("status pending succeeded failed at result cancel stream hosts every longest timeout"),
     "ElsewhereSpec": _row("url path method"),

@@ -317,6 +317,10 @@ class OperationSpec(Spec):
         " written."
     )
     usage_request: dict[str, JsonValue] | None = about("Body fields that ask a stream for its usage.")
+    forward: Listed[Text] | None = about(
+        "Headers of a client of this same format that go along where its body passes through, in place of"
+        " those of `headers`."
+    )
     native_only: Listed[Text] | None = about(
         "Fields of a client's body that mean nothing outside this format: a request that has one goes only "
         "to targets that speak it."

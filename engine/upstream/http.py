@@ -171,7 +171,7 @@ class HttpUpstream:
             "method": "POST",
             "dialect": self._dialect.name,
             "url": outbound.shown_url(stream),
-            "headers": outbound.shown_headers(stream),
+            "headers": outbound.shown_headers(stream, ask.headers if through else None),
             "body": body,
             "dropped": list(dropped),
             "passthrough": through,
@@ -210,6 +210,8 @@ class HttpUpstream:
         try:
             body, dropped, through = outbound.body(ask, stream)
             url, headers = outbound.address(stream)
+            if through:
+                headers = outbound.forwarded(headers, ask.headers)
             data = orjson.dumps(body)
             if outbound.signs:
                 headers = outbound.sign("POST", url, headers, data)

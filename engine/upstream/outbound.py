@@ -255,9 +255,16 @@ class Outbound:
         url = self._urls[stream]
         return url if self._auth.parameter is None else _with_query(url, f"{self._auth.parameter}=***")
 
-    def shown_headers(self, stream: bool) -> dict[str, str]:
-        """The headers, with `***` for the credential."""
-        headers = dict(self._headers[stream])
+    def forwarded(self, headers: Headers, given: Mapping[str, str]) -> Headers:
+        """The headers of a call whose body passes through: with those that the format takes from clients."""
+        told = {name: given[name] for name in self.operation.plan.forward if name in given}
+        if not told:
+            return headers
+        return (*(each for each in headers if each[0] not in told), *told.items())
+
+    def shown_headers(self, stream: bool, given: Mapping[str, str] | None = None) -> dict[str, str]:
+        """The headers, with `***` for the credential. `given`: the client's, if its body passes through."""
+        headers = dict(self.forwarded(self._headers[stream], given or {}))
         if self._auth.header is not None:
             headers[self._auth.header] = "***"
         return headers

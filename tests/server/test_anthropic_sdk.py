@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
 import pytest
-from running import Running
+from running import Running, running, write_workspace
 from vendor import Vendor, answers, chat, streams
 
 HI: Any = [{"role": "user", "content": "Hello?"}]
@@ -99,3 +100,47 @@ async def test_what_is_wrong_is_named(sdk: anthropic.AsyncAnthropic) -> None:
     wrong: Any = [{"role": "user", "content": [{"type": "txt", "text": "x"}]}]
     with pytest.raises(anthropic.BadRequestError, match=r"messages\[0\]\.content\[0\]\.type"):
         await sdk.messages.create(model="one", max_tokens=50, messages=wrong)
+
+
+PROVIDER = """\
+dialect: anthropic_messages
+base_url: http://127.0.0.1:{port}
+auth: none
+residency: on_host
+models:
+  m-2: {{context: 32k, output: 4k, input_price: $1/M, output_price: $10/M}}
+"""
+ROUTES = "deployments:\n  own: {provider: own, model: m-2}\nroutes:\n  own: own\n"
+MESSAGE = {
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "m-2",
+    "content": [{"type": "text", "text": "Hello!", "citations": None}],
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "usage": {"input_tokens": 5, "output_tokens": 2},
+}
+
+
+async def test_a_vendor_of_the_same_format(vendor: Vendor, tmp_path: Path) -> None:
+    """The body passes through, and so do the headers that say which version of the API it is of."""
+    folder = write_workspace(tmp_path / "ws", vendor.port, routes=ROUTES)
+    (folder / "providers.d" / "own.yaml").write_text(PROVIDER.format(port=vendor.port))
+    vendor.answer = answers(MESSAGE)
+    async with (
+        running(folder) as sidecar,
+        anthropic.AsyncAnthropic(base_url=sidecar.url, api_key="any", max_retries=0) as client,
+    ):
+        message = await client.messages.create(
+            model="own", max_tokens=50, messages=HI, extra_headers={"anthropic-beta": "some-feature"}
+        )
+        assert message.usage.output_tokens == 2
+        asked = (await vendor.asked()).last.partition(b"\r\n\r\n")[0].lower()
+        assert b"anthropic-version: 2026-10-21" in asked
+        assert b"anthropic-beta: some-feature" in asked
+        assert asked.count(b"anthropic-version") == 1
+        await sidecar.client.post("/v1/chat/completions", json={"model": "own", "messages": HI})
+        written = (await vendor.asked()).last.partition(b"\r\n\r\n")[0].lower()
+        assert b"anthropic-version: 2023-06-01" in written
+        assert b"anthropic-beta" not in written
