@@ -140,12 +140,16 @@ def events_of(reply: Reply) -> list[Event]:
     for choice in reply.get("choices", ()):
         index = choice.get("index", 0)
         calls = 0
+        probable = choice.get("logprobs")
         for part in choice.get("message", {}).get("content", ()):
             if part.get("type") == "tool_call":
                 events += _call_events(part, index, calls)
                 calls += 1
             else:
                 events += _part_events(part, index)
+            if probable and part.get("type") == "text":  # they are of the text, so they come with it
+                events.append(Event(type="logprobs", choice=index, logprobs=probable))
+                probable = None
         finish = Event(type="finish", choice=index, finish_reason=choice.get("finish_reason", "stop"))
         if "native_finish_reason" in choice:
             finish["native_finish_reason"] = choice["native_finish_reason"]

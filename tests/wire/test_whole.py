@@ -102,3 +102,13 @@ def test_an_error_is_kept() -> None:
     collector = Collector()
     collector.add([{"type": "error", "error": {"failure": "cut", "message": "it broke"}}])
     assert collector.error == {"failure": "cut", "message": "it broke"}
+
+
+def test_log_probabilities_come_with_the_text() -> None:
+    answer = reply([TEXT, CALL])
+    answer["choices"][0]["logprobs"] = {"content": [{"token": "hello", "logprob": -0.5}]}
+    events = events_of(answer)
+    assert [event["type"] for event in events][1:4] == ["text", "logprobs", "tool_call"]
+    collector = Collector()
+    collector.add(events)
+    assert collector.reply(created=99) == answer
