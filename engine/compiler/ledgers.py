@@ -128,7 +128,9 @@ def _request_write(dialect: BoundDialect) -> Write:
 
 
 def _request_read(dialect: BoundDialect) -> Callable[[Any], Mapping[str, Any]]:
-    return lambda body: dialect.read_request("chat", body, {})
+    # A format whose model stands in the path is read with the model put into the body.
+    path = {"model": "model"} if dialect.operation("chat").plan.model_field is None else {}
+    return lambda body: dialect.read_request("chat", {**path, **body}, {})
 
 
 def _reply_write(dialect: BoundDialect) -> Write:
