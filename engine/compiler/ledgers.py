@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from engine.compiler.vendors import Vendor
-from engine.plan.types import Call, Deployment, Facts
+from engine.plan.types import Call, Deployment
 from engine.upstream.outbound import Outbound
 from engine.upstream.secrets import Secrets
 from engine.wire.dialect import BoundDialect
@@ -89,7 +89,7 @@ def vendor_write(vendor: Vendor, dialect: BoundDialect, model: str | None) -> Wr
         base_url=region.base_url,
         residency=region.residency,
         credentials=(),
-        facts=(vendor.models.facts(name) if model is not None else None) or Facts(),
+        facts=(vendor.models.facts(name) if model is not None else None) or vendor.models.unlisted(),
         call=Call(),
     )
     return Outbound(provider, deployment, dialect, "chat", Secrets({})).written

@@ -156,7 +156,7 @@ class Deployments:
         if found is not None:
             return found
         if spec.model == ANY_MODEL or vendor.models.unknown:
-            return Facts()
+            return vendor.models.unlisted()
         provider = vendor.provider.name
         self.out.add(
             "E218",

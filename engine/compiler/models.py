@@ -38,11 +38,13 @@ class Models:
         priced: bool = True,
         free: bool = False,
         unknown: bool | None = None,
+        can: tuple[str, ...] | None = None,
     ) -> None:
         self.patches = patches
         self.table = table
         self._priced = priced  # False: the table is another vendor's, its prices are not ours
         self._free = free
+        self._can = can  # what is so for every model of which nothing else is said
         self.unknown = not patches and table is None if unknown is None else unknown
 
     def names(self) -> list[str]:
@@ -71,7 +73,16 @@ class Models:
         if found is None and patch is None:
             return None
         found = _patched(found or Facts(), patch) if patch is not None else found
-        return dataclasses.replace(found, prices=FREE) if found is not None and self._free else found
+        return None if found is None else self._usual(found)
+
+    def unlisted(self) -> Facts:
+        """What is known of a model that is not listed."""
+        return self._usual(Facts())
+
+    def _usual(self, facts: Facts) -> Facts:
+        if self._free:
+            facts = dataclasses.replace(facts, prices=FREE)
+        return dataclasses.replace(facts, can=self._can) if facts.can is None and self._can else facts
 
 
 def _patched(facts: Facts, patch: ModelSpec) -> Facts:

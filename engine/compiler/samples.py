@@ -16,7 +16,7 @@ import orjson
 
 from engine.compiler.models import Models
 from engine.errors import RequestError
-from engine.plan.types import Call, Credential, Deployment, Dialect, Facts, Provider, Secret
+from engine.plan.types import Call, Credential, Deployment, Dialect, Provider, Secret
 from engine.spec.dialect import DialectSample, DialectSpec
 from engine.spec.provider import ProviderSample, ProviderSpec
 from engine.upstream.outbound import Outbound
@@ -208,7 +208,7 @@ def _sends(
         base_url=region.base_url,
         residency=region.residency,
         credentials=(Credential("sample", provider.name, {"secret": (Secret("env", "SAMPLE"),)}, {}),),
-        facts=models.facts(model) or Facts(),
+        facts=models.facts(model) or models.unlisted(),
         call=Call(),
         urls=(region.base_url,) * len(provider.speaks),
     )

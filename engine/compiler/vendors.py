@@ -145,4 +145,5 @@ class Vendors:
             priced=of == name or self.providers.says(name, "facts"),
             free=spec.price is not None,
             unknown=spec.unknown_models,
+            can=spec.can,
         )

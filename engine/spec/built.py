@@ -104,7 +104,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "AdjustSpec": _row("drop clamp map refuse why when"),
     "ProviderSpec": _row(
         "extends replace retired title category aliases dialect speaks operations settings auth base_url "
-        "residency price regions default_region headers paths rename drop takes adjust params errors "
+        "residency price regions default_region headers paths can rename drop takes adjust params errors "
         "retry_after facts models unknown_models compliance samples headroom batch",
     ),
     "SpeaksSpec": _row(

@@ -193,6 +193,9 @@ class ProviderSpec(Spec):
     paths: dict[OperationName, PathTemplate] | None = about(
         "Operation to path, where it is not the dialect's. Sees `target`, `provider`."
     )
+    can: Listed[Ability] | None = about(
+        "What its models can do, where nothing else is said of one.", shown="what the dialect can"
+    )
     rename: dict[str, Text] | None = about("Body field to its name here.")
     drop: Listed[Text] | None = about(
         "Body fields that this vendor refuses: left out, and told in x-engine-dropped."
