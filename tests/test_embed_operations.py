@@ -15,6 +15,7 @@ from engine.errors import NoRoute, RequestError, UpstreamError
 
 VENDOR = """
 dialect: openai_chat
+operations: [chat, embeddings, rerank]
 auth: none
 base_url: http://127.0.0.1:9
 residency: on_prem

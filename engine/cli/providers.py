@@ -22,6 +22,7 @@ from engine.cli.arguments import Parser, did_you_mean
 from engine.cli.output import CommandFailed, colour_on, message, paint, table, write, write_json
 
 if TYPE_CHECKING:
+    from engine.compiler.document import Document
     from engine.compiler.models import Models
     from engine.compiler.vendors import Vendors
     from engine.plan.types import Credential, Facts, Provider
@@ -257,7 +258,8 @@ def _print(row: dict[str, Any]) -> None:
 
 def _check(reader: _Reader, args: argparse.Namespace) -> int:
     # Deferred: only this action runs samples.
-    from engine.compiler.samples import Failed, check_dialect, check_provider
+    from engine.compiler.provider_samples import check_provider
+    from engine.compiler.samples import Failed, check_dialect
     from engine.compiler.shape import shape
     from engine.spec.dialect import DialectSpec
 
@@ -266,7 +268,7 @@ def _check(reader: _Reader, args: argparse.Namespace) -> int:
     if args.name is not None and args.name not in names:
         raise CommandFailed(f"there is no provider or dialect {args.name!r}{did_you_mean(args.name, names)}")
     count = 0
-    failed: list[tuple[str, Failed]] = []
+    failed: list[tuple[Document, Failed]] = []
     for name in vendors.dialects.names():
         document, dialect = vendors.dialects.get(name), vendors.dialect(name)
         if document is None or dialect is None or args.name not in (None, name):
@@ -274,23 +276,33 @@ def _check(reader: _Reader, args: argparse.Namespace) -> int:
         spec = shape(DialectSpec, document, reader.out)
         if spec is not None:
             count += len(spec.samples or ())
-            failed += [(name, each) for each in check_dialect(spec, dialect)]
+            failed += [(document, each) for each in check_dialect(spec, dialect)]
     for name in vendors.providers.names():
         vendor, own = vendors.vendor(name), reader.spec(name)
         if vendor is None or own is None or vendor.provider.dialect is None or args.name not in (None, name):
             continue
-        if vendors.dialect(vendor.provider.dialect) is not None:
-            count += len(own.samples or ())
-            found = check_provider(own, vendor.provider, vendor.models, vendors.dialect)
-            failed += [(name, each) for each in found]
+        count += len(own.samples or ())
+        found = check_provider(own, vendor.provider, vendor.models, vendors.dialect)
+        failed += [(vendor.document, each) for each in found]
     if args.format == "json":
         rows = [
-            {"file": name, "sample": f.name, "number": f.number, "message": f.message} for name, f in failed
+            {
+                "file": document.span(("samples", f.number)).file,
+                "line": document.span(("samples", f.number)).line,
+                "sample": f.name,
+                "number": f.number,
+                "field": f.field,
+                "message": f.message,
+            }
+            for document, f in failed
         ]
         write_json({"samples": count, "failed": rows})
     else:
-        for name, each in failed:
-            write(f"{paint('failed', 'red')}  {name}: {each.name}: {each.message}")
+        for document, each in failed:
+            place = document.span(("samples", each.number))
+            field = f"samples[{each.number}]" + (f".{each.field}" if each.field else "")
+            at = f"{place.file}:{place.line}: {field}"
+            write(f"{paint('failed', 'red')}  {at}: {each.name}: {each.message}")
         write(f"{count} samples, {len(failed)} failed")
     return 1 if reader.told() or failed else 0
 

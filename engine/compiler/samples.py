@@ -9,23 +9,17 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 import orjson
 
-from engine.compiler.models import Models
 from engine.errors import RequestError
-from engine.plan.types import Call, Credential, Deployment, Dialect, Provider, Secret
+from engine.plan.types import Dialect
 from engine.spec.dialect import DialectSample, DialectSpec
-from engine.spec.provider import ProviderSample, ProviderSpec
-from engine.upstream.outbound import Outbound
-from engine.upstream.protocol import Ask
-from engine.upstream.secrets import Secrets
+from engine.spec.provider import ProviderSample
 from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.failures import Classifier
-from engine.wire.formats import Formats, faces, moved
 from engine.wire.framing import FRAMINGS
 
 #: Events that a stream's bytes alone do not tell the engine.
@@ -37,11 +31,22 @@ _NO_QUIRKS: Final[Mapping[str, Any]] = {"name": "sample", "drop": []}
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """A sample that does not hold: where in `samples` it stands, what it is called, what is wrong."""
+    """A sample that does not hold: where in `samples` it stands, what it is called, what is wrong.
+
+    field: of the sample, dotted: `gives.usage.input_tokens`; empty where it is the sample as a whole.
+    """
 
     number: int
     name: str
     message: str
+    field: str = ""
+
+
+class Wrong(NamedTuple):
+    """What does not hold: the field of the sample, and words."""
+
+    field: str
+    words: str
 
 
 def check_dialect(spec: DialectSpec, dialect: Dialect) -> Iterator[Failed]:
@@ -50,51 +55,26 @@ def check_dialect(spec: DialectSpec, dialect: Dialect) -> Iterator[Failed]:
     for number, sample in enumerate(spec.samples or ()):
         op = sample.operation or "chat"
 
-        def read(sample: DialectSample = sample, op: str = op) -> str | None:
-            found = _reads(bound, bound.classifier(), sample, op)
+        def read(sample: DialectSample = sample, op: str = op) -> Wrong | None:
+            found = reads(bound, bound.classifier(), sample, op)
             return found or _requests(bound, sample, op) or _written(bound, sample, op)
 
-        yield from _run(number, sample.name, read)
+        yield from run(number, sample.name, read)
 
 
-def check_provider(
-    spec: ProviderSpec, provider: Provider, models: Models, dialects: Callable[[str], Dialect | None]
-) -> Iterator[Failed]:
-    """The samples of a provider file that do not hold; requests go out in the format that they would go out
-    in. `models`: what is known of the provider's models. `dialects`: a dialect by its name.
-    """
-
-    @cache
-    def spoken(name: str) -> BoundDialect:
-        found = dialects(name)
-        if found is None:
-            raise KeyError(f"there is no dialect {name}")
-        return BoundDialect(found)
-
-    assert provider.dialect is not None, f"provider {provider.name} speaks no dialect"
-    bound = spoken(provider.dialect)
-    classifier = bound.classifier(provider.errors, provider.retry_after)
-    for number, sample in enumerate(spec.samples or ()):
-
-        def read(sample: ProviderSample = sample) -> str | None:
-            op = sample.operation or "chat"
-            return _reads(bound, classifier, sample, op) or _sends(spoken, provider, models, sample, op)
-
-        yield from _run(number, sample.name, read)
-
-
-def _run(number: int, name: str, check: Callable[[], str | None]) -> Iterator[Failed]:
+def run(number: int, name: str, check: Callable[[], Wrong | None]) -> Iterator[Failed]:
+    """The sample's failure, where its check tells of one or breaks off."""
     try:
-        message = check()
+        wrong = check()
     except (ValueError, KeyError, TypeError) as error:
-        message = f"{type(error).__name__}: {error}"
+        wrong = Wrong("", f"{type(error).__name__}: {error}")
     except RequestError as error:
-        message = f"the request is refused: {error.message}"
-    if message is not None:
-        yield Failed(number, name, message)
+        wrong = Wrong("", f"the request is refused: {error.message}")
+    if wrong is not None:
+        yield Failed(number, name, wrong.words, wrong.field)
 
 
-def _requests(bound: BoundDialect, sample: DialectSample, op: str) -> str | None:
+def _requests(bound: BoundDialect, sample: DialectSample, op: str) -> Wrong | None:
     if sample.request is None:
         return None
     try:
@@ -102,15 +82,14 @@ def _requests(bound: BoundDialect, sample: DialectSample, op: str) -> str | None
     except RequestError as error:
         if sample.refused is None:
             raise
-        return (
-            None if error.param == sample.refused else f"`{error.param}` is at fault, not `{sample.refused}`"
-        )
+        words = f"`{error.param}` is at fault, not `{sample.refused}`"
+        return None if error.param == sample.refused else Wrong("refused", words)
     if sample.refused is not None:
-        return "the request is taken, and should be refused"
-    return difference(sample.gives, request)
+        return Wrong("refused", "the request is taken, and should be refused")
+    return differs("gives", sample.gives, request)
 
 
-def _written(bound: BoundDialect, sample: DialectSample, op: str) -> str | None:
+def _written(bound: BoundDialect, sample: DialectSample, op: str) -> Wrong | None:
     """What a canonical request is sent as, after the dialect's own rules."""
     if sample.asks is None:
         return None
@@ -122,23 +101,40 @@ def _written(bound: BoundDialect, sample: DialectSample, op: str) -> str | None:
     except RequestError as error:
         if sample.refused is None:
             raise
-        return None if error.message == sample.refused else f"it is refused as {error.message!r}"
+        words = f"it is refused as {error.message!r}"
+        return None if error.message == sample.refused else Wrong("refused", words)
     if sample.refused is not None:
-        return "the request is taken, and should be refused"
-    return None if body == sample.sends else f"sends {_short(body)}"
+        return Wrong("refused", "the request is taken, and should be refused")
+    return sends(sample.sends, body)
 
 
-def _reads(
+def sends(want: Any, body: Any) -> Wrong | None:
+    """Where a body is not what `sends` says: all of it counts, not the named keys alone."""
+    if body == want:
+        return None
+    found = differs("sends", want, body) or differs("sends", body, want)
+    field = found.field if found is not None else "sends"
+    return Wrong(field, f"sends {_short(body)}" + (f"; {found.words}" if found is not None else ""))
+
+
+def differs(key: str, want: Any, found: Any) -> Wrong | None:
+    """Where `found` is not what stands at a sample's `key`."""
+    wrong = _differs(want, found, "")
+    return (
+        None if wrong is None else Wrong(f"{key}.{wrong.field}".rstrip(".").replace(".[", "["), wrong.words)
+    )
+
+
+def reads(
     bound: BoundDialect, classifier: Classifier, sample: DialectSample | ProviderSample, op: str
-) -> str | None:
+) -> Wrong | None:
     """The parts of a sample that an upstream would have sent."""
     headers = dict(sample.headers or {})
     if sample.response is not None:
-        return difference(sample.gives, bound.read_response(op, sample.response, headers))
+        return differs("gives", sample.gives, bound.read_response(op, sample.response, headers))
     if sample.error is not None:
-        return difference(
-            sample.gives, classifier.answer(sample.status or 400, headers, orjson.dumps(sample.error))
-        )
+        answer = classifier.answer(sample.status or 400, headers, orjson.dumps(sample.error))
+        return differs("gives", sample.gives, answer)
     if sample.stream is not None:
         data = _framed(bound, op, sample.stream)
         whole = bound.stream_reader(op, classifier)
@@ -146,8 +142,10 @@ def _reads(
         split = bound.stream_reader(op, classifier)
         bytewise = [e for i in range(len(data)) for e in split.feed(data[i : i + 1])] + split.eof()
         if events != bytewise:
-            return "the events depend on where the bytes are cut"
-        return difference(sample.gives, events) or _skimmed(bound, classifier, op, data)
+            return Wrong("stream", "the events depend on where the bytes are cut")
+        missed = _skimmed(bound, classifier, op, data)
+        wrong = differs("gives", sample.gives, events)
+        return wrong or (None if missed is None else Wrong("stream", missed))
     return None
 
 
@@ -191,61 +189,30 @@ def _datum(item: Any, *, inner: bool) -> tuple[bytes, str]:
     return (orjson.dumps({"bytes": b64encode(data).decode()}) if inner else data), name
 
 
-def _sends(
-    spoken: Callable[[str], BoundDialect], provider: Provider, models: Models, sample: ProviderSample, op: str
-) -> str | None:
-    if sample.request is None and sample.asks is None:
-        return None
-    bound = spoken(cast(str, provider.dialect))
-    model = sample.model or models.first() or "model"
-    region = next(iter(provider.regions.values()))
-    deployment = Deployment(
-        name="sample",
-        provider=provider.name,
-        model=model,
-        wire_model=models.wire(model),
-        region=region.name,
-        base_url=region.base_url,
-        residency=region.residency,
-        credentials=(Credential("sample", provider.name, {"secret": (Secret("env", "SAMPLE"),)}, {}),),
-        facts=models.facts(model) or models.unlisted(),
-        call=Call(),
-        urls=(region.base_url,) * len(provider.speaks),
-    )
-    read = sample.asks if sample.request is None else bound.read_request(op, sample.request, {})
-    request = cast(Request, read)
-    formats = Formats(provider, deployment, lambda name: spoken(name).operations)
-    number = formats.choose(op, bound.name, request)
-    face = faces(provider)[number]
-    if number:
-        deployment = moved(deployment, provider, number)
-    outbound = Outbound(face, deployment, spoken(cast(str, face.dialect)), op, Secrets({"SAMPLE": "k"}))
-    stream = bool(request.get("stream"))
-    ask = Ask(request, deployment, {}, None, bound.name, op, body=sample.request, stream=stream)
-    body, _, _ = outbound.body(ask, stream)
-    if not outbound.waits:
-        outbound.address(stream)
-    return None if body == sample.sends else f"sends {_short(body)}"
-
-
-def difference(want: Any, found: Any, at: str = "") -> str | None:
+def difference(want: Any, found: Any) -> str | None:
     """Where `found` is not what was wanted, in words; None where it is."""
+    wrong = _differs(want, found, "")
+    return None if wrong is None else wrong.words
+
+
+def _differs(want: Any, found: Any, at: str) -> Wrong | None:
     if isinstance(want, Mapping) and isinstance(found, Mapping):
         for key, value in want.items():
             inner = f"{at}.{key}" if at else str(key)
             if key not in found:
-                return f"`{inner}` is missing"
-            if (message := difference(value, found[key], inner)) is not None:
-                return message
+                return Wrong(inner, f"`{inner}` is missing")
+            if (wrong := _differs(value, found[key], inner)) is not None:
+                return wrong
         return None
+    here = at or "the result"
     if isinstance(want, list) and isinstance(found, list):
         if len(want) != len(found):
-            return f"`{at or 'the result'}` has {len(found)} items, not {len(want)}: {_short(found)}"
+            return Wrong(at, f"`{here}` has {len(found)} items, not {len(want)}: {_short(found)}")
         for number, (one, other) in enumerate(zip(want, found, strict=True)):
-            if (message := difference(one, other, f"{at}[{number}]")) is not None:
-                return message
+            if (wrong := _differs(one, other, f"{at}[{number}]")) is not None:
+                return wrong
         return None
-    return None if want == found else f"`{at or 'the result'}` is {_short(found)}, not {_short(want)}"
+    return None if want == found else Wrong(at, f"`{here}` is {_short(found)}, not {_short(want)}")
 
 
 def _short(value: Any) -> str:

@@ -29,6 +29,7 @@ from engine.upstream.choice import default_transport
 if TYPE_CHECKING:
     from engine.local.models import LocalModels
     from engine.local.status import Status as ModelStatus
+    from engine.upstream.headroom import Left
 
 Numbers = Iterable[tuple[tuple[str, ...], float]]
 
@@ -119,6 +120,32 @@ class Host:
             ("model", "execution_provider", "state"),
             providers,
         )
+        gauge(
+            "engine_upstream_remaining",
+            "What a vendor last said is left of a quota.",
+            ("deployment", "what"),
+            lambda: [((name, what), seen.left) for name, what, seen in _headroom(current())],
+        )
+        gauge(
+            "engine_upstream_limit",
+            "How much of a quota a vendor says there is.",
+            ("deployment", "what"),
+            lambda: [
+                ((name, what), seen.limit)
+                for name, what, seen in _headroom(current())
+                if seen.limit is not None
+            ],
+        )
+        gauge(
+            "engine_upstream_resets_timestamp_seconds",
+            "When a vendor says a quota is whole again.",
+            ("deployment", "what"),
+            lambda: [
+                ((name, what), seen.resets_at)
+                for name, what, seen in _headroom(current())
+                if seen.resets_at is not None
+            ],
+        )
         gauge("engine_local_model_restarts", "Restarts of a model's worker.", ("model",), restarts)
 
     def _model_status(self) -> list[ModelStatus]:
@@ -144,3 +171,10 @@ class Host:
             await self._models.close()
         if self._log is not None:
             await asyncio.to_thread(self._log.close)
+
+
+def _headroom(snapshot: Snapshot) -> list[tuple[str, str, Left]]:
+    """What vendors said of their quotas, of the deployments that run."""
+    running = snapshot.plan.manifest.deployments
+    seen = (getattr(held.value, "headroom", None) for held in snapshot.upstreams.values())
+    return [row for each in seen if each is not None for row in each.rows() if row[0] in running]

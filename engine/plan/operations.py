@@ -162,8 +162,10 @@ def path_text(*parts: Any) -> str | None:
 
 
 def segment(value: str) -> str:
-    """One segment of a path. `.` and `..` would be resolved away on the way, so their dots go too."""
-    encoded = quote(value, safe="", errors="replace")
+    """One segment of a path. `.` and `..` would be resolved away on the way, so their dots go too. `@`, which
+    model names have and a segment may hold (RFC 3986), stays.
+    """
+    encoded = quote(value, safe="@", errors="replace")
     return encoded.replace(".", "%2E") if encoded in (".", "..") else encoded
 
 

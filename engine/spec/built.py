@@ -141,7 +141,8 @@ BUILT: Final[Mapping[str, Row]] = {
         "schema_by api_version modalities"
     ),
     "ProviderSample": _row(
-        "name operation model request asks sends response stream error status headers gives"
+        "name operation model dialect region settings request asks sends url dropped refused response stream "
+        "error status headers gives"
     ),
     # --- providers.d/dialects/
     "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),

@@ -143,14 +143,24 @@ class ProviderSample(Spec):
     name: Text = about("What it shows.", required=True)
     operation: Text | None = about("The operation.", shown="chat")
     model: Text | None = about("The model that is called.", shown="the first")
+    dialect: Name | None = about(
+        "The format of `request`, or of the vendor's answer: one that it speaks.", shown="the provider's"
+    )
+    region: Name | None = about("The region that is called.", shown="the default one")
+    settings: dict[Word, Text] | None = about("Settings of the deployment.", shown="their examples")
     request: JsonValue = about("A client's body, in the provider's dialect.")
     asks: JsonValue = about("A canonical request instead, where clients do not write the dialect.")
-    sends: JsonValue = about("What goes over the wire for `request` or `asks`.")
+    sends: JsonValue = about("What goes over the wire for `request` or `asks`: the whole body.")
+    url: Text | None = about("Where that goes, with `***` for a credential in the query.")
+    dropped: Listed[Text] | None = about("What x-engine-dropped tells of it.")
+    refused: Text | None = about("The words of the rule that refuses to send it.")
     response: JsonValue = about("A vendor's body.")
     stream: Listed[JsonValue] | None = about("A vendor's events, data by data, as in a dialect's samples.")
     error: JsonValue = about("A vendor's error body.")
     status: int | None = about("HTTP status of `error`.", shown="400")
-    headers: dict[str, Text] | None = about("Headers of `error`.")
+    headers: dict[str, Text] | None = about(
+        "Headers of `error` or `response`; beside `sends` those of the call, `***` for the credential."
+    )
     gives: JsonValue = about("What it reads as: canonical reply, events, or error; named keys only.")
 
 

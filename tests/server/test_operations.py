@@ -50,6 +50,7 @@ operations:
 
 PROVIDER = """\
 dialect: {dialect}
+operations: {operations}
 base_url: http://127.0.0.1:{port}/v1
 auth: none
 residency: on_host
@@ -58,6 +59,9 @@ models:
   r-1: {{context: 8k, request_price: $0.002}}
   m-1: {{context: 32k, output: 4k, input_price: $1/M, output_price: $10/M}}
 """
+
+#: What those providers serve that do not serve all.
+SERVES = {"voyager": "[embeddings, rerank]", "counting": "[chat, embeddings, rerank, count_tokens]"}
 
 ROUTES = """\
 deployments:
@@ -152,7 +156,10 @@ async def served(
     speaks = {"voyager": "voyage", "counting": "counting"}
     for name in ("fake", "closed", "threes", "counting", "voyager"):
         dialect, port = speaks.get(name, "openai_chat"), ports.get(name, embedder.port)
-        text = PROVIDER.format(dialect=dialect, port=port) + ("batch: 3\n" if name == "threes" else "")
+        operations = SERVES.get(name, "[chat, embeddings, rerank]")
+        text = PROVIDER.format(dialect=dialect, port=port, operations=operations) + (
+            "batch: 3\n" if name == "threes" else ""
+        )
         (folder / "providers.d" / f"{name}.yaml").write_text(text)
     async with running(folder) as started:
         yield started

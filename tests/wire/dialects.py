@@ -84,7 +84,12 @@ def bound(name: str = "openai_chat") -> BoundDialect:
     return BoundDialect(shipped_dialect(name))
 
 
-SHIPPED = sorted(p.stem for p in Path(builtin("providers.d")).glob("*.yaml"))
+#: Provider files, but for those of services that are no more.
+SHIPPED = sorted(
+    path.stem
+    for path in Path(builtin("providers.d")).glob("*.yaml")
+    if "\nretired:" not in path.read_text(encoding="utf-8")
+)
 
 
 def shipped_names() -> list[str]:

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from engine.builtin import builtin
-from engine.compiler.samples import check_dialect, check_provider, difference
+from engine.compiler.provider_samples import check_provider
+from engine.compiler.samples import check_dialect, difference
 from engine.spec.dialect import DialectSpec
 from engine.spec.provider import ProviderSpec
 
@@ -70,6 +71,7 @@ def test_a_wrong_sample_is_found() -> None:
     )
     failed = list(check_dialect(spec, dialects.shipped_dialect()))
     assert [f.number for f in failed] == [0, 1, 2, 3]
+    assert [f.field for f in failed] == ["gives.model", "refused", "gives.failure", "refused"]
     assert failed[0].message == '`model` is "m", not "other"'
 
 
