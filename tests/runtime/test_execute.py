@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.errors import NoCandidate, NoRoute, NotAdmitted, UpstreamError
-from engine.plan.types import Admit, Call, Ceilings, Credential, Facts, Match
+from engine.plan.types import Admit, Call, Ceilings, Credential, Facts, Match, PriceRow
 from engine.runtime.execute import Executor
 from engine.runtime.views import Key
 
@@ -307,6 +307,20 @@ async def test_a_vendors_own_bill_wins(bench: Callable[..., Bench], kit: Kit) ->
     await b.run()
     assert b.record.attempts[0].cost.reported == 123_000
     assert b.record.cost == 123_000
+
+
+async def test_a_call_costs_what_it_costs_at_its_time(bench: Callable[..., Bench], kit: Kit) -> None:
+    change = 1_764_583_200 + 60
+    facts = Facts(prices=(PriceRow(10**9, 10**9), PriceRow(3 * 10**9, 3 * 10**9, since=change)), output=100)
+    say = kit.Say(usage={"input_tokens": 10, "output_tokens": 0})
+    b = bench(kit.use("a"), {"a": [say, say]}, deployments=(kit.deployment("a", facts=facts),))
+    await b.run()
+    assert b.record.cost == 10 * 1000
+    before = b.record.attempts[0].reserved
+    b.clock.advance(60_000)
+    await b.run()
+    assert b.record.cost == 10 * 3000
+    assert b.record.attempts[0].reserved == before  # the hour's dearest was reserved from the start
 
 
 async def test_the_model_can_be_hidden(bench: Callable[..., Bench], kit: Kit) -> None:
