@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import compile_expression, compile_template, reads
@@ -15,7 +15,17 @@ from engine.compiler.suggest import did_you_mean
 from engine.compiler.wire_fields import parts, wire_fields
 from engine.diagnostics import Diagnostics
 from engine.plan.scopes import scope_of
-from engine.plan.types import Dialect, ErrorRule, Expr, Operation, Rule, StreamRead, StreamWrite, Template
+from engine.plan.types import (
+    Dialect,
+    ErrorRule,
+    Expr,
+    Inline,
+    Operation,
+    Rule,
+    StreamRead,
+    StreamWrite,
+    Template,
+)
 from engine.spec.dialect import (
     DialectSpec,
     ErrorRuleSpec,
@@ -28,6 +38,9 @@ from engine.wire import ledger, shape
 from engine.wire.framing import FRAMINGS
 from engine.wire.native_only import first_field
 from engine.wire.operations import OPERATIONS, form
+
+#: Largest piece of media that is fetched for a format, where its file does not say.
+INLINE_MAX: Final = 5 << 20
 
 
 def lower_dialect(spec: DialectSpec, name: str, document: Document, out: Diagnostics) -> Dialect | None:
@@ -163,6 +176,9 @@ class _Lower:
             forward=tuple(name.lower() for name in spec.forward or ()),
             native_only=spec.native_only or (),
             wire={} if read is None else wire_fields(read, write),
+            inline=None
+            if spec.inline is None
+            else Inline(bool(spec.inline.images), bool(spec.inline.files), spec.inline.max or INLINE_MAX),
             poll=None
             if spec.poll is None
             else lower_poll(

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
+from typing import Final
 
 from engine.compiler.built import check_built
 from engine.compiler.checks.subject import Subject
@@ -32,7 +33,7 @@ from engine.compiler.shape import shape
 from engine.compiler.vendors import Vendors
 from engine.diagnostics import Diagnostic, Diagnostics
 from engine.plan.plan import Plan
-from engine.plan.types import Expr
+from engine.plan.types import Expr, MediaFetch
 from engine.plan.types import Settings as PlanSettings
 from engine.spec.case import CaseFile
 from engine.spec.settings import Settings
@@ -174,13 +175,23 @@ def _expressions(work: Work) -> None:
     work.expressions = compile_expressions(work.spec, work.merged.document, work.scope, work.out)
 
 
+#: How long fetching one image or file may take, where engine.yaml does not say.
+MEDIA_MS: Final = 10_000
+
+
+def _settings(settings: Settings) -> PlanSettings:
+    media = settings.media
+    fetch = None if media is None else MediaFetch(media.fetch, bool(media.http), media.timeout or MEDIA_MS)
+    return PlanSettings(settings.timezone, settings.decision_log, fetch)
+
+
 def _lower(work: Work) -> None:
     assert work.merged is not None
     assert work.spec is not None
     assert work.scope is not None
     assert work.vendors is not None
     spec, document, lowered = work.spec, work.merged.document, work.lowered
-    lowered.settings = PlanSettings(work.settings.timezone, work.settings.decision_log)
+    lowered.settings = _settings(work.settings)
     low = Lowerer(spec, document, work.expressions, work.scope, work.out)
     lowered.routes = {name: low.route(name) for name in sorted(spec.routes)}
     lowered.nodes = {name: low.named_node(name) for name in sorted(spec.nodes)}

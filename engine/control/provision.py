@@ -86,16 +86,19 @@ def _add_http(
     """One vendor's upstream: the previous snapshot's, where provider and dialect are the same."""
     # Deferred: a plan with local models only does not pay for TLS and sockets at start-up.
     from engine.upstream.formats import http_upstream
+    from engine.upstream.media import MediaFetcher
     from engine.upstream.secrets import Secrets
 
     plan = snapshot.plan
     provider = plan.provider(name)
     spoken = sorted({dialect for face in faces(provider) if (dialect := face.dialect) is not None})
     formats = "/".join(plan.manifest.dialects[dialect] for dialect in spoken)
-    key = f"{plan.manifest.providers[name]}/{formats}/{id(transport)}"
+    fetch = plan.manifest.settings.media
+    key = f"{fetch}/{plan.manifest.providers[name]}/{formats}/{id(transport)}"
     kept = None if previous is None else previous.upstreams.get(name)
     if kept is None or kept.key != key:
-        upstream: Upstream = http_upstream(provider, snapshot.dialect, transport, Secrets(env))
+        media = None if fetch is None else MediaFetcher(fetch)
+        upstream: Upstream = http_upstream(provider, snapshot.dialect, transport, Secrets(env), media)
         kept = Shared(upstream, key)
     snapshot.upstreams[name] = kept.hold()
 

@@ -247,6 +247,15 @@ class StreamWrite:
 
 
 @dataclass(frozen=True, slots=True)
+class Inline:
+    """What a format takes as data only, and how many bytes of each at most."""
+
+    images: bool
+    files: bool
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class PollCall:
     """A further call about a job. whole: `address` gives a whole URL, not a path after the base URL."""
 
@@ -304,6 +313,7 @@ class Operation:
     native_only: tuple[str, ...] = ()  # fields of a client's body that no other format has a place for
     wire: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # canonical field -> dotted, in a body
     poll: Poll | None = None  # the vendor takes a call as a job
+    inline: Inline | None = None  # what it names by URL is fetched first
 
 
 @dataclass(frozen=True, slots=True)
@@ -511,11 +521,21 @@ class DialectSegment:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaFetch:
+    """Where the engine may fetch from what requests name by URL. hosts: names, `*.below` or `*`."""
+
+    hosts: tuple[str, ...]
+    http: bool
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The part of `engine.yaml` that changes what a plan does; addresses are the process's own."""
 
     timezone: str | None = None
     decision_log: str | None = None
+    media: MediaFetch | None = None
 
 
 @dataclass(frozen=True, slots=True)

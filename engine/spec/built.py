@@ -91,8 +91,9 @@ BUILT: Final[Mapping[str, Row]] = {
     "Semantic": _row("", "above ttl embed"),
     # --- engine.yaml
     "Settings": _row(
-        "listen admin admin_key probes state timezone workers body_limit drain watch decision_log"
+        "listen admin admin_key probes state timezone workers body_limit drain watch decision_log media"
     ),
+    "Media": _row("fetch http timeout"),
     # --- cases/: `engine test` runs them in a later step
     "Case": _row("", "case at key request upstream expect"),
     "CaseKey": _row("", "id name org tags"),
@@ -148,8 +149,9 @@ BUILT: Final[Mapping[str, Row]] = {
     "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
     "OperationSpec": _row(
         "path stream_path ingress stream_ingress headers model_field stream_field stream_default "
-        "max_tokens_fields usage_request forward native_only adjust batch request response stream poll"
+        "max_tokens_fields usage_request forward native_only adjust batch request response stream inline poll"
     ),
+    "InlineSpec": _row("images files max"),
     "PollSpec": _row("status pending succeeded failed at result cancel stream hosts every longest timeout"),
     "ElsewhereSpec": _row("url path method"),
     "RequestSpec": _row("check read write"),

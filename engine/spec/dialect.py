@@ -14,6 +14,7 @@ from pydantic import PlainValidator, WithJsonSchema
 from engine.plan.types import OperationName
 from engine.policies.failures import FailureClass
 from engine.spec.adjust import AdjustSpec
+from engine.spec.amounts import Size
 from engine.spec.containers import Listed
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
@@ -287,6 +288,16 @@ class StreamSpec(Spec):
     write: StreamWriteSpec | None = about("Canonical events into a client's stream.")
 
 
+class InlineSpec(Spec):
+    """What a format takes as data only. The engine fetches it, where engine.yaml allows that (`media`)."""
+
+    noun: ClassVar[str] = "inline"
+
+    images: Flag | None = about("Images named by an http(s) URL are fetched.", shown="false")
+    files: Flag | None = about("Files are.", shown="false")
+    max: Size | None = about("Largest of them.", shown="5MiB")
+
+
 class OperationSpec(Spec):
     """One operation of a dialect."""
 
@@ -335,6 +346,7 @@ class OperationSpec(Spec):
     request: RequestSpec = about("The request, both ways.", required=True)
     response: ResponseSpec = about("The whole answer, both ways.", required=True)
     stream: StreamSpec | None = about("The streamed answer, both ways.")
+    inline: InlineSpec | None = about("What the format takes as data only, and a request may name by URL.")
     poll: PollSpec | None = about("The vendor takes a call as a job: how to learn what became of it.")
 
 

@@ -98,6 +98,61 @@ TimeZone = TypeAliasType(
 )
 
 
+_HOST_PATTERN = r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)+"
+
+
+def _media_hosts(value: Any) -> tuple[str, ...]:
+    if value == "any":
+        return ("*",)
+    if not isinstance(value, list) or not value:
+        raise wrong_type(value, "`any` or a list of hosts", "[images.acme.ai, '*.cdn.acme.ai']")
+    for number, item in enumerate(value):
+        if not isinstance(item, str) or not re.fullmatch(_HOST_PATTERN, item):
+            raise fault(
+                "E104",
+                f"{shown(item)} is no host",
+                "write a name, or *. and a name for all below it",
+                at=(number,),
+            )
+    return tuple(item.lower() for item in value)
+
+
+MediaHosts = Annotated[
+    tuple[str, ...],
+    PlainValidator(_media_hosts),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"const": "any"},
+                {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {"type": "string", "pattern": f"^{_HOST_PATTERN}$"},
+                },
+            ]
+        }
+    ),
+]
+
+
+class Media(Spec):
+    """Whether the engine fetches what requests name by URL, for vendors that take data only.
+
+    Clients choose the URLs. Only public addresses are called, whatever their names say, without credentials;
+    answers are not told but used. Without this map nothing is fetched, and such a vendor is passed over.
+    """
+
+    noun: ClassVar[str] = "media"
+
+    fetch: MediaHosts = about(
+        "Hosts to fetch from: a list of names (`*.acme.ai`: those below it), or `any`.",
+        required=True,
+        examples=[["images.acme.ai", "*.cdn.acme.ai"], "any"],
+    )
+    http: Flag | None = about("Also over http, unencrypted.", shown="false")
+    timeout: PositiveDuration | None = about("How long one may take, redirects and all.", shown="10s")
+
+
 class Settings(Spec):
     """Where this process listens, what it keeps, how it ends. Nothing in here changes what a route does."""
 
@@ -134,6 +189,9 @@ class Settings(Spec):
         "How long open requests may go on after a stop.", default=defaults.DRAIN_MS, shown=PRINTED["drain"]
     )
     watch: Flag = about("Reloads when a file of the workspace changes.", default=True, shown=PRINTED["watch"])
+    media: Media | None = about(
+        "Fetches images and files that requests name by URL.", shown="none is fetched"
+    )
     decision_log: Text | None = about(
         "Appends every decision record, as one line of JSON, to this file; it holds no prompts and no "
         "answers.",

@@ -13,8 +13,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 import aiohappyeyeballs
@@ -33,13 +33,17 @@ _CACHE: Final = 4096
 _FORBIDDEN: Final = frozenset("\r\n\0")
 
 Headers = tuple[tuple[str, str], ...]
+Dial = Callable[[asyncio.AbstractEventLoop, Origin], Awaitable[socket.socket]]
 
 
 class DirectTransport:
-    """A `Transport`. ssl_context: trust of the upstreams' certificates; None = the system's."""
+    """A `Transport`. ssl_context: trust of the upstreams' certificates; None = the system's. dial: makes the
+    connected socket to an origin; None = to the first address of its name that answers.
+    """
 
-    def __init__(self, ssl_context: ssl.SSLContext | None = None) -> None:
+    def __init__(self, ssl_context: ssl.SSLContext | None = None, dial: Dial | None = None) -> None:
         self._ssl = ssl_context
+        self._dial = dial or _dial
         self._pools: dict[Origin, Pool] = {}
         self._heads: dict[tuple[str, str, Headers], tuple[Pool, bytes]] = {}
         self._closed = False
@@ -82,7 +86,7 @@ class DirectTransport:
         connection = Connection(loop, pool)
         try:
             async with asyncio.timeout(None if connect_ms is None else connect_ms / 1000):
-                plain = await _dial(loop, origin)
+                plain = await self._dial(loop, origin)
                 # From here the loop owns the socket, and closes it where this fails or is cancelled. To close
                 # it here as well would close whatever has its number by then.
                 await loop.create_connection(
@@ -198,7 +202,11 @@ class DirectReply:
 async def _dial(loop: asyncio.AbstractEventLoop, origin: Origin) -> socket.socket:
     """A connected socket to the first address that answers."""
     kind = {"type": socket.SOCK_STREAM, "proto": socket.IPPROTO_TCP}
-    found = await loop.getaddrinfo(origin.host, origin.port, **kind)
+    return await connect_first(loop, await loop.getaddrinfo(origin.host, origin.port, **kind))
+
+
+async def connect_first(loop: asyncio.AbstractEventLoop, found: list[Any]) -> socket.socket:
+    """A connected socket to the first of these addresses (as `getaddrinfo` gives them) that answers."""
     try:
         opened = await aiohappyeyeballs.start_connection(
             found, loop=loop, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1

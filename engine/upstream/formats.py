@@ -9,35 +9,46 @@ from typing import Any
 from engine.plan.types import Deployment, Provider
 from engine.upstream.headroom import HeadroomSeen
 from engine.upstream.http import HttpUpstream
+from engine.upstream.media import MediaFetcher
 from engine.upstream.protocol import Ask, Flow, Transport, Whole
 from engine.upstream.secrets import Secrets
 from engine.wire.dialect import BoundDialect
-from engine.wire.formats import Formats, faces, moved
+from engine.wire.formats import Formats, faces
 
 #: A dialect of the plan by its name.
 Dialects = Callable[[str], BoundDialect]
 
 
 def http_upstream(
-    provider: Provider, dialects: Dialects, transport: Transport, secrets: Secrets
+    provider: Provider,
+    dialects: Dialects,
+    transport: Transport,
+    secrets: Secrets,
+    media: MediaFetcher | None = None,
 ) -> HttpUpstream | FormatsUpstream:
-    """The upstream of a provider over HTTP."""
+    """The upstream of a provider over HTTP. media: fetches what requests name by URL, and is closed by it."""
     assert provider.dialect is not None, f"provider {provider.name} speaks no dialect"
     if not provider.speaks:
-        return HttpUpstream(provider, dialects(provider.dialect), transport, secrets)
-    return FormatsUpstream(provider, dialects, transport, secrets)
+        return HttpUpstream(provider, dialects(provider.dialect), transport, secrets, media)
+    return FormatsUpstream(provider, dialects, transport, secrets, media)
 
 
 class FormatsUpstream:
     """An `Upstream`. The transport is shared with others and closed by whoever made it."""
 
     def __init__(
-        self, provider: Provider, dialects: Dialects, transport: Transport, secrets: Secrets
+        self,
+        provider: Provider,
+        dialects: Dialects,
+        transport: Transport,
+        secrets: Secrets,
+        media: MediaFetcher | None = None,
     ) -> None:
         self._provider = provider
         self._dialects = dialects
         self._transport = transport
         self._secrets = secrets
+        self._media = media
         self._faces = faces(provider)
         self._upstreams: dict[int, HttpUpstream] = {}
         self._formats: dict[str, tuple[Deployment, Formats]] = {}
@@ -61,7 +72,11 @@ class FormatsUpstream:
         return upstream.preview(asked, stream=stream)
 
     async def close(self) -> None:
-        """Nothing of its own to close."""
+        """End what its upstreams do beside calls: tokens, jobs that are called off, fetching."""
+        for upstream in self._upstreams.values():
+            await upstream.close()
+        if self._media is not None:
+            await self._media.close()
 
     def _chosen(self, ask: Ask) -> tuple[HttpUpstream, Ask]:
         number = self._formats_of(ask.deployment).choose(ask.operation, ask.dialect, ask.request)
@@ -69,7 +84,9 @@ class FormatsUpstream:
         if upstream is None:
             face = self._faces[number]
             assert face.dialect is not None
-            upstream = HttpUpstream(face, self._dialects(face.dialect), self._transport, self._secrets)
+            upstream = HttpUpstream(
+                face, self._dialects(face.dialect), self._transport, self._secrets, self._media
+            )
             upstream.headroom = self.headroom
             self._upstreams[number] = upstream
         if number == 0:
@@ -88,5 +105,7 @@ class FormatsUpstream:
         key = (deployment.name, number)
         found = self._moved.get(key)
         if found is None or found[0] is not deployment:
-            found = self._moved[key] = (deployment, moved(deployment, self._provider, number))
+            url = deployment.urls[number - 1]
+            assert url is not None
+            found = self._moved[key] = (deployment, dataclasses.replace(deployment, base_url=url))
         return found[1]

@@ -11,6 +11,7 @@ Timeouts, but for connecting, are the executor's.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from engine.policies.failures import FailureClass
 from engine.upstream import batches
 from engine.upstream.flow import HttpFlow, transport_failure
 from engine.upstream.headroom import HeadroomSeen
+from engine.upstream.inline import inlined
+from engine.upstream.media import MediaFetcher, NotFetchedError
 from engine.upstream.outbound import Headers, Outbound
 from engine.upstream.polling import Answered, Job, JobFailed, Jobs
 from engine.upstream.protocol import Ask, HttpCall, HttpReply, Transport, TransportError, Whole
@@ -43,7 +46,12 @@ class HttpUpstream:
     """An `Upstream`. The transport is shared with others and closed by whoever made it."""
 
     def __init__(
-        self, provider: Provider, dialect: BoundDialect, transport: Transport, secrets: Secrets
+        self,
+        provider: Provider,
+        dialect: BoundDialect,
+        transport: Transport,
+        secrets: Secrets,
+        media: MediaFetcher | None = None,
     ) -> None:
         self._provider = provider
         self._dialect = dialect
@@ -55,6 +63,7 @@ class HttpUpstream:
         self.headroom = HeadroomSeen(provider.headroom)
         self._outbound: dict[tuple[str, str, str | None], Outbound] = {}
         self._jobs = Jobs()
+        self._media = media
 
     async def whole(self, ask: Ask) -> Whole:
         """One answer in one piece. Failures come as `Whole.error`; only cancellation raises."""
@@ -65,6 +74,7 @@ class HttpUpstream:
         """One call that is answered in one piece."""
         outbound = self._bound(ask)
         try:
+            ask = await self._inlined(outbound, ask)
             if outbound.waits:
                 await self._prepared(outbound)
             call, dropped, through = self._call(outbound, ask, stream=False)
@@ -95,6 +105,7 @@ class HttpUpstream:
         """Begin a stream. A failure before the first content comes as `Whole` with `error`."""
         outbound = self._bound(ask)
         try:
+            ask = await self._inlined(outbound, ask)
             if outbound.waits:
                 await self._prepared(outbound)
             call, dropped, through = self._call(outbound, ask, stream=True)
@@ -155,6 +166,8 @@ class HttpUpstream:
     async def close(self) -> None:
         """End what it does beside calls: calling jobs off, fetching tokens."""
         await self._jobs.close()
+        if self._media is not None:
+            await self._media.close()
         await self._tokens.close()
 
     def preview(self, ask: Ask, *, stream: bool = False) -> dict[str, Any]:
@@ -195,6 +208,17 @@ class HttpUpstream:
             )
             self._outbound[key] = found
         return found
+
+    async def _inlined(self, outbound: Outbound, ask: Ask) -> Ask:
+        """The request with its media in it, where the format takes no URLs."""
+        plan = outbound.operation.plan.inline
+        if plan is None or (ask.body is not None and ask.dialect == self._dialect.name):
+            return ask
+        try:
+            request = await inlined(ask.request, plan, self._media)
+        except NotFetchedError as error:
+            raise _NotSent("unsupported", f"{outbound.deployment.name}: {error}") from None
+        return ask if request is ask.request else replace(ask, request=request)
 
     async def _prepared(self, outbound: Outbound) -> None:
         """Have the token or the keys that the call needs."""

@@ -52,7 +52,7 @@ class Part(TypedDict, total=False):
     type: PartType
     text: str  # text, reasoning, refusal
     citations: list[Citation]  # text
-    url: str  # image, file: where it lies (never fetched by the engine)
+    url: str  # image, file: where it lies (fetched only for formats that want data)
     data: str  # image, audio, file: base64
     media_type: str  # image, audio, file: "image/png"
     detail: str  # image: low high auto
