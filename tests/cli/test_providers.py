@@ -71,7 +71,10 @@ def test_check(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
     path = workspace / "providers.d" / "acme.yaml"
     path.write_text(path.read_text().replace("quota_exhausted", "auth"))
     assert main(["providers", "check", "acme", "--workspace", str(workspace)]) == 1
-    assert "providers.d/acme.yaml:10: samples[0].gives.failure: its error: `failure` is" in capsys.readouterr().out
+    assert (
+        "providers.d/acme.yaml:10: samples[0].gives.failure: its error: `failure` is"
+        in capsys.readouterr().out
+    )
 
 
 def test_ledger(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:

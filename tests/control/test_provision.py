@@ -139,7 +139,7 @@ async def test_a_fault_on_the_way_closes_what_was_opened(
     def broken(*_: Any) -> Any:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("engine.upstream.http.HttpUpstream", broken)
+    monkeypatch.setattr("engine.upstream.formats.http_upstream", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         await provision(plan)
     assert transport.closed
