@@ -13,7 +13,7 @@ from engine.upstream.media import MediaFetcher
 from engine.upstream.protocol import Ask, Flow, Transport, Whole
 from engine.upstream.secrets import Secrets
 from engine.wire.dialect import BoundDialect
-from engine.wire.formats import Formats, faces
+from engine.wire.formats import Formats, faces, moved
 
 #: A dialect of the plan by its name.
 Dialects = Callable[[str], BoundDialect]
@@ -105,7 +105,5 @@ class FormatsUpstream:
         key = (deployment.name, number)
         found = self._moved.get(key)
         if found is None or found[0] is not deployment:
-            url = deployment.urls[number - 1]
-            assert url is not None
-            found = self._moved[key] = (deployment, dataclasses.replace(deployment, base_url=url))
+            found = self._moved[key] = (deployment, moved(deployment, self._provider, number))
         return found[1]
