@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from engine.cli.main import main
 from engine.compiler.pipeline import compile_workspace
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +47,41 @@ def test_the_smallest_file_compiles(tmp_path: Path) -> None:
     plan, diagnostics = compile_workspace(tmp_path)
     assert plan is not None, diagnostics
     assert plan.deployment("gpt").provider == "openai"
+
+
+def test_every_path_of_the_table_is_served(tmp_path: Path) -> None:
+    """And every path that is served stands in it."""
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes" / "main.yaml").write_text(block("yaml", "deployments:"))
+    plan, diagnostics = compile_workspace(tmp_path)
+    assert plan is not None, diagnostics
+    table = README.split("| clients speak |")[1].split("\n\n")[0]
+    told = set(re.findall(r"`(/[^`]+)`", table)) - {"/v1/models"}
+    base = next(path.rpartition(":")[0] for path in told if ":" in path)
+    told |= {base + verb for verb in re.findall(r"`(:[^`]+)`", table)}
+    served = {path.replace("{model}", "MODEL") for path in plan.manifest.ingress}
+    assert told <= served
+    assert {path for path in served if not path.startswith("/v1/models/")} - told == {
+        f"/v1beta/models/MODEL:{verb}" for verb in ("batchEmbedContents", "countTokens")
+    }
+
+
+def test_the_new_vendor_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "providers.d").mkdir()
+    text = block("yaml", "# providers.d/acme.yaml")
+    (tmp_path / "providers.d" / "acme.yaml").write_text(text)
+    assert main(["providers", "check", "acme", "--workspace", str(tmp_path)]) == 0
+    assert "1 samples, 0 failed" in capsys.readouterr().out
+
+
+def test_there_are_as_many_vendors_as_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["providers", "list", "--workspace", str(ROOT), "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["providers"]
+    vendors = [row for row in rows if row["category"] in ("cloud", "aggregator") and row["operations"]]
+    told = re.search(r"more than (\d+) vendors", README)
+    assert told is not None
+    assert len(vendors) >= int(told[1]) - 5  # some are servers of one's own
+    assert len(rows) > int(told[1])
 
 
 def test_the_picture_is_the_default_route() -> None:

@@ -96,7 +96,11 @@ class _Reader:
 
 def _list(reader: _Reader, args: argparse.Namespace) -> int:
     rows: list[dict[str, Any]] = []
+    gone: dict[str, str] = {}
     for name in reader.vendors.providers.names():
+        if (retired := reader.vendors.retired(name)) is not None:
+            gone[name] = retired
+            continue
         vendor = reader.vendors.vendor(name)
         if vendor is None:
             continue
@@ -107,6 +111,7 @@ def _list(reader: _Reader, args: argparse.Namespace) -> int:
                 "title": provider.title,
                 "category": provider.category,
                 "dialect": provider.dialect,
+                "operations": list(provider.operations),
                 "regions": list(provider.regions),
                 "models": len(vendor.models.names()),
                 "auth": provider.auth.scheme,
@@ -116,20 +121,24 @@ def _list(reader: _Reader, args: argparse.Namespace) -> int:
             }
         )
     if args.format == "json":
-        write_json({"providers": rows})
+        write_json({"providers": rows, "retired": gone})
     else:
         cells = [
             [
                 r["name"],
                 r["category"],
                 r["dialect"] or "-",
-                " ".join(r["regions"]),
+                " ".join(r["operations"]),
+                " ".join(r["regions"]) if len(r["regions"]) < 6 else f"{len(r['regions'])} regions",
                 str(r["models"] or "any"),
                 _key(r),
             ]
             for r in rows
         ]
-        write(table(cells, headers=["PROVIDER", "CATEGORY", "DIALECT", "REGIONS", "MODELS", "KEY"]))
+        headers = ["PROVIDER", "CATEGORY", "DIALECT", "OPERATIONS", "REGIONS", "MODELS", "KEY"]
+        write(table(cells, headers=headers))
+        for name, why in gone.items():
+            message(f"{name} is no more: {why}")
     return 1 if reader.told() else 0
 
 
