@@ -9,7 +9,7 @@ that was met, ends the file.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import yaml
@@ -63,7 +63,8 @@ class _Builder:
     def __init__(self, source: Source, out: Diagnostics) -> None:
         self.source = source
         self.out = out
-        self.events: Iterator[Any] = iter(yaml.parse(source.text, Loader=_LOADER))
+        #: The parser's next event. `yaml.parse` would put a generator and two calls before each.
+        self.next: Callable[[], Any] = _LOADER(source.text).get_event
         self.places = Places(source.path, split_lines(source.text))
         self.anchors = Anchors(self.places, out)
         self.nodes = 0
@@ -71,12 +72,12 @@ class _Builder:
         self.open_brackets: list[Span] = []
 
     def document(self) -> Document:
-        next(self.events)  # the start of the stream
+        self.next()  # the start of the stream
         data: Any = None
-        if not isinstance(next(self.events), yaml.StreamEndEvent):
-            data = self.value(next(self.events), (), 1)
-            next(self.events)  # the end of the document
-            self.end_of_stream(next(self.events))
+        if not isinstance(self.next(), yaml.StreamEndEvent):
+            data = self.value(self.next(), (), 1)
+            self.next()  # the end of the document
+            self.end_of_stream(self.next())
         data = self.root(data)
         self.anchors.finish()
         places = self.places
@@ -137,7 +138,8 @@ class _Builder:
     def scalar(self, event: Any, path: Path, span: Span) -> Any:
         if event.style:
             self.places.quoted.add(path)
-            self.places.spans[path] = self.places.of_quoted(event)
+            if event.style in ("|", ">"):
+                self.places.spans[path] = self.places.of_block(span)
             return event.value
         try:
             return core(event.value)
@@ -148,30 +150,31 @@ class _Builder:
     def sequence(self, event: Any, path: Path, depth: int) -> list[Any]:
         items: list[Any] = []
         last: Any = None
-        while not isinstance(item := next(self.events), yaml.SequenceEndEvent):
+        while not isinstance(item := self.next(), yaml.SequenceEndEvent):
             # Without a currency sign, `[1,200]` may well be two numbers.
             if event.flow_style and self.cuts_number(last, item) and not last.value[0].isdigit():
                 self.thousands(last, item)
             inside = (*path, len(items))
             items.append(self.value(item, inside, depth + 1))
-            self.places.stretch(path, self.places.spans[inside])
             last = item
         if event.flow_style:
             self.places.stretch(path, self.places.of(item))
+        elif items:
+            self.places.stretch(path, self.places.spans[(*path, len(items) - 1)])
         return items
 
     def mapping(self, event: Any, path: Path, depth: int) -> dict[str, Any]:
         entries: dict[str, Any] = {}
         last: Any = None
-        while not isinstance(start := next(self.events), yaml.MappingEndEvent):
+        while not isinstance(start := self.next(), yaml.MappingEndEvent):
             child: Any = None
             if event.flow_style and isinstance(start, yaml.ScalarEvent):
-                child = next(self.events)
+                child = self.next()
                 if self.has_no_colon(start, child):
                     self.lonely_key(start, last)
                     continue
             name = self.key(start, path, depth)
-            child = next(self.events) if child is None else child
+            child = self.next() if child is None else child
             last = child
             if name is None or self.is_duplicate(name, path, start, entries):
                 self.skip(child, path, depth)
@@ -179,9 +182,10 @@ class _Builder:
             inside = (*path, name)
             self.places.key_spans[inside] = self.places.of(start)
             entries[name] = self.value(child, inside, depth + 1)
-            self.places.stretch(path, self.places.spans[inside])
         if event.flow_style:
             self.places.stretch(path, self.places.of(start))
+        elif entries:
+            self.places.stretch(path, self.places.spans[(*path, next(reversed(entries)))])
         return entries
 
     def skip(self, event: Any, path: Path, depth: int) -> None:
@@ -192,6 +196,9 @@ class _Builder:
 
     def key(self, event: Any, path: Path, depth: int) -> str | None:
         """The key's text; None, with a diagnostic, where it is none."""
+        if _plain_key(event):
+            self.nodes += 1  # counted without a place: the value that follows counts with one
+            return str(event.value)
         span = self.places.of(event)
         if not isinstance(event, yaml.ScalarEvent):
             advice = "write a text before the colon; an expression in braces needs single quotes"
@@ -310,6 +317,20 @@ class _Builder:
 
 #: The path element of values that are read past: no key has it, control characters being refused.
 _NOWHERE: Final = "\0"
+
+
+#: What nearly every key is: nothing about it needs a second look.
+_WORD: Final = re.compile(r"(?![tTfFnN])[a-zA-Z_$][a-zA-Z0-9_$.]*")
+
+
+def _plain_key(event: Any) -> bool:
+    return (
+        isinstance(event, yaml.ScalarEvent)
+        and not event.style
+        and event.tag is None
+        and event.anchor is None
+        and _WORD.fullmatch(event.value) is not None
+    )
 
 
 def _is_text(plain: str) -> bool:

@@ -17,6 +17,7 @@ from typing import Final
 from engine.compiler.built import check_built
 from engine.compiler.checks.subject import Subject
 from engine.compiler.checks.table import CHECKS
+from engine.compiler.collector import collector_held
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import Scope
 from engine.compiler.expressions import compile_expressions, scope_of
@@ -99,10 +100,11 @@ def compile_workspace(
 
 def compile_folder(root: FilePath, env: str | None = None) -> Compiled:
     """`compile_workspace`, with all that was learnt on the way."""
-    out = Diagnostics()
-    begun = time.perf_counter()
-    sources = load(root, env, out)
-    return _run(sources, out, {"load": time.perf_counter() - begun})
+    with collector_held():
+        out = Diagnostics()
+        begun = time.perf_counter()
+        sources = load(root, env, out)
+        return _run(sources, out, {"load": time.perf_counter() - begun})
 
 
 def _run(sources: Sources, out: Diagnostics, seconds: dict[str, float]) -> Compiled:

@@ -25,13 +25,12 @@ class Places:
         start, end = event.start_mark, event.end_mark
         return Span(self.file, start.line + 1, start.column + 1, end.line + 1, end.column + 1)
 
-    def of_quoted(self, event: Any) -> Span:
-        """The span of a quoted scalar or block.
+    def of_block(self, span: Span) -> Span:
+        """The span of a block (`|`, `>`), of which the parser's own span is given.
 
-        A block (`|`, `>`) ends, for the parser, where the next thing begins: its last line of text is meant.
+        For the parser it ends where the next thing begins: its last line of text is meant.
         """
-        span = self.of(event)
-        if event.style not in ("|", ">") or span.end_line == span.line:
+        if span.end_line == span.line:
             return span
         last = span.end_line - 1 if span.end_column == 1 else span.end_line
         while last > span.line and not self.lines[last - 1].strip():

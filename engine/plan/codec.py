@@ -37,8 +37,26 @@ def register_kinds(table: Mapping[str, type[Node]]) -> None:
 
 def encode(value: Any) -> Any:
     """A plan value as plain JSON data."""
-    if value is None or type(value) in (str, int, float, bool):
-        return value
+    return json.loads(canonical(value))
+
+
+def canonical(value: Any) -> bytes:
+    """The one JSON text of a plan value."""
+    return json.dumps(
+        value,
+        sort_keys=True,
+        separators=(",", ":"),
+        ensure_ascii=False,
+        allow_nan=False,
+        default=_shallow,
+    ).encode()
+
+
+def _shallow(value: Any) -> Any:
+    """What the JSON writer cannot write itself as what it can, one level deep: it asks again for the rest.
+
+    Most of a plan is IR, which is plain lists already: walked by the writer, in C.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         out: dict[str, Any] = {}
         if isinstance(value, Node):
@@ -47,22 +65,13 @@ def encode(value: Any) -> Any:
             item = getattr(value, field.name)
             if field.default is not dataclasses.MISSING and item == field.default:
                 continue
-            out[field.name] = encode(item)
+            out[field.name] = item
         return out
     if isinstance(value, Mapping):
-        return {str(key): encode(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [encode(item) for item in value]
+        return dict(value)
     if isinstance(value, (set, frozenset)):
-        return sorted(encode(item) for item in value)
+        return sorted(value)
     raise TypeError(f"{type(value).__name__} has no place in a plan")
-
-
-def canonical(value: Any) -> bytes:
-    """The one JSON text of a plan value."""
-    return json.dumps(
-        encode(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
 
 
 def digest(text: bytes) -> str:

@@ -8,14 +8,15 @@ its stead, so that the parser's nodes and errors have exact places without a par
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, cast
 
 from jinja2 import Environment, TemplateSyntaxError
-from jinja2.lexer import Token, TokenStream, ignored_tokens, operators
+from jinja2.lexer import Token, TokenStream, operators
 from jinja2.parser import Parser
+
+from engine.compiler.expr.scan import jinja_tokens, plain_tokens
 
 #: Only its lexer and its settings serve: nothing is rendered.
 ENVIRONMENT: Final = Environment(autoescape=False)  # noqa: S701 - nothing is rendered
@@ -173,18 +174,15 @@ def _tokens(text: str) -> list[tuple[Token, int]]:
     """The tokens of `{{ text }}` with offsets in `text` as their line numbers, and where each ends."""
     plain, numbers = _scan(text)
     out: list[tuple[Token, int]] = []
-    offset = -3  # of the `{{ ` put before the text
+    offset = 0
     opened: list[int] = []
     unary = 0
     previous = ""
-    pieces: Iterator[tuple[int, str, str]] = ENVIRONMENT.lexer.tokeniter(
-        "{{ " + _one_line(plain) + " }}", None
-    )
+    line = _one_line(plain)
+    pieces = plain_tokens(line) or jinja_tokens(ENVIRONMENT, line)
     try:
-        for _, kind, raw in pieces:
-            begin, offset = offset, offset + len(raw)
-            if kind in ignored_tokens or kind == "variable_begin":
-                continue
+        for begin, kind, raw in pieces:
+            offset = begin + len(raw)
             token = _token(begin, kind, raw, text, numbers)
             if token.type == "string" and previous == "string":
                 message = "two texts side by side; Jinja would glue them together"

@@ -42,10 +42,8 @@ def begin_of(node: Any) -> int:
 
 def depth_of(ir: Any) -> int:
     """How deeply lists stand in one another, without recursion."""
-    deepest, stack = 0, [(ir, 1)]
-    while stack:
-        item, depth = stack.pop()
-        if isinstance(item, list):
-            deepest = max(deepest, depth)
-            stack += [(inner, depth + 1) for inner in item]
+    deepest, level = 0, [ir] if isinstance(ir, list) else []
+    while level:
+        deepest += 1
+        level = [inner for item in level for inner in item if isinstance(inner, list)]
     return deepest
