@@ -36,7 +36,7 @@ from engine.server.replies import (
 )
 from engine.server.service import Service
 from engine.upstream.protocol import Flow
-from engine.wire.canonical import Error, Request
+from engine.wire.canonical import Error, Reply, Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.stream_writer import StreamWriter
 
@@ -145,6 +145,8 @@ class Ingress:
         body = answer.raw
         if body is None:
             assert answer.reply is not None
+            if self.operation == "chat":
+                cast(Reply, answer.reply).setdefault("id", inbound.request_id)
             body = orjson.dumps(self.dialect.write_response(self.operation, answer.reply, inbound.request))
         await send_whole(send, 200, self._closing(headers), body)
 
@@ -159,7 +161,7 @@ class Ingress:
             start = {"type": "http.response.start", "status": 200, "headers": self._closing(headers)}
             await send(start)
             try:
-                last = await self._chunks(flow, writer, departure, send)
+                last = await self._chunks(flow, writer, departure, send, inbound.request_id)
             except asyncio.CancelledError:
                 if departure.why is None:
                     raise
@@ -175,13 +177,17 @@ class Ingress:
         finally:
             await flow.close()
 
-    async def _chunks(self, flow: Flow, writer: StreamWriter, departure: Departure, send: Send) -> bytes:
-        """Write the stream; returns what is left to write at its end."""
+    async def _chunks(
+        self, flow: Flow, writer: StreamWriter, departure: Departure, send: Send, own_id: str
+    ) -> bytes:
+        """Write the stream; returns what is left to write at its end. `own_id`: of answers without one."""
         raw: bytes | None = None
         async for chunk in flow:
             raw = chunk.raw
             if raw is None:
                 events = chunk.events
+                if not departure.writes and events and events[0]["type"] == "start":
+                    events[0].setdefault("id", own_id)
                 if events and events[-1]["type"] == "error":
                     data = writer.events(events[:-1])
                     return data + self.dialect.stream_error(writer, _told(events[-1]["error"]))

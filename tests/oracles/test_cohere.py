@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import cohere
 import corpus
 import httpx
 import orjson
-import pydantic
 import pytest
 import replies
 from cohere.core.api_error import ApiError
-from cohere.types import chat_message_v2, response_format_v2
 from cohere.v2.types import v2chat_stream_response
+from cohere_request import judge
 from dialect import Shipped
 from strict import faults, strict_model
 
@@ -22,41 +21,6 @@ from engine.wire.canonical import Request
 from engine.wire.whole import Collector, events_of
 
 COHERE = Shipped("cohere_v2")
-
-Fraction = pydantic.Field(None, ge=0, le=1)
-
-
-class Thinking(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid")
-
-    type: Literal["enabled", "disabled"]
-    token_budget: int | None = pydantic.Field(None, ge=0)
-
-
-class Body(pydantic.BaseModel):
-    """What `/v2/chat` takes: the SDK's parameters, with the words and ranges that its types leave open."""
-
-    model_config = pydantic.ConfigDict(extra="forbid", strict=True)
-
-    model: str
-    messages: list[chat_message_v2.ChatMessageV2] = pydantic.Field(min_length=1)
-    tools: list[cohere.ToolV2] | None = pydantic.Field(None, min_length=1)
-    strict_tools: bool | None = None
-    response_format: response_format_v2.ResponseFormatV2 | None = None
-    max_tokens: int | None = pydantic.Field(None, ge=0)
-    stop_sequences: list[str] | None = pydantic.Field(None, max_length=5)
-    temperature: float | None = Fraction
-    seed: int | None = pydantic.Field(None, ge=0)
-    frequency_penalty: float | None = Fraction
-    presence_penalty: float | None = Fraction
-    k: int | None = pydantic.Field(None, ge=0, le=500)
-    p: float | None = pydantic.Field(None, ge=0.01, le=0.99)
-    logprobs: bool | None = None
-    tool_choice: Literal["REQUIRED", "NONE"] | None = None
-    thinking: Thinking | None = None
-
-
-judge = strict_model(Body)
 
 #: What this format cannot carry at all.
 REFUSED = {"audio", "a pdf", "a file by id", "an image in a tool result", "several answers"}

@@ -1,0 +1,108 @@
+"""What goes wrong at a vendor, as the exceptions of the SDKs: every class of failure by every chat dialect."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import anthropic
+import openai
+import pytest
+from fakes import DIALECTS, Fakes
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HI: Final[Any] = [{"role": "user", "content": "Hello?"}]
+
+#: Failure class -> exception of the openai SDK, its `code`, exception of the anthropic SDK, its `type`. Our
+#: credential and our model's name are no fault of the client's: they are told as a bad gateway.
+TOLD: Final[dict[str, tuple[type[Exception], str, type[Exception], str]]] = {
+    "auth": (openai.InternalServerError, "upstream_auth", anthropic.InternalServerError, "api_error"),
+    "not_found": (
+        openai.InternalServerError,
+        "upstream_not_found",
+        anthropic.InternalServerError,
+        "api_error",
+    ),
+    "rate_limited": (
+        openai.RateLimitError,
+        "rate_limit_exceeded",
+        anthropic.RateLimitError,
+        "rate_limit_error",
+    ),
+    "context_length": (
+        openai.BadRequestError,
+        "context_length_exceeded",
+        anthropic.BadRequestError,
+        "invalid_request_error",
+    ),
+    "server": (openai.InternalServerError, "upstream_error", anthropic.InternalServerError, "api_error"),
+    "overloaded": (
+        openai.InternalServerError,
+        "overloaded",
+        anthropic.InternalServerError,
+        "overloaded_error",
+    ),
+}
+
+
+async def gpt_raises(gpt: openai.AsyncOpenAI, vendor: str, way: str) -> openai.APIStatusError:
+    with pytest.raises(openai.APIStatusError) as raised:
+        if way == "chat":
+            await gpt.chat.completions.create(model=vendor, messages=HI)
+        elif way == "stream":
+            await gpt.chat.completions.create(model=vendor, messages=HI, stream=True)
+        elif way == "responses":
+            await gpt.responses.create(model=vendor, input="Hello?")
+        else:
+            await gpt.completions.create(model=vendor, prompt="Hello?")
+    return raised.value
+
+
+@pytest.mark.parametrize("failure", TOLD)
+@pytest.mark.parametrize("vendor", DIALECTS)
+async def test_an_answer_that_is_an_error(
+    vendor: str, failure: str, gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic, fakes: Fakes
+) -> None:
+    fakes.say(f"error:{failure}")
+    error, code, claude_error, word = TOLD[failure]
+    for way in ("chat", "stream", "responses", "completions"):
+        raised = await gpt_raises(gpt, vendor, way)
+        assert type(raised) is error, way
+        assert raised.code == code, way
+        if failure == "rate_limited":
+            assert raised.response.headers["retry-after"] == "7", way
+    with pytest.raises(anthropic.APIStatusError) as told:
+        await claude.messages.create(model=vendor, max_tokens=9, messages=HI)
+    assert isinstance(told.value, claude_error)
+    assert told.value.type == word
+    if failure == "rate_limited":
+        assert told.value.response.headers["retry-after"] == "7"
+    assert fakes.faults == []
+
+
+@pytest.mark.parametrize("vendor", DIALECTS)
+async def test_an_error_inside_a_stream(
+    vendor: str, gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic, fakes: Fakes
+) -> None:
+    """What came before it arrived; then the SDK raises, in every format."""
+    fakes.say("stream_error")
+    said: list[str] = []
+    with pytest.raises(openai.APIError):
+        async for chunk in await gpt.chat.completions.create(model=vendor, messages=HI, stream=True):
+            said += [each.delta.content or "" for each in chunk.choices]
+    assert "".join(said) == "Größe: "
+    said.clear()
+    with pytest.raises(anthropic.APIStatusError):
+        async with claude.messages.stream(model=vendor, max_tokens=9, messages=HI) as stream:
+            async for piece in stream.text_stream:
+                said.append(piece)
+    assert "".join(said) == "Größe: "
+    said.clear()
+    kinds: list[str] = []
+    async for event in await gpt.responses.create(model=vendor, input="Hello?", stream=True):
+        kinds.append(event.type)
+        if event.type == "response.output_text.delta":
+            said.append(event.delta)
+    assert "".join(said) == "Größe: "
+    assert kinds[-1] in ("response.failed", "error")
+    assert fakes.faults == []
