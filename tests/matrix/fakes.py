@@ -9,12 +9,13 @@ call is answered 418, so that no test can pass by it. Each file holds:
     usage                  what its counts come to, all input counted
     text, call, job        whole answers; text_stream, call_stream, stream_error: streams, event by event
     errors                 by failure class: status, headers, body
-    headers                headers of every answer
+    headers                headers of every answer; provider: more of a provider file
     without                what the vendor does not have: tools, schema
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from functools import cache
 from pathlib import Path
@@ -89,12 +90,23 @@ class Fakes(Scripted):
         self.heads.append({k.lower(): v.strip() for k, _, v in (row.partition(":") for row in rows)})
         body = json.loads(data) if data else {}
         self.calls.append((dialect, f"{method} {path}", body))
-        connection.send(self._answer(dialect, f"{method} {path}", body))
+        data = self._answer(dialect, f"{method} {path}", body)
+        if self.kind != "stream_error":
+            connection.send(data)
+            return
+        # Where both come at once the engine may ask another vendor: here the client had read the text.
+        failing = encoded(dialect, answers(dialect)["stream_error"][-1:])
+        connection.send(data.removesuffix(failing))
+        if data.endswith(failing):
+            await asyncio.sleep(0.03)
+            connection.send(failing)
 
     def _answer(self, dialect: str, called: str, body: dict[str, Any]) -> bytes:
         said = answers(dialect)
         if called.startswith("GET ") and "job" in said:
             return self._followed(dialect, called)
+        if "job" in said and called.endswith("/cancel"):
+            return whole(200, self._own({**said["job"], "status": "canceled"}))
         streamed = self._is_stream(said, body)
         if called == said["asked"].get("count"):
             return whole(200, json.dumps(said["counted"]).encode())
@@ -182,7 +194,8 @@ def write_matrix(folder: Path, port: int) -> Path:
         said = answers(dialect)
         settings = said.get("settings", {})
         operations = "chat, count_tokens" if "count" in said["asked"] else "chat"
-        more = f"settings: {json.dumps({name: {'about': name} for name in settings})}" if settings else ""
+        own = {"settings": {name: {"about": name} for name in settings}, **said.get("provider", {})}
+        more = "\n".join(f"{name}: {json.dumps(value)}" for name, value in own.items() if value)
         text = PROVIDER.format(
             dialect=dialect, port=port, base=said["base"], model=said["model"], operations=operations,
             more=more,
@@ -193,5 +206,3 @@ def write_matrix(folder: Path, port: int) -> Path:
     text = "\n".join(["deployments:", *rows, "routes:", *routes, ""])
     (folder / "routes" / "main.yaml").write_text(text)
     return folder
-
-

@@ -150,7 +150,9 @@ class Raw:
 
 def _is_aside(event: dict[str, Any]) -> bool:
     """One that the client does not read as an event: an error, or Anthropic's `ping`."""
-    return event.get("$event") in ("error", "ping") or (event.get("error") is not None and "message" not in event)
+    return event.get("$event") in ("error", "ping") or (
+        event.get("error") is not None and "message" not in event
+    )
 
 
 def _plain(event: dict[str, Any]) -> dict[str, Any]:
@@ -168,5 +170,3 @@ def _ended(event: dict[str, Any]) -> dict[str, Any]:
 
 
 PATCHED: Final[dict[str, Callable[[dict[str, Any]], dict[str, Any]]]] = {"openai_completions": _ended}
-
-

@@ -13,7 +13,7 @@ from typing import Any, Final
 import anthropic
 import openai
 import pytest
-from fakes import ARGUMENTS, DIALECTS, FORM, TEXT, Fakes, answers, has
+from fakes import ARGUMENTS, DIALECTS, TEXT, Fakes, answers, has
 from pydantic import BaseModel
 
 on_one_loop = pytest.mark.asyncio(loop_scope="module")
@@ -98,7 +98,9 @@ async def gpt_stream(a: Asking) -> None:
     )
     chunks = [chunk async for chunk in stream]
     assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == TEXT
-    assert [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason] == ["stop"]
+    assert [c.choices[0].finish_reason for c in chunks if c.choices and c.choices[0].finish_reason] == [
+        "stop"
+    ]
     assert len({chunk.id for chunk in chunks} - {"", "chatcmpl-0"}) == 1
     (usage,) = [chunk.usage for chunk in chunks if chunk.usage]
     gpt_counts(a, usage, stream=True)
@@ -157,7 +159,11 @@ async def gpt_tools_streamed(a: Asking) -> None:
     is_the_call(call)
     messages.append(reply.choices[0].message.model_dump(exclude_none=True, exclude={"parsed"}))
     messages[-1]["tool_calls"] = [
-        {"id": call.id, "type": "function", "function": {"name": "weather", "arguments": call.function.arguments}}
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": "weather", "arguments": call.function.arguments},
+        }
     ]
     messages.append({"role": "tool", "tool_call_id": call.id, "content": "sunny, naïvely"})
     await gpt_second_turn(a, messages)
@@ -180,9 +186,7 @@ async def gpt_responses(a: Asking) -> None:
 
 def responses_counts(a: Asking, usage: Any, *, stream: bool = False) -> None:
     assert usage is not None
-    a.counts(
-        usage.input_tokens, usage.output_tokens, usage.input_tokens_details.cached_tokens, stream=stream
-    )
+    a.counts(usage.input_tokens, usage.output_tokens, usage.input_tokens_details.cached_tokens, stream=stream)
 
 
 async def gpt_responses_stream(a: Asking) -> None:
