@@ -12,8 +12,10 @@ import pytest
 import pytest_asyncio
 
 # tests are not packages: this makes `scripted`, `running`, `strict`, `aws`, ... and this folder's importable
-for folder in ("upstream", "server", "oracles", "matrix"):
-    sys.path.append(str(Path(__file__).parent.parent / folder))
+sys.path.append(str(Path(__file__).parents[1] / "upstream"))
+sys.path.append(str(Path(__file__).parents[1] / "server"))
+sys.path.append(str(Path(__file__).parents[1] / "oracles"))
+sys.path.append(str(Path(__file__).parent))
 
 from fakes import Fakes, write_matrix
 from running import Running, running

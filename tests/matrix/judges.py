@@ -112,7 +112,7 @@ def answer_faults(dialect: str, body: dict[str, Any]) -> list[str]:
 
 
 def stream_faults(dialect: str, events: list[Any], data: bytes) -> list[str]:
-    """What the vendor's own client would have against a stream: events, and their bytes where it is binary."""
+    """What the vendor's own client would have against a stream: events, or bytes where it is binary."""
     if dialect == "bedrock_converse":
         return _botocore(data, len(events))
     if dialect not in SAID:
@@ -150,9 +150,8 @@ class Raw:
 
 def _is_aside(event: dict[str, Any]) -> bool:
     """One that the client does not read as an event: an error, or Anthropic's `ping`."""
-    return event.get("$event") in ("error", "ping") or (
-        event.get("error") is not None and "message" not in event
-    )
+    failed = event.get("error") is not None and "message" not in event
+    return failed or event.get("$event") in ("error", "ping")
 
 
 def _plain(event: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What goes wrong at a vendor, as the exceptions of the SDKs: every class of failure by every chat dialect."""
+"""What goes wrong at a vendor, as the SDKs' exceptions: every class of failure by every chat dialect."""
 
 from __future__ import annotations
 
@@ -45,17 +45,16 @@ TOLD: Final[dict[str, tuple[type[Exception], str, type[Exception], str]]] = {
 }
 
 
-async def gpt_raises(gpt: openai.AsyncOpenAI, vendor: str, way: str) -> openai.APIStatusError:
-    with pytest.raises(openai.APIStatusError) as raised:
-        if way == "chat":
+async def gpt_asks(gpt: openai.AsyncOpenAI, vendor: str, way: str) -> None:
+    match way:
+        case "chat":
             await gpt.chat.completions.create(model=vendor, messages=HI)
-        elif way == "stream":
+        case "stream":
             await gpt.chat.completions.create(model=vendor, messages=HI, stream=True)
-        elif way == "responses":
+        case "responses":
             await gpt.responses.create(model=vendor, input="Hello?")
-        else:
+        case _:
             await gpt.completions.create(model=vendor, prompt="Hello?")
-    return raised.value
 
 
 @pytest.mark.parametrize("failure", TOLD)
@@ -66,11 +65,12 @@ async def test_an_answer_that_is_an_error(
     fakes.say(f"error:{failure}")
     error, code, claude_error, word = TOLD[failure]
     for way in ("chat", "stream", "responses", "completions"):
-        raised = await gpt_raises(gpt, vendor, way)
-        assert type(raised) is error, way
-        assert raised.code == code, way
+        with pytest.raises(openai.APIStatusError) as raised:
+            await gpt_asks(gpt, vendor, way)
+        assert type(raised.value) is error, way
+        assert raised.value.code == code, way
         if failure == "rate_limited":
-            assert raised.response.headers["retry-after"] == "7", way
+            assert raised.value.response.headers["retry-after"] == "7", way
     with pytest.raises(anthropic.APIStatusError) as told:
         await claude.messages.create(model=vendor, max_tokens=9, messages=HI)
     assert isinstance(told.value, claude_error)
@@ -80,27 +80,34 @@ async def test_an_answer_that_is_an_error(
     assert fakes.faults == []
 
 
+async def gpt_streams(gpt: openai.AsyncOpenAI, vendor: str, said: list[str]) -> None:
+    async for chunk in await gpt.chat.completions.create(model=vendor, messages=HI, stream=True):
+        said += [each.delta.content or "" for each in chunk.choices]
+
+
+async def gpt_responds(gpt: openai.AsyncOpenAI, vendor: str, said: list[str]) -> None:
+    async for event in await gpt.responses.create(model=vendor, input="Hello?", stream=True):
+        said += [event.delta] if event.type == "response.output_text.delta" else []
+
+
+async def claude_streams(claude: anthropic.AsyncAnthropic, vendor: str, said: list[str]) -> None:
+    async with claude.messages.stream(model=vendor, max_tokens=9, messages=HI) as stream:
+        async for piece in stream.text_stream:
+            said.append(piece)
+
+
 @pytest.mark.parametrize("vendor", DIALECTS)
 async def test_an_error_inside_a_stream(
     vendor: str, gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic, fakes: Fakes
 ) -> None:
     """What came before it arrived; then the SDK raises, in every format."""
     fakes.say("stream_error")
-    said: list[str] = []
+    heard: list[list[str]] = [[], [], []]
     with pytest.raises(openai.APIError):
-        async for chunk in await gpt.chat.completions.create(model=vendor, messages=HI, stream=True):
-            said += [each.delta.content or "" for each in chunk.choices]
-    assert "".join(said) == "Größe: "
-    said.clear()
+        await gpt_streams(gpt, vendor, heard[0])
+    with pytest.raises(openai.APIError):
+        await gpt_responds(gpt, vendor, heard[1])
     with pytest.raises(anthropic.APIStatusError):
-        async with claude.messages.stream(model=vendor, max_tokens=9, messages=HI) as stream:
-            async for piece in stream.text_stream:
-                said.append(piece)
-    assert "".join(said) == "Größe: "
-    said.clear()
-    with pytest.raises(openai.APIError):
-        async for event in await gpt.responses.create(model=vendor, input="Hello?", stream=True):
-            if event.type == "response.output_text.delta":
-                said.append(event.delta)
-    assert "".join(said) == "Größe: "
+        await claude_streams(claude, vendor, heard[2])
+    assert ["".join(said) for said in heard] == ["Größe: "] * 3
     assert fakes.faults == []

@@ -1,7 +1,7 @@
 """The real SDKs against every chat dialect through one sidecar: what a client asks by what a vendor speaks.
 
-`CELLS` says of each question what it needs of the vendor; a vendor that has no such thing must answer with the
-documented error. No cell is empty: `test_no_cell_is_empty` counts them.
+`CELLS` says of each question what it needs of the vendor; one that has no such thing must give the documented
+error, so no cell is empty.
 """
 
 from __future__ import annotations
