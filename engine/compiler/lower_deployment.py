@@ -82,7 +82,7 @@ class Deployments:
             wire_model=spec.wire_model or vendor.models.wire(spec.model),
             region=region.name,
             base_url=base_url,
-            residency=self._residency(spec, provider, region),
+            residency=self._residency(spec, vendor, region),
             credentials=self._credentials(spec, vendor),
             facts=_surcharged(facts, region.price),
             call=Call(),
@@ -167,8 +167,14 @@ class Deployments:
         )
         return None
 
-    def _residency(self, spec: Spec, provider: Provider, region: Region) -> str:
-        """Where data may be processed: a policy's word first; another endpoint is nobody's known host."""
+    def _residency(self, spec: Spec, vendor: Vendor, region: Region) -> str:
+        """Where data may be processed: what the model's own name says, for it leaves the region; then a
+        policy's word; another endpoint is nobody's known host.
+        """
+        zone = vendor.models.zone(spec.wire_model or spec.model)
+        if zone is not None and spec.endpoint is None:
+            return zone
+        provider = vendor.provider
         said = self.spec.residency or {}
         stated = said.get(f"{provider.name}.{region.name}", said.get(provider.name))
         if stated is not None:

@@ -39,11 +39,13 @@ class Models:
         free: bool = False,
         unknown: bool | None = None,
         can: tuple[str, ...] | None = None,
+        profiles: Mapping[str, str] | None = None,
     ) -> None:
         self.patches = patches
         self.table = table
         self._priced = priced  # False: the table is another vendor's, its prices are not ours
         self._free = free
+        self._profiles = dict(profiles or {})  # prefix of a model's name -> where it may be served
         self._can = can  # what is so for every model of which nothing else is said
         self.unknown = not patches and table is None if unknown is None else unknown
 
@@ -62,8 +64,22 @@ class Models:
         patch = self.patches.get(name)
         return name if patch is None or patch.id is None else patch.id
 
+    def zone(self, name: str) -> str | None:
+        """Where a model is served whose name says so, whatever the region that is called; None: it does not."""
+        wire = self.wire(name)
+        return next((zone for prefix, zone in self._profiles.items() if wire.startswith(prefix)), None)
+
     def facts(self, name: str) -> Facts | None:
-        """What is known of a model; None if nothing is, not even that it exists."""
+        """What is known of a model; None if nothing is, not even that it exists. One that is called by a
+        profile is the model behind it.
+        """
+        found = self._facts(name)
+        if found is None and name not in self.patches:
+            behind = (name.removeprefix(prefix) for prefix in self._profiles if name.startswith(prefix))
+            found = next((facts for each in behind if (facts := self._facts(each)) is not None), None)
+        return found
+
+    def _facts(self, name: str) -> Facts | None:
         patch = self.patches.get(name)
         if patch is None and name in self.patches:
             return None

@@ -146,4 +146,5 @@ class Vendors:
             free=spec.price is not None,
             unknown=spec.unknown_models,
             can=spec.can,
+            profiles=spec.profiles,
         )

@@ -106,7 +106,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "ProviderSpec": _row(
         "extends replace retired title category aliases dialect speaks operations settings auth base_url "
         "residency price regions default_region headers paths can rename drop takes adjust params errors "
-        "retry_after facts models unknown_models compliance samples headroom batch",
+        "retry_after facts profiles models unknown_models compliance samples headroom batch",
     ),
     "SpeaksSpec": _row(
         "dialect when root base_url paths headers auth rename drop takes params adjust errors"

@@ -236,6 +236,10 @@ class ProviderSpec(Spec):
         "Table of generated model facts and prices: `providers.d/facts/NAME.json`.",
         shown="the one of the file's own name, if there is one",
     )
+    profiles: dict[Text, Zone] | None = about(
+        "Beginning of a model's name to where it is served then, whatever the region that is called: "
+        "`{global.: global, eu.: eu}`. The facts are those of the name behind it."
+    )
     models: dict[Text, ModelSpec | None] | None = about(
         "Its models, by our names: what is said here counts before the table of facts, `null` takes away."
     )

@@ -109,3 +109,26 @@ def test_the_plan_holds_the_formats_that_can_be_reached(tmp_path: Path) -> None:
     assert deployment.base_url == "https://blue.openai.azure.example/v1/main"
     assert deployment.urls == ("https://blue.openai.azure.example/a",)
     assert dict(deployment.settings) == {"resource": "blue", "project": "main"}
+
+
+@pytest.mark.parametrize(
+    ("model", "residency"),
+    [
+        ("anthropic.claude-haiku-4-5-20251001-v1:0", "eu"),
+        ("eu.anthropic.claude-haiku-4-5-20251001-v1:0", "eu"),
+        ("us.anthropic.claude-haiku-4-5-20251001-v1:0", "us"),
+        ("global.anthropic.claude-haiku-4-5-20251001-v1:0", "global"),
+    ],
+)
+def test_a_profile_leaves_the_region_that_is_called(tmp_path: Path, model: str, residency: str) -> None:
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes" / "main.yaml").write_text(
+        f"deployments:\n  one: {{provider: bedrock, model: '{model}', region: eu-central-1}}\n"
+        "routes: {r: {start: one, residency: [eu]}}\n"
+    )
+    compiled = compile_folder(tmp_path)
+    assert (compiled.plan is not None) is (residency == "eu"), list(map(str, compiled.diagnostics))
+    if compiled.plan is not None:
+        deployment = compiled.plan.deployment("one")
+        assert deployment.residency == residency
+        assert deployment.facts.prices, "the facts are those of the model behind the profile"
