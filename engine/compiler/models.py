@@ -65,7 +65,7 @@ class Models:
         return name if patch is None or patch.id is None else patch.id
 
     def zone(self, name: str) -> str | None:
-        """Where a model is served whose name says so, whatever the region that is called; None: it does not."""
+        """Where a model is served whose name says so, whatever region is called; None: it does not say."""
         wire = self.wire(name)
         return next((zone for prefix, zone in self._profiles.items() if wire.startswith(prefix)), None)
 

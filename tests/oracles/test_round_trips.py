@@ -1,7 +1,7 @@
 """What the ledger says is kept is kept in every request of the corpus, not only alone.
 
-The ledger asks about one field at a time. Here whole conversations go out in a format and are read back in it:
-each field that its ledger says the format keeps, or keeps by another name, is found again as it was.
+The ledger asks about one field at a time. Here whole conversations go out in a format and are read back in
+it: each field that its ledger says the format keeps, or keeps by another name, is found again as it was.
 """
 
 from __future__ import annotations
