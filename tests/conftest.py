@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,12 @@ sys.path.append(str(Path(__file__).parent / "local"))
 for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
     os.environ.pop(_name, None)
     os.environ.pop(_name.upper(), None)
+
+
+# What is compiled is kept for this run only, for all its workers: they inherit the environment.
+if "ENGINE_CACHE_DIR" not in os.environ:
+    os.environ["ENGINE_CACHE_DIR"] = tempfile.mkdtemp(prefix="engine-tests-")
+    atexit.register(shutil.rmtree, os.environ["ENGINE_CACHE_DIR"], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,11 @@ _CALLED_WRONG = frozenset({"E001", "E002"})
 def register(parser: Parser) -> None:
     add_workspace(parser)
     parser.add_argument("--strict", action="store_true", help="warnings count as errors for the exit code")
+    parser.add_argument(
+        "--no-cache",
+        action="store_true",
+        help="compile provider and dialect files anew, and keep nothing of them",
+    )
     parser.add_argument("--secrets", action="store_true", help="check that the secrets it needs are there")
 
 
@@ -36,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     # Deferred: `--help` compiles nothing.
     from engine.compiler.pipeline import compile_folder
 
-    compiled = compile_folder(Path(args.workspace), args.env)
+    compiled = compile_folder(Path(args.workspace), args.env, cache=not args.no_cache)
     found = compiled.diagnostics
     if args.secrets and compiled.plan is not None:
         from engine.control.secret_check import missing_secrets

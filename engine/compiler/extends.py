@@ -9,13 +9,14 @@ where it runs, what it costs and which residency it has hold for the hosts of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, Literal
 
 from engine.compiler.document import Document, Path
 from engine.compiler.load import Source, Sources
 from engine.compiler.merged import MISSING, Merged, Tree, value_at
 from engine.compiler.parse import parse
+from engine.compiler.stored import Stored
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics, Related, Span
 
@@ -52,14 +53,23 @@ class Files:
     """The provider files, or the dialect files, that a workspace can name."""
 
     def __init__(
-        self, family: Family, sources: Sources, documents: Iterable[Document], out: Diagnostics
+        self,
+        family: Family,
+        sources: Sources,
+        documents: Iterable[Document],
+        out: Diagnostics,
+        stored: Stored | None = None,
     ) -> None:
         self.family: Family = family
         self.sources = sources
         self.out = out
-        self.own = {d.source.name: d for d in documents if d.source.kind == family}
+        self.stored = stored
+        found = [document for document in documents if document.source.kind == family]
+        #: The files that lie in the workspace, by name.
+        self.own = {source.name: source for source in (*sources.of(family), *(d.source for d in found))}
+        self._read: dict[str, Document | None] = {document.source.path: document for document in found}
         self._merged: dict[str, Document | None] = {}
-        self._shipped: dict[str, Document | None] = {}
+        self._faulty: set[str] = set()
         self._aliases: dict[str, str] | None = None
 
     def names(self) -> list[str]:
@@ -67,42 +77,77 @@ class Files:
         return sorted({*self.own, *self._shipped_names()})
 
     def shipped_documents(self) -> list[Document]:
-        """The files of the engine that were read so far."""
-        return [document for document in self._shipped.values() if document is not None]
+        """The files of the engine that were parsed so far."""
+        return [found for found in self._read.values() if found is not None and found.source.builtin]
+
+    def source(self, name: str) -> Source | None:
+        """The file of that name, the workspace's before the engine's; None if there is none."""
+        return self.own.get(name) or self._shipped_source(name)
+
+    def shadowing(self) -> set[str]:
+        """Names of own files that the engine ships too."""
+        return {*self.own} & {*self._shipped_names()}
+
+    def read_own(self) -> None:
+        """Parse the files that lie in the workspace, but for those in the cache: their faults are told."""
+        for source in self.own.values():
+            if self.stored is None or not self.stored.has(source):
+                self._document(source)
+
+    def data(self, name: str) -> dict[str, Any]:
+        """The file's plain data, from the cache where it has it; empty for one that is broken."""
+        source = self.source(name)
+        if source is None:
+            return {}
+        found = self.stored.data(source) if self.stored is not None else None
+        if found is None:
+            document = self._document(source)
+            found = document.data if document is not None and isinstance(document.data, dict) else {}
+        return found
+
+    def quiet(self, name: str) -> list[Source]:
+        """The file and those that it extends, itself first; none where reading them gave something to say."""
+        chain = [document.source for document in reversed(self._chain(name) or [])]
+        return [] if self._faulty & {name, *(source.path for source in chain)} else chain
+
+    def base(self, source: Source, wanted: str) -> Source | None:
+        """What `extends: wanted` in a file means: the shipped file for its own name, else any."""
+        shipped = source.builtin or wanted == source.name
+        return self._shipped_source(wanted) if shipped else self.source(wanted)
 
     def canonical(self, name: str) -> str | None:
         """The file's name for a name or an alias; None if nothing is called so."""
         if name in self.own or name in self._shipped_names():
             return name
-        # Only a name that is no file's pays for reading all of them.
+        # Only a name that is no file's pays for looking at all of them.
         if self._aliases is None:
-            self._aliases = {
-                alias: file
-                for file in self.names()
-                for alias in self._aliases_of(self.own.get(file) or self._shipped_document(file))
-            }
+            self._aliases = {alias: file for file in self.names() for alias in self._aliases_of(file)}
         return self._aliases.get(name)
 
-    @staticmethod
-    def _aliases_of(document: Document | None) -> list[str]:
-        found = (
-            document.data.get("aliases") if document is not None and isinstance(document.data, dict) else None
-        )
+    def _aliases_of(self, name: str) -> list[str]:
+        found = self.data(name).get("aliases")
         return [alias for alias in found if isinstance(alias, str)] if isinstance(found, list) else []
 
     def get(self, name: str) -> Document | None:
         """The merged file; None if there is none of that name, or it is broken (a diagnostic says so)."""
         if name not in self._merged:
+            before = len(self.out)
             self._merged[name] = self._merge(name)
+            if len(self.out) > before:
+                self._faulty.add(name)
         return self._merged[name]
 
     def bases(self, name: str) -> list[str]:
         """The names of the file and of those that it extends, itself first."""
+        if self._has(name):
+            return [name]
         chain = self._chain(name) or []
         return list(dict.fromkeys(document.source.name for document in reversed(chain)))
 
     def says(self, name: str, key: str) -> bool:
         """True where files of that very name say `key`, not only those of others that they extend."""
+        if self._has(name):
+            return key in self.data(name)
         chain = self._chain(name) or []
         return any(key in document.data for document in chain if document.source.name == name)
 
@@ -111,14 +156,28 @@ class Files:
             return self.sources.builtin_provider_names()
         return self.sources.builtin_dialect_names()
 
+    def _has(self, name: str) -> bool:
+        """Whether the cache has the file: it then extends nothing."""
+        source = self.source(name)
+        return source is not None and self.stored is not None and self.stored.has(source)
+
+    def _shipped_source(self, name: str) -> Source | None:
+        if self.family == "provider":
+            return self.sources.builtin_provider(name)
+        return self.sources.builtin_dialect(name)
+
     def _shipped_document(self, name: str) -> Document | None:
-        if name not in self._shipped:
-            read: Callable[[str], Source | None] = (
-                self.sources.builtin_provider if self.family == "provider" else self.sources.builtin_dialect
-            )
-            source = read(name)
-            self._shipped[name] = parse(source, self.out) if source is not None else None
-        return self._shipped[name]
+        source = self._shipped_source(name)
+        return None if source is None else self._document(source)
+
+    def _document(self, source: Source) -> Document | None:
+        """The file, parsed once; None, with a diagnostic, where it cannot be."""
+        if source.path not in self._read:
+            before = len(self.out)
+            self._read[source.path] = parse(source, self.out)
+            if len(self.out) > before:
+                self._faulty.add(source.path)
+        return self._read[source.path]
 
     def _merge(self, name: str) -> Document | None:
         chain = self._chain(name)
@@ -164,9 +223,12 @@ class Files:
         return None
 
     def _first(self, name: str) -> Document | None:
-        own = self.own.get(name)
-        if own is None:
+        source = self.own.get(name)
+        if source is None:
             return self._shipped_document(name)
+        own = self._document(source)
+        if own is None:
+            return None
         said = not isinstance(own.data, dict) or EXTENDS in own.data or own.data.get(REPLACE) is True
         if said or name not in self._shipped_names():
             return own

@@ -15,6 +15,7 @@ from pathlib import Path as FilePath
 from typing import Final
 
 from engine.compiler.built import check_built
+from engine.compiler.cache import Cache, default_cache
 from engine.compiler.checks.subject import Subject
 from engine.compiler.checks.table import CHECKS
 from engine.compiler.collector import collector_held
@@ -47,6 +48,7 @@ class Work:
 
     sources: Sources
     out: Diagnostics
+    cache: Cache | None
     # parse
     documents: tuple[Document, ...] = ()
     vendors: Vendors | None = None
@@ -87,28 +89,31 @@ class Compiled:
 
 
 def compile_workspace(
-    root: str | os.PathLike[str], env: str | None = None
+    root: str | os.PathLike[str], env: str | None = None, *, cache: bool = True
 ) -> tuple[Plan | None, tuple[Diagnostic, ...]]:
     """Compile the workspace at `root`, with the overlay `env`. No I/O but reading its files.
+
+    `cache`: provider and dialect files that were compiled before are taken from the user's cache folder.
 
     Returns:
         The plan, or None if there is an error; and everything found, by place.
     """
-    done = compile_folder(FilePath(root), env)
+    done = compile_folder(FilePath(root), env, cache=cache)
     return done.plan, done.diagnostics
 
 
-def compile_folder(root: FilePath, env: str | None = None) -> Compiled:
+def compile_folder(root: FilePath, env: str | None = None, *, cache: bool = True) -> Compiled:
     """`compile_workspace`, with all that was learnt on the way."""
     with collector_held():
         out = Diagnostics()
         begun = time.perf_counter()
         sources = load(root, env, out)
-        return _run(sources, out, {"load": time.perf_counter() - begun})
+        work = Work(sources, out, default_cache() if cache else None)
+        return _run(work, {"load": time.perf_counter() - begun})
 
 
-def _run(sources: Sources, out: Diagnostics, seconds: dict[str, float]) -> Compiled:
-    work = Work(sources, out)
+def _run(work: Work, seconds: dict[str, float]) -> Compiled:
+    sources, out = work.sources, work.out
     for name, stage in STAGES:
         if out.failed:
             break
@@ -132,9 +137,11 @@ def _run(sources: Sources, out: Diagnostics, seconds: dict[str, float]) -> Compi
 
 
 def _parse(work: Work) -> None:
-    parsed = (parse(source, work.out) for source in work.sources.files)
+    files = [source for source in work.sources.files if source.kind not in ("provider", "dialect")]
+    parsed = (parse(source, work.out) for source in files)
     work.documents = tuple(document for document in parsed if document is not None)
-    work.vendors = Vendors(work.sources, work.documents, work.out)
+    work.vendors = Vendors(work.sources, (), work.out, work.cache)
+    work.vendors.read_own()
 
 
 def _merge(work: Work) -> None:

@@ -12,12 +12,12 @@ import json
 import os
 import re
 import shutil
-import sys
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from engine.folders import user_cache
 from engine.local.catalog import CATALOG, CONVERSION, CatalogEntry
 from engine.local.errors import ModelError, did_you_mean
 from engine.local.fetch import fetch
@@ -41,13 +41,7 @@ def default_root() -> Path:
     """Where models lie: `ENGINE_MODELS`, else the platform's cache folder for this user."""
     if given := os.environ.get("ENGINE_MODELS"):
         return Path(given).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "llm-runner-router" / "models"
+    return user_cache() / "models"
 
 
 @dataclass(frozen=True, slots=True)

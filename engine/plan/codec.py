@@ -27,7 +27,6 @@ class PlanDecodeError(ValueError):
 
 
 _kinds: dict[str, type[Node]] = {"ref": Ref}
-_decoders: dict[Any, Decoder] = {}
 
 
 def register_kinds(table: Mapping[str, type[Node]]) -> None:
@@ -42,9 +41,18 @@ def encode(value: Any) -> Any:
 
 def canonical(value: Any) -> bytes:
     """The one JSON text of a plan value."""
+    return _text(value, sort=True)
+
+
+def in_order(value: Any) -> bytes:
+    """JSON text of a plan value with its keys in the order they are held in: for `restore`."""
+    return _text(value, sort=False)
+
+
+def _text(value: Any, *, sort: bool) -> bytes:
     return json.dumps(
         value,
-        sort_keys=True,
+        sort_keys=sort,
         separators=(",", ":"),
         ensure_ascii=False,
         allow_nan=False,
@@ -80,13 +88,26 @@ def digest(text: bytes) -> str:
 
 
 def decode(cls: type[T], data: Any) -> T:
-    """Build a plan value of type `cls` from its JSON data.
+    """Build a plan value of type `cls` from its JSON data; lists of free shape become tuples.
 
     Raises:
         PlanDecodeError: the data is not what `encode` writes for `cls`.
     """
+    return _decode(_frozen, cls, data)
+
+
+def restore(cls: type[T], data: Any) -> T:
+    """The value that `in_order` wrote, equal in every part to what the compiler made: lists stay lists.
+
+    Raises:
+        PlanDecodeError: as `decode`.
+    """
+    return _decode(_as_made, cls, data)
+
+
+def _decode(decoders: _Decoders, cls: type[T], data: Any) -> T:
     try:
-        value: T = _decoder(cls)(data)
+        value: T = decoders.of(cls)(data)
     except (KeyError, TypeError, AttributeError) as error:
         raise PlanDecodeError(f"not a {cls.__name__}: {error}") from error
     return value
@@ -105,69 +126,75 @@ def _freeze(data: Any) -> Any:
     return data
 
 
-def _decoder(hint: Any) -> Decoder:
-    known = _decoders.get(hint)
-    if known is None:
-        known = _decoders[hint] = _make_decoder(hint)
-    return known
+class _Decoders:
+    """The decoder of each type, made when it is first needed. `free` takes data of free shape."""
+
+    def __init__(self, free: Decoder) -> None:
+        self._free = free
+        self._made: dict[Any, Decoder] = {}
+
+    def of(self, hint: Any) -> Decoder:
+        known = self._made.get(hint)
+        if known is None:
+            known = self._made[hint] = self._make(hint)
+        return known
+
+    def _make(self, hint: Any) -> Decoder:
+        origin = typing.get_origin(hint)
+        if hint is Any:
+            return self._free
+        if hint in (str, int, float, bool, type(None)) or origin is typing.Literal:
+            return _plain
+        if origin is tuple:
+            return self._tuple(typing.get_args(hint))
+        if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+            item = self.of(typing.get_args(hint)[1])
+            return lambda data: {key: item(value) for key, value in data.items()}
+        if origin in (typing.Union, types.UnionType):
+            return self._union(typing.get_args(hint))
+        if isinstance(hint, type) and issubclass(hint, Node):
+            return self._node if hint is Node else self._record(hint)
+        if dataclasses.is_dataclass(hint):
+            return self._record(hint)
+        raise TypeError(f"no decoder for {hint!r}")
+
+    def _tuple(self, args: tuple[Any, ...]) -> Decoder:
+        if len(args) == 2 and args[1] is Ellipsis:
+            item = self.of(args[0])
+            return lambda data: tuple(item(value) for value in data)
+        items = [self.of(arg) for arg in args]
+        return lambda data: tuple(f(value) for f, value in zip(items, data, strict=True))
+
+    def _union(self, args: tuple[Any, ...]) -> Decoder:
+        rest = [arg for arg in args if arg is not type(None)]
+        if len(rest) == 1:
+            inner = self.of(rest[0])
+            return lambda data: None if data is None else inner(data)
+        if all(arg in (str, int, float, bool) for arg in rest):
+            return _plain
+        raise TypeError(f"a plan field may be optional, not a union of {rest!r}")
+
+    def _node(self, data: Any) -> Any:
+        kind = data["kind"]
+        if kind not in _kinds:
+            raise PlanDecodeError(f"this engine has no node kind {kind!r}")
+        return self.of(_kinds[kind])(data)
+
+    def _record(self, cls: Any) -> Decoder:
+        hints = typing.get_type_hints(cls)
+        names = {field.name for field in dataclasses.fields(cls)}
+        decoders: dict[str, Decoder] = {}
+
+        def build(data: Any) -> Any:
+            if not decoders:  # filled on first use, because a node's type may contain itself
+                decoders.update({name: self.of(hints[name]) for name in names})
+            unknown = data.keys() - names - {"kind"}
+            if unknown:
+                raise PlanDecodeError(f"{cls.__name__} has no field {min(unknown)!r}")
+            return cls(**{key: decoders[key](value) for key, value in data.items() if key in names})
+
+        return build
 
 
-def _make_decoder(hint: Any) -> Decoder:
-    origin = typing.get_origin(hint)
-    if hint is Any:
-        return _freeze
-    if hint in (str, int, float, bool, type(None)) or origin is typing.Literal:
-        return _plain
-    if origin is tuple:
-        return _tuple_decoder(typing.get_args(hint))
-    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        item = _decoder(typing.get_args(hint)[1])
-        return lambda data: {key: item(value) for key, value in data.items()}
-    if origin in (typing.Union, types.UnionType):
-        return _union_decoder(typing.get_args(hint))
-    if isinstance(hint, type) and issubclass(hint, Node):
-        return _node if hint is Node else _record(hint)
-    if dataclasses.is_dataclass(hint):
-        return _record(hint)
-    raise TypeError(f"no decoder for {hint!r}")
-
-
-def _tuple_decoder(args: tuple[Any, ...]) -> Decoder:
-    if len(args) == 2 and args[1] is Ellipsis:
-        item = _decoder(args[0])
-        return lambda data: tuple(item(value) for value in data)
-    items = [_decoder(arg) for arg in args]
-    return lambda data: tuple(f(value) for f, value in zip(items, data, strict=True))
-
-
-def _union_decoder(args: tuple[Any, ...]) -> Decoder:
-    rest = [arg for arg in args if arg is not type(None)]
-    if len(rest) == 1:
-        inner = _decoder(rest[0])
-        return lambda data: None if data is None else inner(data)
-    if all(arg in (str, int, float, bool) for arg in rest):
-        return _plain
-    raise TypeError(f"a plan field may be optional, not a union of {rest!r}")
-
-
-def _node(data: Any) -> Any:
-    kind = data["kind"]
-    if kind not in _kinds:
-        raise PlanDecodeError(f"this engine has no node kind {kind!r}")
-    return _decoder(_kinds[kind])(data)
-
-
-def _record(cls: Any) -> Decoder:
-    hints = typing.get_type_hints(cls)
-    names = {field.name for field in dataclasses.fields(cls)}
-    decoders: dict[str, Decoder] = {}
-
-    def build(data: Any) -> Any:
-        if not decoders:  # filled on first use, because a node's type may contain itself
-            decoders.update({name: _decoder(hints[name]) for name in names})
-        unknown = data.keys() - names - {"kind"}
-        if unknown:
-            raise PlanDecodeError(f"{cls.__name__} has no field {min(unknown)!r}")
-        return cls(**{key: decoders[key](value) for key, value in data.items() if key in names})
-
-    return build
+_frozen = _Decoders(_freeze)
+_as_made = _Decoders(_plain)
