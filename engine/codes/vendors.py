@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.codes.code import Code
-from engine.codes.examples import ACME, ACME_ROUTED, PROVIDER, with_acme, with_provider
+from engine.codes.examples import ACME, ACME_ROUTED, PROVIDER, with_acme, with_dialect, with_provider
 
 #: A route that takes embeddings.
 EMBEDS = ACME_ROUTED.replace("chat: big", "e: {match: {operations: [embeddings]}, start: big}")
@@ -112,5 +112,23 @@ CODES = (
         good=with_provider(
             PROVIDER + "speaks: [{dialect: openai_chat, when: request.tools, root: /with-tools/v1}]\n"
         ),
+    ),
+    Code(
+        "E423",
+        "errors-without-default",
+        why="A list of errors says nothing of those that it does not name: a failure would have no class, or "
+        "no name in the client's format.",
+        fix="Write `default`: beside `rules` a failure class or `by_status`, in `types` a name.",
+        bad=with_dialect("errors: {types: null, default: null}\n"),
+        good=with_dialect("errors: {types: null}\n"),
+    ),
+    Code(
+        "E424",
+        "error-rule-without-use",
+        why="A rule for errors names nothing that must hold, or names it nowhere, or is for a failure class "
+        "that does not exist: it would silently never apply.",
+        fix="Say what must hold: `status`, or `path`, `told` or `header` with `equals` or `matches`.",
+        bad=with_provider(PROVIDER + "errors:\n  - {equals: [TOO_FAST], class: rate_limited}\n"),
+        good=with_provider(PROVIDER + "errors:\n  - {path: code, equals: [TOO_FAST], class: rate_limited}\n"),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import compile_expression, compile_template, reads
@@ -26,9 +26,11 @@ from engine.plan.types import (
     StreamWrite,
     Template,
 )
+from engine.policies.failures import FailureClass
 from engine.spec.dialect import (
     DialectSpec,
     ErrorRuleSpec,
+    ErrorsSpec,
     OperationSpec,
     StreamReadSpec,
     StreamRuleSpec,
@@ -55,6 +57,7 @@ def lower_dialect(spec: DialectSpec, name: str, document: Document, out: Diagnos
         finish=dict(spec.finish),
         usage={} if spec.usage is None else spec.usage.model_dump(exclude_none=True),
         errors=error_rules(errors.rules if errors is not None else None),
+        error_default=low.errors(errors),
         error_read=low.template(("errors", "read"), "error_read", "Error"),
         error_write=low.template(("errors", "write"), "error_write"),
         error_types={
@@ -185,6 +188,37 @@ class _Lower:
                 spec.poll, (*path, "poll"), lambda at, escape: self.template(at, "poll", escape=escape)
             ),
         )
+
+    def errors(self, spec: ErrorsSpec | None) -> str | None:
+        """The class of failures that no rule knows; None: what their status means."""
+        if spec is None:
+            return None
+        if spec.rules and spec.default is None:
+            self.out.add(
+                "E423",
+                "`errors.rules` say nothing of the failures that none of them knows",
+                self.document.key_span(("errors", "rules")),
+                help="add `default: by_status` beside them, or a failure class",
+            )
+        listed = spec.types or {}
+        missing = [name for name in get_args(FailureClass) if name not in listed]
+        if listed and missing and "default" not in listed:
+            self.out.add(
+                "E423",
+                f"`errors.types` have no name for {', '.join(f'`{name}`' for name in missing)}",
+                self.document.key_span(("errors", "types")),
+                help="list them, or add `default`, which is for all that are not listed",
+            )
+        for name in listed:
+            if name != "default" and name not in get_args(FailureClass):
+                near = did_you_mean(name, get_args(FailureClass))
+                self.out.add(
+                    "E424",
+                    f"`{name}` is no failure class, so the entry would never be used",
+                    self.document.key_span(("errors", "types", name)),
+                    help=f"did you mean `{near}`?" if near else "docs/failures.md lists them",
+                )
+        return None if spec.default == "by_status" else spec.default
 
     def check(self, name: str, spec: OperationSpec, path: Path) -> None:
         """Faults between the fields of an operation."""

@@ -331,6 +331,7 @@ class Dialect:
     models_write: Template | None  # the list that /v1/models answers
     can: tuple[str, ...]
     ledger: Mapping[str, Mapping[str, str]]  # operation -> canonical field -> kept renamed dropped ...
+    error_default: str | None = None  # the class of failures that no rule knows; None: by their status
 
 
 @dataclass(frozen=True, slots=True)

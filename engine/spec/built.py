@@ -162,7 +162,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "StreamWriteSpec": _row("encoder sentinel named_events numbered state rules error"),
     "StreamRuleSpec": _row("when set emit error end continue"),
     "ErrorRuleSpec": _row("status path header told equals matches class"),
-    "ErrorsSpec": _row("rules read write types"),
+    "ErrorsSpec": _row("rules default read write types"),
     "ErrorTypeSpec": _row("status type code"),
     "UsageSpec": _row("input_includes_cached output_includes_reasoning"),
     "ModelsSpec": _row("write"),

@@ -7,9 +7,9 @@ Templates (`read`, `write`, `path`, ...) are kept as written: their structure is
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import PlainValidator, WithJsonSchema, model_validator
 
 from engine.plan.types import OperationName
 from engine.policies.failures import FailureClass
@@ -167,6 +167,25 @@ class ErrorRuleSpec(Spec):
     equals: Texts | None = about("The value is one of these.")
     matches: Regex | None = about("The value holds a match of this regular expression (RE2).")
     failure: FailureClass = about("The failure class.", required=True, alias="class")
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        placed = self.path is not None or self.header is not None or self.told is not None
+        if self.equals is not None and not placed:
+            raise fault(
+                "E424",
+                "`equals` names no place, so the rule would not look at it",
+                "say where: `path: error.code`, `told: code` or `header: NAME`",
+                at=("equals",),
+            )
+        if not placed and self.status is None and self.matches is None:
+            raise fault(
+                "E424",
+                "the rule names nothing that must hold, so it would never match",
+                "give it `status`, `path`, `told`, `header` or `matches`; what no rule knows is"
+                " `errors.default`",
+            )
+        return self
 
 
 class RequestSpec(Spec):
@@ -368,11 +387,17 @@ class ErrorsSpec(Spec):
     noun: ClassVar[str] = "errors"
 
     rules: Listed[ErrorRuleSpec] | None = about("From a failed answer to a failure class, in order.")
+    default: Literal["by_status"] | FailureClass | None = about(
+        "The class of what no rule knows; needed beside `rules`. `by_status`: what its HTTP status means;"
+        " `server` in a stream, which has none."
+    )
     read: Template = about(
         "A vendor's error body into message, code, type, param. Sees `body`, `headers`, `status`."
     )
     write: Template = about("A failure as this format's body. Sees `error`.")
-    types: dict[str, ErrorTypeSpec] | None = about("Failure class (or `default`) to what it is called here.")
+    types: dict[str, ErrorTypeSpec] | None = about(
+        "Failure class to what it is called here; `default` is for those that are not listed."
+    )
 
 
 class UsageSpec(Spec):

@@ -71,7 +71,7 @@ class BoundDialect:
         self._error_read = _bound(plan.error_read)
         self._error_write = _bound(plan.error_write)
         self._models_write = _bound(plan.models_write)
-        self._classifier = Classifier(plan.errors, self._error_read)
+        self._classifier = Classifier(plan.errors, self._error_read, default=plan.error_default)
 
     @property
     def operations(self) -> frozenset[str]:
@@ -202,7 +202,8 @@ class BoundDialect:
         self, rules: tuple[ErrorRule, ...] = (), retry_after: tuple[RetryAfter, ...] = RETRY_AFTER
     ) -> Classifier:
         """The classifier of a provider that speaks this dialect: its rules first."""
-        return Classifier(rules + self.plan.errors, self._error_read, retry_after)
+        rules = rules + self.plan.errors
+        return Classifier(rules, self._error_read, retry_after, self.plan.error_default)
 
     def classify(self, status: int, headers: Mapping[str, str], body: bytes) -> Error:
         """A failed answer by this dialect's rules alone."""

@@ -50,6 +50,7 @@ class Classifier:
     """Classifies the failed calls of one provider.
 
     rules: in order. read: the dialect's own reading of an error body into message, code, type and param.
+    default: the class of what no rule knows; None: what the status means.
     retry_after: where a delay may stand, in the order they are asked; `-ms` at the end means milliseconds.
     """
 
@@ -58,8 +59,10 @@ class Classifier:
         rules: tuple[ErrorRule, ...],
         read: Reader | None,
         retry_after: tuple[RetryAfter, ...] = RETRY_AFTER,
+        default: str | None = None,
     ) -> None:
         self._tests = [(_bind(rule), cast(FailureClass, rule.failure)) for rule in rules]
+        self._default = cast("FailureClass | None", default)
         self._read = read
         self._retry_after = retry_after or RETRY_AFTER
 
@@ -110,7 +113,7 @@ class Classifier:
         for test, failure in self._tests:
             if test(status, headers, body, told):
                 return failure
-        return by_status(status)
+        return self._default or by_status(status)
 
 
 def by_status(status: int | None) -> FailureClass:

@@ -1,4 +1,4 @@
-"""`engine explain` prints, for each attempt, the very request that its vendor then gets, with secrets masked."""
+"""`engine explain` prints, for each attempt, the very request that its vendor gets, with secrets masked."""
 
 from __future__ import annotations
 
