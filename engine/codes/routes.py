@@ -141,18 +141,6 @@ CODES = (
         ),
     ),
     Code(
-        "E250",
-        "operation-not-served",
-        why="A route takes requests of an operation that none of its targets does: every one would be "
-        "refused. What a target does, its provider file and the wire format there say.",
-        fix="Name a target that does it, or leave the operation out of `match.operations`.",
-        bad=HERE + "routes:\n  vectors: {match: {operations: [embeddings]}, start: here}\n",
-        good=with_acme(
-            "deployments:\n  big: {provider: acme, model: large, region: eu}\nroutes:\n"
-            "  vectors: {match: {operations: [embeddings]}, start: big}\n"
-        ),
-    ),
-    Code(
         "W241",
         "no-route",
         why="The workspace has no route, so every request will be answered with 404.",

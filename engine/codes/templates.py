@@ -42,7 +42,7 @@ CODES = (
         why="The template is beyond the limits of size, depth or loops: it is compiled to code that runs "
         "for every request.",
         fix="Split it, or let it do less.",
-        bad=with_dialect("errors: {write: " + "{a: " * 30 + "1" + "}" * 30 + "}\n"),
+        bad=with_dialect("errors: {write: " + "{a: " * 40 + "1" + "}" * 40 + "}\n"),
         good=with_dialect("errors: {write: " + "{a: " * 3 + "1" + "}" * 3 + "}\n"),
     ),
     Code(
