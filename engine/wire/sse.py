@@ -14,9 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-#: Longest line and longest event that is taken from an upstream; beyond it the stream is broken off.
-LINE_CAP: Final = 1 << 20
-EVENT_CAP: Final = 4 << 20
+#: Longest line and longest event that is taken from an upstream; beyond it the stream is broken off. An event
+#: is mostly one line, and may hold a whole answer once more (`response.completed`) or an image.
+LINE_CAP: Final = 8 << 20
+EVENT_CAP: Final = 8 << 20
 
 _BOM: Final = b"\xef\xbb\xbf"
 

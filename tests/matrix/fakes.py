@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -60,7 +61,9 @@ def _datum(event: Any) -> tuple[bytes, str]:
         return event.encode(), ""
     name = event.get("$exception") or event.get("$event") or ""
     data = event.get("$data", {key: value for key, value in event.items() if not key.startswith("$")})
-    return (data if isinstance(data, str) else json.dumps(data)).encode(), name
+    # Text with line breaks is several `data` lines of one event.
+    lines = "\ndata: ".join(re.split("\r\n|\r|\n", data)) if isinstance(data, str) else json.dumps(data)
+    return lines.encode(), name
 
 
 class Fakes(Scripted):

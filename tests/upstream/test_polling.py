@@ -73,6 +73,7 @@ operations:
       timeout: 300ms
 errors:
   read: {message: "${{ body.error }}"}
+  default: by_status
   rules: [{path: error, matches: "(?i)too many", class: rate_limited}]
 """
 

@@ -40,6 +40,7 @@ operations:
         error: {internalServerException: {message: "${{ event.error.message }}"}}
 errors:
   read: {message: "${{ body.message }}"}
+  default: by_status
   rules: [{path: exception, equals: throttlingException, class: rate_limited}]
 samples:
   - name: one
