@@ -11,7 +11,8 @@ MAKEFLAGS   += --no-print-directory
 
 PYTHON      ?= python3
 VENV        ?= .venv
-PYTEST_ARGS ?=
+# Two at a time, a file at a time: some tests share what their file sets up.
+PYTEST_ARGS ?= -n 2 --dist loadfile
 SERVE_ARGS  ?=
 MODEL       := smollm2-135m-instruct
 BENCHES     := sidecar templates local
@@ -35,7 +36,7 @@ $(STAMP)-local: | $(BIN)/python
 	touch $@
 
 $(STAMP)-test: | $(BIN)/python
-	@echo 'installing into $(VENV) (some 130 MB the first time)' >&2
+	@echo 'installing into $(VENV) (some 250 MB the first time: the SDKs of many vendors judge our bytes)' >&2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[local,test]'
 	touch $@ $(STAMP)-local
 
