@@ -80,7 +80,7 @@ def workspace(folder: Path, *, dialect: str = "", provider: str = "", lossless: 
 @pytest.mark.parametrize("row", FILES, ids=[row["name"] for row in FILES])
 def test_a_faulty_file(row: dict[str, Any], tmp_path: Path) -> None:
     given = {name: row[name] for name in ("dialect", "provider", "lossless") if name in row}
-    out = compile_folder(workspace(tmp_path, **given), cache=False).diagnostics
+    out = compile_folder(workspace(tmp_path, **given)).diagnostics
     found = [each for each in out if each.code == row["code"] and row["says"] in each.message]
     assert found, [str(each) for each in out]
     span = found[0].span
@@ -117,7 +117,7 @@ def test_attacks_are_errors_where_they_stand(place: str, tmp_path: Path) -> None
     else:
         rows = [f"  - {{refuse: {quoted(attack)}, why: no}}" for attack in ATTACKS]
         given, first = {"provider": "adjust:\n" + "\n".join(rows) + "\n"}, 5
-    compiled = compile_folder(workspace(tmp_path, **given), cache=False)
+    compiled = compile_folder(workspace(tmp_path, **given))
     assert compiled.plan is None
     found = {each.span.line for each in compiled.diagnostics if each.code.startswith("E3") and each.span}
     missing = [ATTACKS[number] for number in range(len(ATTACKS)) if first + number not in found]
