@@ -48,9 +48,10 @@ test: lint check
 	$(MAKE) model || printf '%s\n' '' \
 	  '!!! The model $(MODEL) could not be fetched: the tests that need it are SKIPPED.' \
 	  '!!! Everything else runs. The reason stands above.' '' >&2
-	set -o pipefail; $(BIN)/pytest $(PYTEST_ARGS) 2>&1 | tee $(VENV)/pytest.log
+	set -o pipefail; $(BIN)/pytest -m 'not alone' $(PYTEST_ARGS) 2>&1 | tee $(VENV)/pytest.log
+	set -o pipefail; $(BIN)/pytest -m alone 2>&1 | tee $(VENV)/alone.log
 	$(MAKE) bench SMOKE=--smoke
-	@tail -n 1 $(VENV)/pytest.log
+	@tail -n 1 -q $(VENV)/pytest.log $(VENV)/alone.log
 
 lint: $(STAMP)-test
 	$(BIN)/ruff check .

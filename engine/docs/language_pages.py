@@ -83,6 +83,7 @@ def _reached(root: type[Spec], told: set[type[Spec]]) -> Iterator[type[Spec]]:
     if root in told:
         return
     told.add(root)
+    root.model_rebuild()  # what it names before that is there has no type until somebody uses the class
     yield root
     for _, info in fields(root).values():
         for spec in spec_classes(info.annotation):

@@ -103,6 +103,7 @@ def test_an_overlay_is_applied(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, broken("overlay_typo_in_name"), "--env", "prod")[0] == 1
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(os.name != "posix", reason="resource usage of children as POSIX tells it")
 def test_the_repository_is_valid_and_quick() -> None:
     import resource

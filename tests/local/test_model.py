@@ -113,6 +113,7 @@ async def test_overload_is_refused_at_once(started: Starter, random_model: Path)
     assert (await answer(model, ask(), 5)).usage["output_tokens"] == 5
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["close", "cancel"])
 async def test_a_client_that_leaves_stops_the_work(started: Starter, random_model: Path, how: str) -> None:
     model = await started(random_model)

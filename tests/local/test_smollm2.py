@@ -75,6 +75,7 @@ async def test_it_obeys_a_schema(model: LocalModel) -> None:
     assert type(parsed["inhabitants"]) is int
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("words", [20, 1500], ids=["while it answers", "while it reads"])
 async def test_it_is_free_within_100_ms_of_a_client_leaving(model: LocalModel, words: int) -> None:
     """The median of five, because another process may take the core for longer than the bound."""

@@ -13,6 +13,7 @@ from vendor import Answer, Vendor, begins_only, silence
 from engine.server import departure
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("stream", "answer", "wait_for"),
     [(False, silence, None), (True, silence, None), (True, begins_only, b"Hel")],
@@ -87,6 +88,7 @@ async def test_a_client_that_takes_nothing_is_let_go(
         writer.close()
 
 
+@pytest.mark.alone
 async def test_a_deadline_of_the_clients(sidecar: Running, vendor: Vendor) -> None:
     vendor.answer = silence
     began = time.monotonic()

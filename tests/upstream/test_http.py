@@ -334,7 +334,7 @@ BROKEN: dict[str, tuple[Any, str]] = {
         "overloaded",
     ),
     "no JSON": (stream(*HELLO, b"data: {oops\n\n"), "server"),
-    "a huge line": (stream(*HELLO, *[b"data: " + b"x" * 700_000] * 3), "server"),
+    "a huge line": (stream(*HELLO, *[b"data: " + b"x" * 3_000_000] * 3), "server"),
 }
 
 
