@@ -183,7 +183,7 @@ class HttpUpstream:
             **calls,
             "method": "POST",
             "dialect": self._dialect.name,
-            "url": outbound.shown_url(stream),
+            "url": outbound.shown_url(stream, ask),
             "headers": outbound.shown_headers(stream, ask.headers if through else None),
             "body": body,
             "dropped": list(dropped),
@@ -233,7 +233,7 @@ class HttpUpstream:
     def _call(self, outbound: Outbound, ask: Ask, stream: bool) -> tuple[HttpCall, tuple[str, ...], bool]:
         try:
             body, dropped, through = outbound.body(ask, stream)
-            url, headers = outbound.address(stream)
+            url, headers = outbound.address(stream, ask)
             if through:
                 headers = outbound.forwarded(headers, ask.headers)
             data = orjson.dumps(body)

@@ -87,14 +87,18 @@ class Outbound:
         self.sentinel = operation.stream_write.sentinel if operation.stream_write is not None else b""
         read = plan.stream_read
         self.stream_type = FRAMINGS["sse" if read is None else read.decoder].media_type
-        self._urls = tuple(self._url(provider, stream) for stream in (False, True))
+        own = provider.paths.get(op)
+        self._paths = (operation.path, operation.stream_path) if own is None else (bind_template(own),) * 2
+        self._urls = tuple(self._url(stream, deployment.wire_model) for stream in (False, True))
+        #: The client names the model, and it stands in the path: each call has an address of its own.
+        self._moves = self._any_model and plan.model_field is None
         self._own_headers = self._provider_headers(provider)
         self._headers = tuple(self._fixed_headers(provider, stream) for stream in (False, True))
         self._loss: Callable[[Request], tuple[str, ...]] | None = None
         self._shown: Shown | None = None
         self._ready: tuple[tuple[str, Headers], ...] = ()
 
-    def address(self, stream: bool) -> tuple[str, Headers]:
+    def address(self, stream: bool, ask: Ask | None = None) -> tuple[str, Headers]:
         """URL and headers with the credential in its place. Raises SecretMissing."""
         shown = self._auth.show()
         if shown is not self._shown:
@@ -103,6 +107,9 @@ class Outbound:
                 for url, headers in zip(self._urls, self._headers, strict=True)
             )
             self._shown = shown
+        if self._moves and ask is not None:
+            url = self._url(stream, self._wire_model(ask))
+            return _with_query(url, shown.query), self._ready[stream][1]
         return self._ready[stream]
 
     @property
@@ -250,9 +257,9 @@ class Outbound:
     def _wire_model(self, ask: Ask) -> str:
         return ask.request["model"] if self._any_model else self.deployment.wire_model
 
-    def shown_url(self, stream: bool) -> str:
+    def shown_url(self, stream: bool, ask: Ask) -> str:
         """The URL, with `***` for a credential that stands in its query."""
-        url = self._urls[stream]
+        url = self._url(stream, self._wire_model(ask)) if self._moves else self._urls[stream]
         return url if self._auth.parameter is None else _with_query(url, f"{self._auth.parameter}=***")
 
     def forwarded(self, headers: Headers, given: Mapping[str, str]) -> Headers:
@@ -298,13 +305,9 @@ class Outbound:
             del body[name]
         return lost
 
-    def _url(self, provider: Provider, stream: bool) -> str:
-        own = provider.paths.get(self._op)
-        if own is not None:
-            template: Any = bind_template(own)
-        else:
-            template = self.operation.stream_path if stream else self.operation.path
-        target = {**self._target, "stream": stream}
+    def _url(self, stream: bool, wire_model: str) -> str:
+        template: Any = self._paths[stream]
+        target = {**self._target, "stream": stream, "wire_model": wire_model}
         path = "" if template is None else template(target, self._provider, {})
         return f"{self.deployment.base_url}{path}"
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import importlib.util
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import orjson
 import pytest
 import respx
 
-from engine.plan.types import Call, Credential, Deployment, Facts, Secret
+from engine.plan.types import Auth, Call, Credential, Deployment, Facts, Secret
 from engine.upstream.aiohttp_transport import AiohttpTransport
 from engine.upstream.direct_transport import DirectTransport
 from engine.upstream.flow import HttpFlow
@@ -23,6 +25,7 @@ from engine.upstream.http import HttpUpstream
 from engine.upstream.httpx_transport import HttpxTransport
 from engine.upstream.protocol import Ask, Transport, Whole
 from engine.upstream.secrets import Secrets
+from engine.wire.dialect import BoundDialect
 
 
 def _load(name: str, path: Path) -> Any:
@@ -479,3 +482,16 @@ async def test_preview_shows_no_secret() -> None:
     assert shown["headers"]["authorization"] == "***"
     assert shown["body"]["model"] == "gpt-5-mini"
     assert KEY not in str(shown)
+
+
+@pytest.mark.parametrize("model", ["gemini-3.5-flash", "a/../b"])
+async def test_a_model_of_the_clients_stands_in_the_path(model: str) -> None:
+    """A deployment for any model, in a format with the model in its path: each call has its own address."""
+    dialect = BoundDialect(dialects.shipped_dialect("gemini"))
+    provider = dataclasses.replace(dialects.shipped_provider("gemini"), auth=Auth("none", {}))
+    asked = ask("http://127.0.0.1:9", through=False)
+    asked.request["model"] = model
+    asked.deployment = dataclasses.replace(deployment("http://127.0.0.1:9"), wire_model="*")
+    unused = HttpxTransport(httpx.AsyncHTTPTransport())
+    shown = HttpUpstream(provider, dialect, unused, Secrets({})).preview(asked)
+    assert shown["url"].endswith(f"/models/{quote(model, safe='')}:generateContent")
