@@ -33,7 +33,7 @@ def look(plan: Plan, env: Mapping[str, str]) -> tuple[Looked, ...]:
     for name in plan.manifest.deployments:
         deployment = plan.deployment(name)
         auth = plan.provider(deployment.provider).auth
-        target = {"name": name, "region": deployment.region}
+        target = {"name": name, "region": deployment.region, "settings": dict(deployment.settings)}
         for credential in deployment.credentials:
             source = missing = None
             try:
