@@ -172,7 +172,8 @@ class StreamReader:
                 if not self.failed:
                     (self.after if self._hold else raw).append(frame.raw)
                 break
-            if self._skimmed is not None and not self._skimmed.marked(frame.raw):
+            # After a finish comes little, and what comes counts.
+            if self._skimmed is not None and not self._finished and not self._skimmed.marked(frame.raw):
                 self._skimmed.take(data, frame.name)
                 if self._hold:
                     self._held(frame, False, raw)
