@@ -81,7 +81,11 @@ class Outbound:
         self._drop = provider.drop
         # A provider's rules are about chats, to answer or to count.
         rules = provider.adjust if form(op).request == "Request" else ()
-        self._adjust = tuple(each for each in (operation.adjust, BoundAdjust(rules)) if each)
+        quirks = BoundAdjust(rules)
+        self._adjust = tuple(each for each in (operation.adjust, quirks) if each)
+        # What a format cannot carry is never in a body of that same format.
+        carried = BoundAdjust(each for each in plan.adjust if each.refuse is None)
+        self._adjust_through = tuple(each for each in (carried, quirks) if each)
         self._quirks = bool(self._params or self._rename or self._drop)
         #: What ends a stream in the client's format, where the upstream left it out.
         self.sentinel = operation.stream_write.sentinel if operation.stream_write is not None else b""
@@ -152,7 +156,8 @@ class Outbound:
         """
         through = ask.body is not None and ask.dialect == self._dialect.name
         before = self._limited(ask)
-        request, limit, dropped = self._adjusted(before, ask, stream)
+        rules = self._adjust_through if through else self._adjust
+        request, limit, dropped = self._adjusted(before, rules, ask, stream)
         if ask.body is not None and through:
             body = dict(ask.body)
             if dropped:
@@ -228,15 +233,15 @@ class Outbound:
         return {**ask.request, "max_tokens": limit}
 
     def _adjusted(
-        self, request: Request, ask: Ask, stream: bool
+        self, request: Request, rules: tuple[BoundAdjust, ...], ask: Ask, stream: bool
     ) -> tuple[Request, int | None, tuple[str, ...]]:
         """The request and the limit of its output as `adjust` leaves them, and what it changed."""
-        if not self._adjust:
+        if not rules:
             return request, ask.max_tokens, ()
         told: list[str] = []
         target = self._target_of(ask, stream, ask.max_tokens)
-        for rules in self._adjust:
-            request = rules(request, self._facts, target, self._provider, told)
+        for each in rules:
+            request = each(request, self._facts, target, self._provider, told)
         return request, request.get("max_tokens") if told else ask.max_tokens, tuple(dict.fromkeys(told))
 
     def _adjust_body(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 from engine.plan.types import Hours, PriceRow, PriceTier
@@ -70,6 +71,11 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
     output = usage.get("output_tokens", 0)
     thought = min(usage.get("reasoning_tokens", 0), output)
     said = min(usage.get("audio_output_tokens", 0), output - thought)
+    calls = price.request * max(1, usage.get("search_units", 1))
+    if not (cached or written or spoken or thought or said):  # nearly all calls: two kinds of tokens
+        known = (not total or price.input is not None) and (not output or price.output is not None)
+        made = _part(output, price.output)
+        return Cost(_part(total, price.input), 0, 0, made, calls, reported, known or reported is not None)
     to_cache = _or(price.cache_write, price.input)
     sums = (
         _sum((total - cached - written - spoken, price.input), (spoken, _or(price.audio_input, price.input))),
@@ -83,7 +89,6 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
     )
     known = all(each is not None for each in sums)
     plain, from_cache, into_cache, made = (each or 0 for each in sums)
-    calls = price.request * max(1, usage.get("search_units", 1))
     return Cost(plain, from_cache, into_cache, made, calls, reported, known or reported is not None)
 
 
@@ -101,6 +106,8 @@ def worst_cost(input_tokens: int, output_tokens: int, prices: Sequence[PriceRow]
 
 def row_at(prices: Sequence[PriceRow], now: float) -> PriceRow | None:
     """The row that holds at `now` (seconds since 1970): the last of those that do; None if none does."""
+    if len(prices) == 1:
+        return prices[0] if _holds(prices[0], now) else None
     return next((row for row in reversed(prices) if _holds(row, now)), None)
 
 
@@ -173,14 +180,32 @@ def _may_apply(prices: Sequence[PriceRow], now: float) -> Iterable[PriceRow]:
 
 
 def _worst(row: PriceRow, input_tokens: int, output_tokens: int) -> int | None:
-    sizes = [0, *(tier.above + 1 for tier in row.tiers if tier.above < input_tokens)]
-    tiers = [tier_of(row, size) for size in sizes]
-    if any(tier.input is None or (output_tokens and tier.output is None) for tier in tiers):
+    reached = sum(tier.above < input_tokens for tier in row.tiers) if row.tiers else 0
+    dearest, made = _dearest(row, reached)
+    if dearest is None or (output_tokens and made is None):
         return None
-    kinds = ("input", "cached", "cache_write", "cache_write_1h", "audio_input")
-    dearest = max(getattr(tier, kind) or 0 for tier in tiers for kind in kinds)
-    made = max(getattr(tier, kind) or 0 for tier in tiers for kind in ("output", "reasoning", "audio_output"))
-    return (_sum((input_tokens, dearest)) or 0) + (_sum((output_tokens, made)) or 0) + row.request
+    return _part(input_tokens, dearest) + _part(output_tokens, made) + row.request
+
+
+@lru_cache(maxsize=4096)
+def _dearest(row: PriceRow, reached: int) -> tuple[int | None, int | None]:
+    """The highest price of what goes in and of what comes out, over the row and its first tiers; None where a
+    plain one is missing.
+    """
+    tiers = [tier_of(row, size) for size in (0, *(tier.above + 1 for tier in row.tiers[:reached]))]
+    read = ("input", "cached", "cache_write", "cache_write_1h", "audio_input")
+    made = ("output", "reasoning", "audio_output")
+    return (
+        None if any(t.input is None for t in tiers) else max(getattr(t, k) or 0 for t in tiers for k in read),
+        None
+        if any(t.output is None for t in tiers)
+        else max(getattr(t, k) or 0 for t in tiers for k in made),
+    )
+
+
+def _part(tokens: int, price: int | None) -> int:
+    """Tokens at a price, rounded up; 0 where it is unknown."""
+    return 0 if price is None else -(-tokens * price // _MILLION)
 
 
 def _or(price: int | None, otherwise: int | None) -> int | None:
