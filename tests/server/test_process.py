@@ -122,10 +122,12 @@ async def test_saved_files_are_followed(vendor: Vendor, tmp_path: Path, client: 
 
 async def test_an_orderly_end(vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient) -> None:
     """The open stream goes on to its end, readiness is gone, and the process ends well."""
+    # A drain closes idle connections, so whoever reuses one may find it gone: each question brings its own.
+    fresh = httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
     gate = asyncio.Event()
     vendor.answer = streams(gate)
     folder = write_workspace(tmp_path / "ws", vendor.port)
-    async with serve(folder, "--no-watch") as served:
+    async with fresh, serve(folder, "--no-watch") as served:
         async with client.stream("POST", served.url + CHAT, json=STREAM) as answer:
             lines = answer.aiter_lines()
             async for line in lines:
@@ -133,13 +135,13 @@ async def test_an_orderly_end(vendor: Vendor, tmp_path: Path, client: httpx.Asyn
                     break
             served.process.send_signal(signal.SIGTERM)
             async with asyncio.timeout(3):
-                while (ready := await client.get(served.url + "/readyz")).status_code == 200:
+                while (ready := await fresh.get(served.url + "/readyz")).status_code == 200:
                     await asyncio.sleep(0.01)
             assert (ready.status_code, ready.json()["error"]["code"]) == (503, "shutting_down")
             assert ready.headers["connection"] == "close"
-            late = await client.post(served.url + CHAT, json=FIXED)
+            late = await fresh.post(served.url + CHAT, json=FIXED)
             assert (late.status_code, late.headers["connection"]) == (200, "close")
-            assert (await client.get(served.url + "/healthz")).status_code == 200
+            assert (await fresh.get(served.url + "/healthz")).status_code == 200
             gate.set()
             rest = [line async for line in lines if line]
         assert rest[-1] == "data: [DONE]"
