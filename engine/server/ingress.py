@@ -60,7 +60,7 @@ class Ingress:
         self._revision = snapshot.revision.encode()
         self.dialect = dialect
         self.operation = operation
-        self._streams = path in dialect.operation(operation).plan.stream_ingress
+        self._streams = path in dialect.plan.operations[operation].stream_ingress
 
     async def answer(
         self,

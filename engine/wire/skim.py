@@ -22,7 +22,7 @@ class Skimmed:
     state: the state of the stream's rules where the skimming began.
     """
 
-    __slots__ = ("_bytes", "_kept", "_kept_bytes", "_state", "marked")
+    __slots__ = ("_bytes", "_kept", "_kept_bytes", "_state", "last", "marked")
 
     def __init__(self, marked: Callable[[bytes], object], state: dict[str, Any]) -> None:
         self.marked = marked
@@ -30,10 +30,13 @@ class Skimmed:
         self._kept: list[tuple[bytes, str]] = []
         self._kept_bytes = 0
         self._bytes = 0
+        #: The last event that was not read: where a vendor counts in every event, it holds the counts so far.
+        self.last: tuple[bytes, str] | None = None
 
     def take(self, data: bytes, name: str) -> None:
         """One event, by its data and its name."""
         self._bytes += len(data)
+        self.last = (data, name)
         if self._kept_bytes < _KEPT_CAP:
             self._kept_bytes += len(data)
             self._kept.append((data, name))

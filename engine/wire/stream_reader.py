@@ -183,6 +183,8 @@ class StreamReader:
             before = len(events)
             usage = self._usage
             self._event(data, frame.name, events)
+            if self._skimmed is not None and usage is not self._usage:
+                self._skimmed.last = None  # these counts are later
             if self.failed:
                 break
             if self._hold:
@@ -295,7 +297,19 @@ class StreamReader:
             return []
         return self._last() if self.complete else [self._fail(error)]
 
+    def _count_last(self) -> None:
+        """Take the counts of the last event that passed unread: a broken stream is billed by them."""
+        last = None if self._skimmed is None else self._skimmed.last
+        if last is None:
+            return
+        reader = StreamReader(self._bound, self._classifier)
+        reader._state = dict(self._state)
+        reader._event(*last, [])
+        if reader._usage is not None:
+            self._usage = cast(Usage, {**(self._usage or {}), **reader._usage})
+
     def _fail(self, error: Error) -> Event:
+        self._count_last()
         self.done = self.failed = True
         event: Event = {"type": "error", "error": error}
         if self._usage is not None:

@@ -159,3 +159,32 @@ def test_only_a_passthrough_skims() -> None:
     events = reader.feed(b"".join(map(datum, LONG)))
     assert sum(each["type"] == "text" for each in events) == 1000
     assert reader.unread() == 0
+
+
+def _counted(text: str, tokens: int, finish: str | None = None) -> bytes:
+    candidate = {"content": {"role": "model", "parts": [{"text": text}]}, "index": 0}
+    if finish is not None:
+        candidate["finishReason"] = finish
+    usage = {"promptTokenCount": 9, "candidatesTokenCount": tokens, "totalTokenCount": 9 + tokens}
+    return datum({"responseId": "r", "modelVersion": "m", "candidates": [candidate], "usageMetadata": usage})
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [_counted("a", 1), _counted("b", 20), _counted("c", 300)],
+        [_counted("a", 1), _counted("b", 20), datum({"error": {"code": 500, "message": "no"}})],
+        [_counted("a", 1), _counted("b", 20), _counted("c", 300, "STOP")],
+    ],
+    ids=["cut", "failed", "whole"],
+)
+def test_counts_that_stand_in_every_event_are_those_of_the_last(events: list[bytes]) -> None:
+    """A stream that breaks off is billed by what it had come to, though its events passed unread."""
+    bound = dialects.bound("gemini")
+    last = []
+    for skim in (False, True):
+        reader = bound.stream_reader("chat", keep_raw=True, skim=skim)
+        told = [each for data in events for each in reader.feed(data)]
+        last.append((told + reader.eof())[-1])
+    assert last[0] == last[1]
+    assert last[0]["usage"]["output_tokens"] > 1
