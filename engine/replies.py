@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Generic, Literal, Self, TypeVar
 
 from engine.errors import UpstreamError
 from engine.plan.functions import unpack
@@ -17,13 +17,35 @@ from engine.wire.operations import EmbeddingReply, RerankReply, RerankResult, To
 
 _NANOS_PER_DOLLAR = 1e9
 
+R = TypeVar("R", Reply, EmbeddingReply, RerankReply)
+
 
 @dataclass(frozen=True, slots=True)
-class ChatReply:
-    """A whole answer. `reply` is canonical; `record` says who was asked and why."""
+class _Answered(Generic[R]):
+    """What every answer of a model has. `reply` is canonical; `record` says who was asked and why."""
 
-    reply: Reply
+    reply: R
     record: DecisionRecord
+
+    @property
+    def model(self) -> str:
+        """The model that answered."""
+        return self.reply.get("model", "")
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens, or what else it is counted in, of the call that answered."""
+        return self.reply.get("usage", Usage())
+
+    @property
+    def cost(self) -> float:
+        """US dollars over all calls of this request."""
+        return self.record.cost / _NANOS_PER_DOLLAR
+
+
+@dataclass(frozen=True, slots=True)
+class ChatReply(_Answered[Reply]):
+    """A whole answer."""
 
     @property
     def message(self) -> Message:
@@ -44,21 +66,6 @@ class ChatReply:
     def finish_reason(self) -> str | None:
         """`stop`, `length`, `tool_calls`, `content_filter` or `error`."""
         return self.reply["choices"][0].get("finish_reason")
-
-    @property
-    def model(self) -> str:
-        """The model that answered."""
-        return self.reply.get("model", "")
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens of the call that answered."""
-        return self.reply.get("usage", Usage())
-
-    @property
-    def cost(self) -> float:
-        """US dollars over all calls of this request."""
-        return self.record.cost / _NANOS_PER_DOLLAR
 
 
 class ChatStream:
@@ -113,11 +120,9 @@ async def _events(flow: Flow) -> AsyncIterator[Event]:
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
-    """Vectors, one for each input and in their order. `record` says who was asked and why."""
+class Embedded(_Answered[EmbeddingReply]):
+    """Vectors, one for each input and in their order."""
 
-    reply: EmbeddingReply
-    record: DecisionRecord
     number_type: str = "float32"
 
     @property
@@ -128,28 +133,10 @@ class Embedded:
             for each in self.reply["embeddings"]
         ]
 
-    @property
-    def model(self) -> str:
-        """The model that answered."""
-        return self.reply.get("model", "")
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens of the call that answered."""
-        return self.reply.get("usage", Usage())
-
-    @property
-    def cost(self) -> float:
-        """US dollars over all calls of this request."""
-        return self.record.cost / _NANOS_PER_DOLLAR
-
 
 @dataclass(frozen=True, slots=True)
-class Reranked:
+class Reranked(_Answered[RerankReply]):
     """Documents by their relevance."""
-
-    reply: RerankReply
-    record: DecisionRecord
 
     @property
     def results(self) -> list[RerankResult]:
@@ -160,21 +147,6 @@ class Reranked:
     def order(self) -> list[int]:
         """The documents' indexes, most relevant first."""
         return [result["index"] for result in self.results]
-
-    @property
-    def model(self) -> str:
-        """The model that answered."""
-        return self.reply.get("model", "")
-
-    @property
-    def usage(self) -> Usage:
-        """Tokens or search units of the call that answered."""
-        return self.reply.get("usage", Usage())
-
-    @property
-    def cost(self) -> float:
-        """US dollars over all calls of this request."""
-        return self.record.cost / _NANOS_PER_DOLLAR
 
 
 @dataclass(frozen=True, slots=True)

@@ -337,7 +337,12 @@ def _refused(value: object, unit: str) -> UnitError:
         kind = "a map" if isinstance(value, dict) else "a list"
         return UnitError(f"{kind} stands where {what} is expected: {accepted}")
     if isinstance(value, str) and len(value) > _MAX_TEXT:
-        return UnitError(f"`{value[: _MAX_TEXT - 3]}...` is too long for {what}: {accepted}")
+        return UnitError(f"`{_line(value[: _MAX_TEXT - 3])}...` is too long for {what}: {accepted}")
     words = {None: "null", True: "true", False: "false"}
-    shown = words[value] if value is None or isinstance(value, bool) else value
+    shown = words[value] if value is None or isinstance(value, bool) else _line(str(value))
     return UnitError(f"`{shown}` is not {what}: {accepted}", refused=(unit, value))
+
+
+def _line(text: str) -> str:
+    """A text on one line, as messages hold it."""
+    return " ".join(text.split()) if text.split() else repr(text)[1:-1]

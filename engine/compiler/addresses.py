@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-import engine.wire.regex  # noqa: F401 - makes RE2 the engine of patterns
 from engine.compiler.document import Document, Path
 from engine.compiler.resolve import there_is
 from engine.diagnostics import Diagnostics

@@ -99,7 +99,9 @@ def read_embedding(model: str, given: Any, fields: Mapping[str, Any]) -> Embeddi
     if not items:
         raise RequestError("`input` is empty: there is nothing to embed", param="input")
     made = [_input(item, place) for place, item in enumerate(items)]
-    return {**_known("embeddings", fields), "operation": "embeddings", "model": model, "input": made}  # type: ignore[typeddict-item] # the names are checked, the values are the caller's
+    # The names are checked, the values are the caller's.
+    known = _known("embeddings", fields)
+    return cast(EmbeddingRequest, {**known, "operation": "embeddings", "model": model, "input": made})
 
 
 def read_ranking(
@@ -114,7 +116,8 @@ def read_ranking(
         raise RequestError("`documents` is a list with at least one text or map", param="documents")
     made = [_document(item, place) for place, item in enumerate(documents)]
     known = _known("rerank", fields)
-    return {**known, "operation": "rerank", "model": model, "query": query, "documents": made}  # type: ignore[typeddict-item] # as above
+    asked = {**known, "operation": "rerank", "model": model, "query": query, "documents": made}
+    return cast(RerankRequest, asked)
 
 
 def _known(operation: str, fields: Mapping[str, Any]) -> dict[str, Any]:

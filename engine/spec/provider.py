@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainValidator, WithJsonSchema
 
+from engine.plan.types import OperationName
 from engine.spec.adjust import AdjustSpec
 from engine.spec.amounts import Count, Money, Multiplier, Price
 from engine.spec.auth import AuthField
@@ -103,7 +104,6 @@ def _path_template(value: Any) -> Any:
 PathTemplate = Annotated[
     Any, PlainValidator(_path_template), WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "object"}]})
 ]
-OperationName = Literal["chat", "embeddings", "rerank", "count_tokens"]
 
 
 class SpeaksSpec(Spec):

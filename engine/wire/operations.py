@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypedDict, cast
 
-from engine.plan.types import OperationName
 from engine.wire.canonical import Json, Part, Reply, Request, Usage
 
 Purpose = Literal[
@@ -164,7 +163,7 @@ def _form(request: type, reply: type, ours: frozenset[str] = frozenset(), *, bat
     return Form(request.__name__, reply.__name__, names, _OURS | ours, batched)
 
 
-OPERATIONS: Final[Mapping[OperationName, Form]] = {
+OPERATIONS: Final[Mapping[str, Form]] = {
     "chat": _form(Request, Reply, frozenset({"stream", "include_usage", "conversation"})),
     # How a vendor writes its numbers, a client does not see: they are made what it asked for.
     "embeddings": _form(EmbeddingRequest, EmbeddingReply, frozenset({"encoding_format"}), batched=True),
@@ -175,8 +174,7 @@ OPERATIONS: Final[Mapping[OperationName, Form]] = {
 
 def form(operation: str) -> Form:
     """The forms of an operation; of one that is not served, a chat's."""
-    found: Form = OPERATIONS.get(operation, OPERATIONS["chat"])  # type: ignore[call-overload] # any text may come
-    return found
+    return OPERATIONS.get(operation, OPERATIONS["chat"])
 
 
 def check_reply(operation: str, reply: Any) -> str | None:

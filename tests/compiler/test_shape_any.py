@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -87,6 +87,7 @@ def test_workspaces(data: Any) -> None:
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.one_of(st.dictionaries(st.sampled_from(sorted(BUILT["Settings"])), scalars), values))
+@example(data={"body_limit": "\n"})
 def test_settings(data: Any) -> None:
     run(Settings, data)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -29,8 +29,8 @@ class Answer:
         assert len(self.data) <= limit
         return self.data
 
-    def chunks(self) -> Any:
-        raise NotImplementedError
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.data
 
     async def close(self) -> None:
         self.closed = True
