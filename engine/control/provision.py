@@ -51,6 +51,8 @@ async def provision(
     """
     own = None if transport is not None or not _speaks_http(plan) else _own_transport(previous)
     snapshot = Snapshot(plan, {}, transport=own)
+    if previous is not None:
+        snapshot.adopt(previous)
     try:
         for name in plan.manifest.providers:
             if name == LOCAL:

@@ -66,6 +66,24 @@ async def test_what_did_not_change_is_taken_over(tmp_path: Path) -> None:
     assert not transport.closed
 
 
+async def test_a_bound_dialect_is_taken_over_where_it_is_the_same(tmp_path: Path) -> None:
+    own = tmp_path / "providers.d" / "dialects" / "openai_chat.yaml"
+    transport = NoNetwork()
+    old = await provision(compiled(tmp_path, two("m1"), acme="m1", globex="m"), transport=transport)
+    same = await provision(
+        compiled(tmp_path, two("m2"), acme="m2", globex="m"), transport=transport, previous=old
+    )
+    assert same.dialect("openai_chat") is old.dialect("openai_chat")
+    own.parent.mkdir()
+    own.write_text("extends: openai_chat\ntitle: ours\nfinish: {weary: stop}\n")
+    new = await provision(
+        compiled(tmp_path, two("m2"), acme="m2", globex="m"), transport=transport, previous=same
+    )
+    assert new.dialect("openai_chat") is not old.dialect("openai_chat")
+    for snapshot in (old, same, new):
+        await snapshot.close()
+
+
 async def test_the_engines_own_transport_lives_as_long_as_a_snapshot_needs_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
