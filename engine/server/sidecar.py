@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
-import logging
 import os
 import signal
 import time
@@ -24,15 +22,15 @@ from engine.control.reload import ProvisionFault, Reloaded, Reloader
 from engine.control.settings import ProcessSettings
 from engine.control.status import Status
 from engine.control.watch import changes
-from engine.observe.log import Log, LogHandler
+from engine.observe.log import Log
 from engine.observe.metrics import Metrics
 from engine.plan.plan import Plan
 from engine.plan.types import Secret
 from engine.runtime.snapshot import Snapshot
 from engine.server.app import App, Surface
-from engine.server.drain import drain
 from engine.server.head import is_loopback
 from engine.server.listen import Listener, bind, split_address
+from engine.server.plane import DataPlane, log_libraries, spare_collections
 from engine.server.service import AdminKey, Service
 from engine.upstream.secrets import SecretMissing, Secrets
 
@@ -73,18 +71,14 @@ async def serve(options: Options, compiled: Compiled, content: str, ready: Calla
     sidecar = Sidecar(options, options.over(settings))
     async with sidecar.running(compiled):
         ready(sidecar)
-        # What is there now stays, so no collection need look at it again; and a request makes hundreds of
-        # objects that its end frees without one, so collections may be rarer than every other request.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(20_000, 20, 50)
+        spare_collections()
         return await sidecar.until_stopped(content)
 
 
 class Sidecar:
     """One process's parts."""
 
-    service: Service
+    plane: DataPlane
     status: Status
 
     def __init__(self, options: Options, settings: ProcessSettings) -> None:
@@ -92,7 +86,6 @@ class Sidecar:
         self.settings = settings
         self.log = Log.from_environment()
         self.metrics = Metrics()
-        self.listeners: dict[str, Listener] = {}
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -103,7 +96,7 @@ class Sidecar:
         plan = compiled.plan
         assert plan is not None
         async with contextlib.AsyncExitStack() as stack:
-            self._log_libraries()
+            log_libraries(self.log)
             key = _admin_key(self.settings)
             check_addresses(self.settings)
             sockets = {name: bind(address) for name, address in self._addresses().items()}
@@ -114,10 +107,7 @@ class Sidecar:
             stack.push_async_callback(self.reloader.close)
             self.service.admin_key = key
             self._published(self.reloader.snapshot, self.settings)
-            for name, sock in sockets.items():
-                listener = self.listeners[name] = Listener(sock, self._app(name))
-                await listener.start()
-                stack.push_async_callback(listener.stop)
+            await stack.enter_async_context(self.plane.serving(sockets, self._app))
             yield
 
     async def until_stopped(self, content: str) -> int:
@@ -126,10 +116,9 @@ class Sidecar:
         if self.settings.watch:
             self._spawn(self._watch(content))
         await self._stop.wait()
-        self.log.info("draining", requests=len(self.service.open), limit_ms=self.settings.drain_ms)
         for task in self._tasks:
             task.cancel()
-        await drain(self.service, list(self.listeners.values()), self.settings.drain_ms / 1000, self._hurry)
+        await self.plane.drain(self.settings.drain_ms, self._hurry)
         return 1 if self._hurry.is_set() else 0
 
     def hello(self) -> dict[str, Any]:
@@ -143,6 +132,14 @@ class Sidecar:
         if self._stop.is_set():
             self._hurry.set()
         self._stop.set()
+
+    @property
+    def service(self) -> Service:
+        return self.plane.service
+
+    @property
+    def listeners(self) -> dict[str, Listener]:
+        return self.plane.listeners
 
     # --- parts ----------------------------------------------------------------------------------------
 
@@ -181,15 +178,9 @@ class Sidecar:
             published=self._published,
             over=self._options.over,
         )
-        self.service = Service(
-            current=lambda: self.reloader.snapshot,
-            executor=self.host.executor,
-            metrics=self.metrics,
-            log=self.log,
-            status=self.status.as_json,
-            reload=self._reload_now,
-            since=now,
-        )
+        self.plane = DataPlane(self.host, lambda: self.reloader.snapshot, self.metrics, self.log)
+        self.service.status = self.status.as_json
+        self.service.reload = self._reload_now
         self.status.more |= {
             "listeners": lambda: {name: listener.address for name, listener in self.listeners.items()},
             "draining": lambda: self.service.draining,
@@ -202,7 +193,6 @@ class Sidecar:
 
     def _gauges(self) -> None:
         gauge, status = self.metrics.gauge, self.status
-        gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(self.service.open)),))
         gauge("engine_plan_info", "The plan that runs.", ("revision",), lambda: (((status.revision,), 1),))
         gauge("engine_plan_since_seconds", "When it went live.", (), lambda: (((), status.since),))
         gauge(
@@ -211,14 +201,11 @@ class Sidecar:
             (),
             lambda: (((), float(status.rejected is not None)),),
         )
-        self.host.gauges(lambda: self.reloader.snapshot)
 
     def _published(self, snapshot: Snapshot, settings: ProcessSettings) -> None:
         """A plan went live: follow its settings as far as a running process can."""
         self.settings = settings
-        self.service.paths = None
-        self.service.body_limit = settings.body_limit
-        self.service.since = self.status.since
+        self.plane.follow(settings, self.status.since)
 
     async def _reload_now(self) -> tuple[int, dict[str, Any]]:
         done = await self.reloader.reload("asked")
@@ -249,15 +236,6 @@ class Sidecar:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self.log.fault("background_fault", error)
-
-    def _log_libraries(self) -> None:
-        handler = LogHandler(self.log)
-        for name in ("uvicorn.error", "asyncio", "aiohttp", "engine"):
-            logger = logging.getLogger(name)
-            logger.handlers = [handler]
-            logger.propagate = False
-            # uvicorn warns of every malformed request: whoever sends them would fill the log.
-            logger.setLevel(logging.ERROR if name == "uvicorn.error" else logging.WARNING)
 
 
 def check_addresses(settings: ProcessSettings) -> None:

@@ -1,0 +1,81 @@
+"""The part of a process that answers requests: its service, the addresses it listens on, its orderly end.
+
+A sidecar of one process has one beside its control plane; with several workers each data worker has one, and
+the control plane is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from engine.control.host import Host
+from engine.control.settings import ProcessSettings
+from engine.observe.log import Log, LogHandler
+from engine.observe.metrics import Metrics
+from engine.runtime.snapshot import Snapshot
+from engine.server.app import App
+from engine.server.drain import drain
+from engine.server.listen import Listener
+from engine.server.service import Service
+
+
+class DataPlane:
+    """Made once a first snapshot is there.
+
+    host: what plans run on in this process. current: the snapshot that a request beginning now runs on.
+    """
+
+    def __init__(self, host: Host, current: Callable[[], Snapshot], metrics: Metrics, log: Log) -> None:
+        self.listeners: dict[str, Listener] = {}
+        self._log = log
+        self.service = service = Service(current=current, executor=host.executor, metrics=metrics, log=log)
+        metrics.gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(service.open)),))
+        host.gauges(current)
+
+    def follow(self, settings: ProcessSettings, since: float) -> None:
+        """A plan went live at `since`: follow its settings as far as a running process can."""
+        self.service.paths = None
+        self.service.body_limit = settings.body_limit
+        self.service.since = since
+
+    @contextlib.asynccontextmanager
+    async def serving(
+        self, sockets: Mapping[str, socket.socket], app: Callable[[str], App]
+    ) -> AsyncIterator[None]:
+        """Every address taking connections; `app`: the app of each by the address's name."""
+        async with contextlib.AsyncExitStack() as stack:
+            for name, sock in sockets.items():
+                listener = self.listeners[name] = Listener(sock, app(name))
+                await listener.start()
+                stack.push_async_callback(listener.stop)
+            yield
+
+    async def drain(self, limit_ms: int, hurry: asyncio.Event) -> None:
+        """No new work; open requests have `limit_ms`, or none once `hurry` is set."""
+        self._log.info("draining", requests=len(self.service.open), limit_ms=limit_ms)
+        await drain(self.service, list(self.listeners.values()), limit_ms / 1000, hurry)
+
+
+def spare_collections() -> None:
+    """What is there now stays, so no collection need look at it again; and a request makes hundreds of
+    objects that its end frees without one, so collections may be rarer than every other request.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def log_libraries(log: Log) -> None:
+    """What libraries and the engine's own modules log goes through the one encoder."""
+    handler = LogHandler(log)
+    for name in ("uvicorn.error", "asyncio", "aiohttp", "engine"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+        # uvicorn warns of every malformed request: whoever sends them would fill the log.
+        logger.setLevel(logging.ERROR if name == "uvicorn.error" else logging.WARNING)
