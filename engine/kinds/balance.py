@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from engine.kinds.effects import Context, Draw, Effect, Measure, Next, Note, Outcome, Steps
 from engine.kinds.walk import Rest, targets, walk, worse
@@ -76,13 +76,13 @@ def _pick(node: Balance, left: list[int], ctx: Context) -> Pick:
     first = yield Draw()
     second = yield Draw()
     a, b = two(len(left), first, second)
-    what: Literal["in_flight", "latency"] = "in_flight" if node.rank == "in_flight" else "latency"
+    what = "in_flight" if node.rank == "in_flight" else "latency"
     values = yield from _measure(what, [left[a], left[b]], node, ctx)
     return (a, b)[better(values, 0, 1)]
 
 
 def _measure(
-    what: Literal["in_flight", "latency", "cost"], members: list[int], node: Balance, ctx: Context
+    what: str, members: list[int], node: Balance, ctx: Context
 ) -> Generator[Effect, Any, list[float]]:
     """One figure a member. A member that is a graph of its own stands for its first target."""
     leads = [next(targets(node.children[i], ctx), None) for i in members]

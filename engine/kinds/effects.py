@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from engine.kinds.use import Use
-    from engine.plan.types import Deployment, Expr
+    from engine.plan.types import Deployment, Expr, Node
+    from engine.wire.operations import AnyRequest
 
 
 @dataclass(slots=True)
@@ -77,11 +78,11 @@ class Next:
 class Measure:
     """What is known of deployments now. Answered with a tuple of floats, in order; NaN = unknown.
 
-    `in_flight` open attempts, `latency` peak EWMA in ms, `cost` nano-dollars of this request there,
-    in the worst case.
+    `in_flight` open attempts, `latency` peak EWMA in ms, `p10` to `p99` that percentile of its latency in ms,
+    `cost` nano-dollars of this request there, in the worst case, `quality` and `headroom` from 0 to 1.
     """
 
-    what: Literal["in_flight", "latency", "cost"]
+    what: str
     deployments: tuple[str, ...]
 
 
@@ -89,7 +90,8 @@ class Measure:
 class Note:
     """A line for the decision record: at this node, this happened, because. Answered with None.
 
-    `what` is one of a few words: took, skipped, left, retried, moved_on, stopped, answered, rejected.
+    `what` is one of a few words: took, skipped, left, retried, moved_on, stopped, answered, rejected, hedged,
+    escalated, judged, merged, mirrored.
     """
 
     node: str
@@ -97,7 +99,90 @@ class Note:
     why: str
 
 
-Effect = Reserve | Attempt | Wait | Draw | Next | Measure | Note
+@dataclass(slots=True)
+class Branch:
+    """A walk beside others.
+
+    after_ms: in a `Race` it begins then, counted from the race's own beginning, or at once when all before it
+        have failed.
+    whole: its answer is collected and never a live stream, whatever the client wants.
+    role: what its calls are in the record; "answer" leaves them what they are around it.
+    """
+
+    steps: Steps
+    after_ms: int = 0
+    whole: bool = False
+    role: str = "answer"
+
+
+@dataclass(slots=True)
+class Race:
+    """The first good answer of several. Answered with its `Outcome` once the others are cancelled and their
+    upstreams closed; where none is good, with the worse of all failures.
+    """
+
+    branches: tuple[Branch, ...]
+
+
+@dataclass(slots=True)
+class Gather:
+    """All of several, each collected whole. Answered with a tuple of their `Outcome`s, in order.
+
+    One branch alone is how a kind has an answer collected that it must look at first.
+    """
+
+    branches: tuple[Branch, ...]
+
+
+@dataclass(slots=True)
+class Aside:
+    """A copy of the request to a node that nobody waits for. Answered with None at once.
+
+    It is a request of its own from here on: with its own record, its own `per_request` ceilings and its own
+    end. Where too many run already, it is left out, and the record says so.
+    """
+
+    node: Node
+    role: str
+    why: str
+
+
+@dataclass(slots=True)
+class Consult:
+    """A request of the engine's own: to a judge, a classifier, an embedder. Answered with an `Outcome` whose
+    `reply` is a `Whole`.
+
+    Its calls count against the request's `per_request`, its deadline and its budgets.
+    """
+
+    node: Node
+    request: AnyRequest
+    operation: str
+    why: str
+    role: str
+
+
+@dataclass(slots=True)
+class Recall:
+    """What is kept under a key of a space ("sticky", "cache", ...). Answered with the value, or None."""
+
+    space: str
+    key: str
+
+
+@dataclass(slots=True)
+class Keep:
+    """Keep a value under a key of a space for so long. Answered with None."""
+
+    space: str
+    key: str
+    value: Any
+    ttl_ms: int
+
+
+Effect = (
+    Reserve | Attempt | Wait | Draw | Next | Measure | Note | Race | Gather | Aside | Consult | Recall | Keep
+)
 
 
 @dataclass(slots=True)
@@ -134,8 +219,34 @@ class Unfit(NamedTuple):
 class Context(Protocol):
     """What a node may know, without asking the driver. All of it is fixed when the request begins."""
 
-    def test(self, expr: Expr) -> bool:
-        """Evaluate a boolean expression over the request, the key and the start time."""
+    @property
+    def request(self) -> AnyRequest:
+        """The canonical request."""
+        ...
+
+    @property
+    def operation(self) -> str:
+        """`chat`, `embeddings`, ..."""
+        ...
+
+    @property
+    def stream(self) -> bool:
+        """Whether the client wants a stream."""
+        ...
+
+    def test(self, expr: Expr, *more: Any) -> bool:
+        """Evaluate a boolean expression over the request, the key, the start time and the labels.
+
+        `more`: what its scope has beside these, in the order of `plan/scopes.py`.
+        """
+        ...
+
+    def value(self, expr: Expr, *more: Any) -> Any:
+        """The same of an expression of any type."""
+        ...
+
+    def label(self, name: str, value: str) -> Context:
+        """The context for what stands below a `classify`: there `label.NAME` has this value."""
         ...
 
     def deployment(self, name: str) -> Deployment:
@@ -147,9 +258,9 @@ class Context(Protocol):
         ...
 
     def next_attempt(self) -> int | None:
-        """Number of the next attempt (from 1), or None once `per_request.calls` are used up.
+        """A number for an attempt (from 1, none twice), or None once `per_request.calls` are used up.
 
-        Asking does not use it up: an attempt counts when it is made.
+        It is handed out with this; a `Reserve` that is refused gives it back.
         """
         ...
 
@@ -158,14 +269,21 @@ Steps = Generator[Effect, Any, Outcome]
 
 __all__ = [
     "Admission",
+    "Aside",
     "Attempt",
+    "Branch",
+    "Consult",
     "Context",
     "Draw",
     "Effect",
+    "Gather",
+    "Keep",
     "Measure",
     "Next",
     "Note",
     "Outcome",
+    "Race",
+    "Recall",
     "Reserve",
     "Steps",
     "Unfit",

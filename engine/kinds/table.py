@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from engine.kinds import balance, fallback, reject, respond, switch, use
+from engine.kinds import balance, fallback, hedge, reject, respond, switch, use
 from engine.kinds.balance import Balance
 from engine.kinds.fallback import Fallback
+from engine.kinds.hedge import Hedge
 from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
 from engine.kinds.switch import Switch
@@ -13,7 +14,9 @@ from engine.kinds.walk import BEHAVIOURS, Behaviour, children_targets, no_target
 from engine.plan.codec import register_kinds
 from engine.plan.types import Node
 
-KINDS: dict[str, type[Node]] = {cls.kind: cls for cls in (Use, Fallback, Balance, Switch, Reject, Respond)}
+KINDS: dict[str, type[Node]] = {
+    cls.kind: cls for cls in (Use, Fallback, Balance, Switch, Hedge, Reject, Respond)
+}
 
 BEHAVIOURS.update(
     {
@@ -21,6 +24,7 @@ BEHAVIOURS.update(
         "fallback": Behaviour(fallback.steps, children_targets),
         "balance": Behaviour(balance.steps, children_targets),
         "switch": Behaviour(switch.steps, switch.targets),
+        "hedge": Behaviour(hedge.steps, children_targets),
         "reject": Behaviour(reject.steps, no_targets),
         "respond": Behaviour(respond.steps, no_targets),
     }

@@ -1,9 +1,9 @@
 """Which values an expression or template may read, by the name of its scope, in the order of its parameters.
 
 `code.bind_expr(expr)` and `code.bind_template(template)` give functions with exactly these positional
-parameters. In `route` they are views with attributes; everywhere else they are plain JSON: dicts read by
-`.get`. The scopes of a chat have plain names; those of other operations differ in the types of `request` and
-`reply` alone, and have the operation in front: `embeddings.request_write`.
+parameters. In `route` and `answer` they are views with attributes; everywhere else they are plain JSON: dicts
+read by `.get`. The scopes of a chat have plain names; those of other operations differ in the types of
+`request` and `reply` alone, and have the operation in front: `embeddings.request_write`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import Final
 from engine.plan.types import OperationName
 
 _SCOPES: Final[dict[str, tuple[str, ...]]] = {
-    "route": ("request", "key", "clock"),
+    "route": ("request", "key", "clock", "label"),
+    "answer": ("request", "key", "clock", "label", "answer"),
     "request_read": ("body", "headers"),
     "request_write": ("request", "facts", "target", "provider"),
     "response_read": ("body", "headers", "status"),

@@ -41,7 +41,6 @@ class Attempts:
 
     async def call(self, run: Run, effect: Attempt, finish: Finish) -> Outcome:
         """Make one attempt. `finish` is handed on to the stream, where it becomes one."""
-        run.calls += 1
         place = run.bound.places[effect.target.deployment]
         entry = self._entry(run, effect, place)
         collect = bool(effect.target.call.collect) and not run.stream and _collectable(run, place)
@@ -61,7 +60,7 @@ class Attempts:
             # Cancelled, or a fault of the engine: either way nobody gets an answer of this call.
             entry.failure = "cancelled"
             entry.ended_ms = self._since(run)
-            await self._leases.release(run, effect.lease, entry)
+            await self._leases.abandon(run, effect.lease, entry, place)
             raise
         if outcome.ok:
             return outcome
@@ -244,6 +243,7 @@ class Attempts:
             model=deployment.model,
             started_ms=self._since(run),
             reserved=run.worst_cost(place) or 0,
+            role=run.role,
         )
         run.record.attempts.append(entry)
         return entry

@@ -9,20 +9,40 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from inspect import isawaitable
 from random import Random
-from typing import cast
+from typing import Any, Final, cast
 
 from engine.errors import EngineError
-from engine.kinds.effects import Attempt, Draw, Effect, Measure, Next, Note, Outcome, Reserve, Wait
+from engine.kinds.effects import (
+    Aside,
+    Attempt,
+    Consult,
+    Draw,
+    Effect,
+    Gather,
+    Keep,
+    Measure,
+    Next,
+    Note,
+    Outcome,
+    Race,
+    Recall,
+    Reserve,
+    Steps,
+    Wait,
+)
 from engine.kinds.walk import walk
 from engine.runtime import admit, ending
+from engine.runtime.asides import Asides
 from engine.runtime.attempt import Attempts
+from engine.runtime.branches import Branches
 from engine.runtime.clock import Clock
 from engine.runtime.leases import Leases
-from engine.runtime.live import LiveFlow
+from engine.runtime.live import Finish, LiveFlow
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Inbound, Run
 from engine.runtime.snapshot import Snapshot
@@ -34,6 +54,8 @@ from engine.wire.operations import AnyReply
 log = logging.getLogger("engine.runtime")
 
 __all__ = ["Answer", "Executor", "Inbound"]
+
+_AT_ONCE: Final = frozenset({Note, Draw, Next, Measure, Aside})
 
 
 @dataclass(slots=True)
@@ -71,6 +93,8 @@ class Executor:
         self._random = rng.random
         self._leases = Leases(state, clock)
         self._attempts = Attempts(state, clock, self._leases)
+        self._branches = Branches(clock, self._drive)
+        self.asides = Asides(clock, self._drive, self._finish)
 
     async def execute(self, snapshot: Snapshot, inbound: Inbound) -> Answer:
         """Serve one request.
@@ -113,7 +137,11 @@ class Executor:
     async def _serve(self, run: Run) -> Answer:
         self._match(run)
         await self._admit(run)
-        outcome = await self._walk(run)
+
+        async def finish(failure: str | None) -> None:
+            await self._finish(run, failure, 200 if failure != "cancelled" else 499)
+
+        outcome = await self._drive(run, walk(run.bound.route.start, run), finish)
         return self._answer(run, outcome)
 
     def _match(self, run: Run) -> None:
@@ -122,7 +150,7 @@ class Executor:
         name = snapshot.matcher.find(
             run.view.model,
             inbound.operation,
-            lambda _, when: bool(snapshot.match_test(when)(run.view, inbound.key, run.clock)),
+            lambda _, when: bool(snapshot.match_test(when)(run.view, inbound.key, run.clock, run.labels)),
         )
         run.record.route = name
         run.take(snapshot.route(name))
@@ -142,32 +170,74 @@ class Executor:
         run.max_tokens = admit.output_tokens(limits, run.request) if run.inbound.operation == "chat" else None
         run.view.max_output_tokens = run.max_tokens or 0
 
-    async def _walk(self, run: Run) -> Outcome:
-        """Drive the graph's generator: answer each effect until an outcome comes out."""
-        steps = walk(run.bound.route.start, run)
-        effect = next(steps)
+    async def _drive(self, run: Run, steps: Steps, finish: Finish) -> Outcome:
+        """Drive a walk: answer each of its effects until an outcome comes out.
+
+        `finish` ends the request; it is handed on to the stream that becomes its answer. A stream that is not
+        handed on is closed here.
+        """
+        live: LiveFlow | None = None
+        effect: Effect | None = None
         try:
+            effect = next(steps)
             while True:
-                if type(effect) is Attempt:
-                    answer: object = await self._attempt(run, effect)
-                elif type(effect) is Reserve:
-                    answer = await self._leases.reserve(run, effect)
-                elif type(effect) is Wait:
-                    answer = await self._wait(run, effect)
-                else:
+                kind = type(effect)
+                if kind is Attempt:
+                    answer: Any = await self._attempts.call(run, cast(Attempt, effect), finish)
+                    if run.stream and type(answer.reply) is LiveFlow:
+                        live = answer.reply
+                elif kind is Reserve:
+                    answer = await self._leases.reserve(run, cast(Reserve, effect))
+                    if answer.lease is None:
+                        run.give_back(cast(Reserve, effect).attempt)
+                elif kind in _AT_ONCE:
                     answer = self._answer_now(run, effect)
+                else:
+                    answer = await self._answer_later(run, effect, finish)
+                    if kind is Race and type(answer.reply) is LiveFlow:
+                        live = answer.reply
                 effect = steps.send(answer)
         except StopIteration as stop:
             outcome: Outcome = stop.value
+            if live is not None and outcome.reply is not live:
+                await live.discard()
             return outcome
+        except BaseException:
+            if type(effect) is Reserve:
+                run.give_back(effect.attempt)
+            if live is not None:
+                await live.discard()
+            raise
         finally:
             steps.close()
 
-    async def _attempt(self, run: Run, effect: Attempt) -> Outcome:
-        async def finish(failure: str | None) -> None:
-            await self._finish(run, failure, 200 if failure != "cancelled" else 499)
+    def _answer_later(self, run: Run, effect: Effect, finish: Finish) -> Awaitable[Any]:
+        """The effects that wait for something."""
+        kind = type(effect)
+        if kind is Wait:
+            return self._wait(run, cast(Wait, effect))
+        if kind is Race:
+            return self._branches.race(run, cast(Race, effect).branches, finish)
+        if kind is Gather:
+            return self._branches.gather(run, cast(Gather, effect).branches, finish)
+        if kind is Consult:
+            return self._consult(run, cast(Consult, effect), finish)
+        if kind is Recall or kind is Keep:
+            return self._remember(effect)
+        raise TypeError(f"no node may ask for {effect!r}")
 
-        return await self._attempts.call(run, effect, finish)
+    async def _consult(self, run: Run, effect: Consult, finish: Finish) -> Outcome:
+        own = run.consulting(effect.request, effect.operation, effect.role)
+        return await self._drive(own, walk(effect.node, own), finish)
+
+    async def _remember(self, effect: Effect) -> Any:
+        now = int(self.clock.now_ms())
+        if type(effect) is Recall:
+            found = self.state.recall(effect.space, effect.key, now)
+        else:
+            kept = cast(Keep, effect)
+            found = self.state.keep(kept.space, kept.key, kept.value, kept.ttl_ms, now)
+        return await found if isawaitable(found) else found
 
     async def _wait(self, run: Run, effect: Wait) -> bool:
         now = self.clock.now_ms()
@@ -190,7 +260,10 @@ class Executor:
             return self.state.next(effect.key)
         if type(effect) is Measure:
             return self._measure(run, effect)
-        raise TypeError(f"no node may ask for {effect!r}")
+        if type(effect) is Aside:
+            self.asides.begin(run, effect)
+            return None
+        raise AssertionError(f"{effect!r} is not answered at once")
 
     def _measure(self, run: Run, effect: Measure) -> tuple[float, ...]:
         if effect.what == "in_flight":
@@ -198,6 +271,9 @@ class Executor:
         if effect.what == "latency":
             now = int(self.clock.now_ms())
             return tuple(self.state.latency(name, now) for name in effect.deployments)
+        if effect.what.startswith("p"):
+            share = int(effect.what[1:]) / 100
+            return tuple(self.state.percentile(name, share) for name in effect.deployments)
         costs = (run.worst_cost(run.bound.places[name]) for name in effect.deployments)
         return tuple(float("nan") if cost is None else float(cost) for cost in costs)
 
@@ -243,8 +319,9 @@ class Executor:
         record = run.record
         record.failure, record.status = failure, status
         record.duration_ms = self.clock.now_ms() - run.started
-        if record.attempts and record.attempts[-1].ended_ms is None:
-            record.attempts[-1].ended_ms = record.duration_ms
+        for attempt in record.attempts:
+            if attempt.ended_ms is None:
+                attempt.ended_ms = record.duration_ms
         try:
             for sink in self.sinks:
                 sink(record)

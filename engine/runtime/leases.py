@@ -79,6 +79,18 @@ class Leases:
         if waiting is not None:
             await waiting
 
+    async def abandon(self, run: Run, lease: int, entry: AttemptRecord, place: Place) -> None:
+        """Close the lease of a call that was cancelled under way.
+
+        Where another branch answered first (a hedge's loser), the vendor had the request and will bill it: it
+        is settled with an estimate of its input. Where the client left or the engine failed, it is released.
+        """
+        if not run.lost:
+            await self.release(run, lease, entry)
+            return
+        usage = whole_usage(run, None, lambda: 0)
+        await self.settle(run, lease, entry, place, usage)
+
     async def release(self, run: Run, lease: int, entry: AttemptRecord | None) -> None:
         """Close a lease that nothing was spent of."""
         if lease not in run.leases:

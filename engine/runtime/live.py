@@ -143,6 +143,11 @@ class LiveFlow:
             self._open.ready.clear()
             await self._end(None if whole else "cancelled")
 
+    async def discard(self) -> None:
+        """Close it without ending the request: another answer is handed on, or none."""
+        self._finish = _nobody
+        await self.close()
+
     async def _fetch(self) -> None:
         """Put what comes next into `ready`; nothing at a clean end."""
         opened = self._open
@@ -200,3 +205,7 @@ class LiveFlow:
                 self._leases.observe(self._open.place, failure, None)
             self._run.record.finish = self._open.tally.finish
             await self._finish(failure)
+
+
+async def _nobody(_failure: str | None) -> None:
+    """The request goes on without this stream."""

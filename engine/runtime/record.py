@@ -39,6 +39,7 @@ class AttemptRecord:
     cost: Cost = _NO_COST  # nano-dollars by kind of token
     closed: str | None = None  # "settled" or "released"
     dropped: tuple[str, ...] = ()
+    role: str = "answer"  # or hedge, judge, mirror, classify, embed, continue
 
 
 @dataclass(slots=True)
@@ -76,6 +77,7 @@ class DecisionRecord:
     duration_ms: float | None = None
     committed_ms: float | None = None
     dropped: tuple[str, ...] = ()
+    aside_of: str | None = None  # the id of the request that this is a copy of, which no client waits for
     schema: int = SCHEMA_VERSION
 
     @property

@@ -7,7 +7,8 @@ first asked; it holds no lock, awaits nothing and is thrown away with the reques
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from engine.kinds.effects import Unfit
@@ -16,7 +17,7 @@ from engine.plan.types import Credential, Deployment, Expr, PriceRow
 from engine.runtime import tokens
 from engine.runtime.record import DecisionRecord
 from engine.runtime.snapshot import BoundRoute, Face, Place, Snapshot
-from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView
+from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView, Texts
 from engine.wire.canonical import Request
 from engine.wire.operations import AnyRequest
 from engine.wire.pricing import worst_cost
@@ -26,6 +27,7 @@ _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_obje
 _CAN = {"image": "images", "file": "files"}
 
 _FREE = (PriceRow(0, 0, 0, 0),)
+_NO_LABELS = Texts()
 
 
 @dataclass(slots=True)
@@ -49,23 +51,40 @@ class Inbound:
     deadline_ms: int | None = None
 
 
+class Numbers:
+    """The numbers of a request's attempts: shared by all that walks for it, so that none is given twice."""
+
+    __slots__ = ("last", "out")
+
+    def __init__(self) -> None:
+        self.last = 0
+        self.out = 0  # handed out and not given back: the calls made or about to be
+
+
 class Run:
-    """A request being served. Implements `kinds.effects.Context`."""
+    """A request being served, or one branch of it. Implements `kinds.effects.Context`.
+
+    Branches share all of it but what they are made with: the record, the leases, the attempts' numbers and
+    the deadline are the request's.
+    """
 
     __slots__ = (
         "_unfit",
         "bound",
-        "calls",
         "clock",
         "deadline",
         "exact",
         "inbound",
+        "labels",
         "leases",
+        "lost",
         "native",
         "max_tokens",
         "needs",
+        "numbers",
         "record",
         "request",
+        "role",
         "snapshot",
         "started",
         "stream",
@@ -94,7 +113,10 @@ class Run:
         self.exact = False
         self.needs: frozenset[str] = frozenset()
         self.native: str | None = None  # a field of the client's body that only its own format can carry
-        self.calls = 0
+        self.numbers = Numbers()
+        self.role = "answer"
+        self.lost = False  # it is cancelled because another branch answered, not because the client left
+        self.labels: Mapping[str, str] = _NO_LABELS
         self.leases: set[int] = set()
         self._unfit: dict[str, Unfit | None] = {}
 
@@ -103,14 +125,19 @@ class Run:
     def take(self, bound: BoundRoute) -> None:
         """The route is known: limits and needs follow from it."""
         self.bound = bound
-        self.view.count_with(lambda request: tokens.bound(request, bound.overhead))
-        self.needs = self.view.features & _NEEDS
+        self._fit_in()
         dialect, body = self.inbound.dialect, self.inbound.body
         if dialect is not None and body is not None:
             self.native = self.snapshot.dialect(dialect).native_field(self.inbound.operation, body)
         limits = (self.inbound.deadline_ms, bound.route.per_request.time_ms)
         known = [limit for limit in limits if limit is not None]
         self.deadline = self.started + min(known) if known else None
+
+    def _fit_in(self) -> None:
+        """What the route makes of this request."""
+        overhead = self.bound.overhead
+        self.view.count_with(lambda request: tokens.bound(request, overhead))
+        self.needs = self.view.features & _NEEDS
 
     def counted(self, tokens: int) -> None:
         """All reachable models have counted the input by their own tokenizers."""
@@ -119,16 +146,41 @@ class Run:
 
     # --- the Context of the kinds ---------------------------------------------------------------------
 
-    def test(self, expr: Expr) -> bool:
+    @property
+    def operation(self) -> str:
+        return self.inbound.operation
+
+    def test(self, expr: Expr, *more: Any) -> bool:
         """Evaluate a boolean expression of this route."""
-        return bool(self.bound.tests[id(expr)](self.view, self.inbound.key, self.clock))
+        return bool(self.value(expr, *more))
+
+    def value(self, expr: Expr, *more: Any) -> Any:
+        """Evaluate an expression of this route; `more` is what its scope has beside the route's."""
+        return self.bound.tests[id(expr)](self.view, self.inbound.key, self.clock, self.labels, *more)
+
+    def label(self, name: str, value: str) -> Run:
+        made = copy(self)
+        made.labels = Texts(self.labels)
+        made.labels[name] = value
+        return made
 
     def deployment(self, name: str) -> Deployment:
         return self.bound.places[name].deployment
 
     def next_attempt(self) -> int | None:
-        most = self.bound.route.per_request.calls
-        return None if most is not None and self.calls >= most else self.calls + 1
+        most, numbers = self.bound.route.per_request.calls, self.numbers
+        if most is not None and numbers.out >= most:
+            return None
+        numbers.out += 1
+        numbers.last += 1
+        return numbers.last
+
+    def give_back(self, attempt: int) -> None:
+        """The attempt of this number is not made after all."""
+        numbers = self.numbers
+        numbers.out -= 1
+        if numbers.last == attempt:
+            numbers.last -= 1
 
     def unfit(self, target: Use) -> Unfit | None:
         """Asked for every target before it is called, and computed once per deployment."""
@@ -136,6 +188,50 @@ class Run:
         if name not in self._unfit:
             self._unfit[name] = self._why_unfit(self.bound.places[name])
         return self._unfit[name]
+
+    # --- what walks beside it, or for it ---------------------------------------------------------------
+
+    def beside(self, role: str, *, whole: bool) -> Run:
+        """This request for a branch of its own; `whole`: its answer is never a live stream."""
+        made = copy(self)
+        made.stream = self.stream and not whole
+        if role != "answer":
+            made.role = role
+        return made
+
+    def consulting(self, request: AnyRequest, operation: str, role: str) -> Run:
+        """A request of the engine's own, within this one: its calls, time and leases are this request's.
+
+        Of the client's it has the key alone: neither its body nor its headers nor its format.
+        """
+        made = copy(self)
+        made.inbound = replace(self.inbound, request=request, dialect=None, operation=operation, body=None,
+                               headers={})  # fmt: skip
+        made.request = cast(Request, request)
+        made.view = RequestView(made.request, operation, None, {}, tokens.bound)
+        made.stream = False
+        made.max_tokens = made.request.get("max_tokens") if operation == "chat" else None
+        made.view.max_output_tokens = made.max_tokens or 0
+        made.exact = False
+        made.native = None
+        made.role = role
+        made._unfit = {}
+        made._fit_in()
+        return made
+
+    def apart(self, record: DecisionRecord, role: str, started: float) -> Run:
+        """A copy of this request that is one of its own from here on: `record`'s, begun at `started`."""
+        made = copy(self)
+        made.record = record
+        made.inbound = replace(self.inbound, request_id=record.id)
+        made.started = started
+        most = self.bound.route.per_request.time_ms
+        made.deadline = None if most is None else started + most
+        made.stream = False
+        made.role = role
+        made.numbers = Numbers()
+        made.leases = set()
+        return made
 
     # --- what a target means for this request ---------------------------------------------------------
 
@@ -187,7 +283,7 @@ class Run:
         return usable[turn % len(usable)] if usable else None
 
     def _holds(self, only: Any) -> bool:
-        return bool(only(self.view, self.inbound.key, self.clock))
+        return bool(only(self.view, self.inbound.key, self.clock, self.labels))
 
     def _why_unfit(self, place: Place) -> Unfit | None:
         name = place.deployment.name

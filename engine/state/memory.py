@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from engine.policies.ewma import PeakEwma
+from engine.policies.percentile import Window
+from engine.state.kept import Kept
 from engine.state.protocol import Granted, Hold, Spent
 
 #: What a failed call counts as at least, in ms: a deployment that fails fast is not a quick one.
@@ -29,6 +32,7 @@ class Seen:
     calls: int = 0
     failures: int = 0
     latency: PeakEwma = field(default_factory=PeakEwma)
+    times: Window = field(default_factory=Window)
 
 
 @dataclass(slots=True)
@@ -49,6 +53,7 @@ class MemoryState:
         self._by_attempt: dict[tuple[str, int], int] = {}
         self._counters: dict[str, int] = {}
         self._last_lease = 0
+        self.kept = Kept()
         self.audit = Audit()
 
     def reserve(self, hold: Hold, now_ms: int) -> Granted:
@@ -89,6 +94,7 @@ class MemoryState:
             seen.latency.observe(max(latency_ms or 0.0, FAILURE_MS), now_ms)
         elif latency_ms is not None:
             seen.latency.observe(latency_ms, now_ms)
+            seen.times.observe(latency_ms)
 
     def in_flight(self, deployment: str) -> int:
         seen = self._seen.get(deployment)
@@ -97,6 +103,16 @@ class MemoryState:
     def latency(self, deployment: str, now_ms: int) -> float:
         seen = self._seen.get(deployment)
         return math.nan if seen is None else seen.latency.read(now_ms)
+
+    def percentile(self, deployment: str, share: float) -> float:
+        seen = self._seen.get(deployment)
+        return math.nan if seen is None else seen.times.read(share)
+
+    def recall(self, space: str, key: str, now_ms: int) -> Any:
+        return self.kept.recall(space, key, now_ms)
+
+    def keep(self, space: str, key: str, value: Any, ttl_ms: int, now_ms: int) -> None:
+        self.kept.keep(space, key, value, ttl_ms, now_ms)
 
     def next(self, key: str) -> int:
         number = self._counters.get(key, 0)

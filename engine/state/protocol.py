@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from engine.wire.canonical import Usage
 
@@ -66,6 +66,18 @@ class State(Protocol):
 
     def latency(self, deployment: str, now_ms: int) -> float:
         """Peak EWMA in ms; NaN = nothing known."""
+        ...
+
+    def percentile(self, deployment: str, share: float) -> float:
+        """The latency in ms that this share of the deployment's last calls stayed below; NaN = too few."""
+        ...
+
+    def recall(self, space: str, key: str, now_ms: int) -> Any | Awaitable[Any]:
+        """What is kept under a key of a space; None where nothing is, or no longer."""
+        ...
+
+    def keep(self, space: str, key: str, value: Any, ttl_ms: int, now_ms: int) -> Awaitable[None] | None:
+        """Keep a value for so long; what was under the key goes. The store may forget it earlier."""
         ...
 
     def next(self, key: str) -> int:

@@ -82,7 +82,7 @@ class Request:
         return self.headers.get(name)
 
 
-def route_views(context: dict[str, Any]) -> tuple[Any, Any, Any]:
+def route_views(context: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
     key = {"id": "", "name": "", "org": "", "tags": {}} | context.get("key", {})
     minute = context.get("minute", 0)
 
@@ -92,7 +92,7 @@ def route_views(context: dict[str, Any]) -> tuple[Any, Any, Any]:
     clock = SimpleNamespace(
         now=context.get("now", 0.0), weekday=context.get("weekday", "mon"), between=between
     )
-    return Request(**context.get("request", {})), SimpleNamespace(**key), clock
+    return Request(**context.get("request", {})), SimpleNamespace(**key), clock, {}
 
 
 @pytest.fixture(name="document_of")

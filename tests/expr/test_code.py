@@ -102,7 +102,7 @@ def test_a_pattern_without_an_engine_says_what_to_do() -> None:
         "ir = ['call', 'matches', [['c', 'x'], ['c', 'y']]]\n"
         "try: bind_expr(Expr('', 'route', 'bool', ir))\n"
         "except RuntimeError as e: print(e)\n"
-        "import engine.wire.regex\nprint(bind_expr(Expr('', 'route', 'bool', ir))(0, 0, 0))"
+        "import engine.wire.regex\nprint(bind_expr(Expr('', 'route', 'bool', ir))(0, 0, 0, 0))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [

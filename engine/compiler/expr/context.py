@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
 
@@ -66,7 +66,8 @@ class Scope:
 
     def visible(self) -> list[str]:
         """Every name that can begin an expression here, for messages."""
-        shown = [name for name in self.parameters if not (self.strict and name == "clock")]
+        shown = [name for name in self.parameters if name in self.types]
+        shown = [name for name in shown if not (self.strict and name == "clock")]
         return shown + sorted(self.names)
 
 
@@ -85,6 +86,15 @@ _VIEWS: Final[dict[str, T]] = {
     ),
     "clock": register("clock view", {"now": NUMBER, "weekday": T("string", values=WEEKDAYS)}, "attr"),
 }  # fmt: skip
+
+_ANSWER: Final = register(
+    "answer view",
+    {
+        "text": STRING, "length": INTEGER, "finish": STRING, "refused": BOOL, "tool_calls": INTEGER,
+        "output_tokens": INTEGER,
+    },
+    "attr",
+)  # fmt: skip
 
 _TARGET: Final = register(
     "target",
@@ -119,11 +129,18 @@ def route_scope(
     )
 
 
+def answer_scope(route: Scope) -> Scope:
+    """The scope of `escalate`: a route's, and the answer that is looked at."""
+    return replace(route, name="answer", types={**route.types, "answer": _ANSWER})
+
+
 @cache
 def scope(name: str) -> Scope:
     """A scope by its name in `plan/scopes.py`."""
     if name == "route":
         return route_scope()
+    if name == "answer":
+        return answer_scope(route_scope())
     forms = form(name.rpartition(".")[0])
     kinds: dict[str, T] = {
         "body": map_of(ANY), "headers": map_of(STRING), "status": INTEGER, "facts": _FACTS, "target": _TARGET,
