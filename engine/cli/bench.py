@@ -2,12 +2,15 @@
 
 `sidecar` starts its own fake vendor and load on loopback and compares with a reference relay in the same
 run; `--vs URL` puts another gateway beside it, which you have pointed at a vendor of your own. `--smoke`
-only proves that the benchmark runs. Exit code 1 when a bar is missed or the run is void.
+only proves that the benchmark runs. `upstream` is a vendor that fails to order: put its address into a
+provider file's `base_url`. Exit code 1 when a bar is missed or the run is void.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 from typing import TYPE_CHECKING
 
 from engine.cli.output import CommandFailed, write, write_json
@@ -29,6 +32,15 @@ def register(parser: argparse.ArgumentParser) -> None:
     local.add_argument("--repeats", type=int, default=5, help="pairs for each prompt (default 5)")
     local.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: ONNX's choice)")
     templates = which.add_parser("templates", help="rendering a request beside Jinja2's own rendering")
+    upstream = which.add_parser(
+        "upstream", help="a vendor on loopback that fails to order, for your own tests"
+    )
+    upstream.add_argument(
+        "--fault", default="ok", metavar="NAME[,NAME]", help="one a request; the last stays"
+    )
+    upstream.add_argument("--port", type=int, default=0, help="0 = any free port (default)")
+    upstream.add_argument("--quicker", type=float, default=1.0, metavar="SHARE", help="shorten all its waits")
+    upstream.add_argument("--list", action="store_true", help="print the faults and end")
     for parser_ in (sidecar, local, templates):
         parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")
 
@@ -37,6 +49,8 @@ def run(args: argparse.Namespace) -> int:
     """Run one benchmark and print its report."""
     from engine.bench.process import BenchError  # each benchmark loads only what it measures
 
+    if args.what == "upstream":
+        return _upstream(args)
     try:
         report = _bench(args)
     except BenchError as error:
@@ -62,3 +76,32 @@ def _bench(args: argparse.Namespace) -> Report:
     if args.smoke:
         return sidecar.bench(sidecar.Options(seconds=0.1, rounds=1, smoke=True))
     return sidecar.bench(sidecar.Options(args.seconds, args.rounds, vs=args.vs, vs_model=args.vs_model))
+
+
+def _upstream(args: argparse.Namespace) -> int:
+    """Serve faults until interrupted; each request is told on stderr as one JSON line."""
+    from engine.bench.faults.catalogue import FAULTS, UnknownFault, as_text
+    from engine.bench.faults.exchange import Seen
+    from engine.bench.faults.provider import serve
+    from engine.bench.loop import run as run_loop
+
+    if args.list:
+        if args.format == "json":
+            rows = [{"name": row.name, "what": row.what, "serves": row.serves} for row in FAULTS.values()]
+            write_json({"faults": rows})
+        else:
+            write(as_text(list(FAULTS.values())))
+        return 0
+
+    def told(seen: Seen) -> None:
+        print(json.dumps(seen.as_json()), file=sys.stderr, flush=True)
+
+    try:
+        run_loop(serve(args.fault, port=args.port, quicker=args.quicker, told=told))
+    except UnknownFault as error:
+        raise CommandFailed(str(error)) from None
+    except OSError as error:
+        raise CommandFailed(f"port {args.port}: {error.strerror}") from None
+    except KeyboardInterrupt:
+        return 0
+    return 0
