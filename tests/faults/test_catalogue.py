@@ -1,4 +1,4 @@
-"""The fault provider itself: every fault can be played, scripts go on step by step, and leaving is noticed."""
+"""The fault provider itself: every fault can be played, scripts go on, and leaving is noticed."""
 
 from __future__ import annotations
 
@@ -62,23 +62,23 @@ async def test_every_fault_plays_and_ends_with_the_client(name: str) -> None:
 
 
 async def test_scripts() -> None:
-    async with Provider("503", scripts={"twice": "500,ok"}) as provider:
-        async with httpx.AsyncClient(base_url=provider.url) as client:
+    served = Provider("503", scripts={"twice": "500,ok"})
+    async with served as provider, httpx.AsyncClient(base_url=provider.url) as client:
 
-            async def statuses(model: str) -> list[int]:
-                return [(await client.post(CHAT, json=body(model))).status_code for _ in range(3)]
+        async def statuses(model: str) -> list[int]:
+            return [(await client.post(CHAT, json=body(model))).status_code for _ in range(3)]
 
-            assert await statuses("twice") == [500, 200, 200]
-            assert await statuses("429,ok#a") == [429, 200, 200]
-            assert await statuses("429,ok#b") == [429, 200, 200]
-            assert await statuses("any") == [503, 503, 503]
-            whole = await client.post(CHAT, json=body("ok", stream=False))
-            assert whole.json()["choices"][0]["message"]["content"] == TEXT
-            rest = await client.post(CHAT, json=body("ok", said="".join(TOKENS[:40])))
-            assert text_of(rest.text) == "".join(TOKENS[40:])
-            told = (await client.get("/-/seen")).json()
-            assert [row["prefill"] for row in told["seen"]][-2:] == [False, True]
-            assert len(provider.of("twice")) == 3
+        assert await statuses("twice") == [500, 200, 200]
+        assert await statuses("429,ok#a") == [429, 200, 200]
+        assert await statuses("429,ok#b") == [429, 200, 200]
+        assert await statuses("any") == [503, 503, 503]
+        whole = await client.post(CHAT, json=body("ok", stream=False))
+        assert whole.json()["choices"][0]["message"]["content"] == TEXT
+        rest = await client.post(CHAT, json=body("ok", said="".join(TOKENS[:40])))
+        assert text_of(rest.text) == "".join(TOKENS[40:])
+        told = (await client.get("/-/seen")).json()
+        assert [row["prefill"] for row in told["seen"]][-2:] == [False, True]
+        assert len(provider.of("twice")) == 3
 
 
 async def test_anthropics_format() -> None:
