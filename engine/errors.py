@@ -5,6 +5,7 @@
     ├── NoRoute           404, no route takes this model
     ├── NotAdmitted       413 / 400 / 403, the route does not let it in, or says no
     ├── NoCandidate       503, nobody could be asked
+    ├── Overloaded        503, the route or the process has no room now
     ├── UpstreamError     the last failure's own error, by class
     └── PlanError         the workspace does not compile; carries the diagnostics
 
@@ -120,6 +121,15 @@ class NoCandidate(EngineError):
     def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
         super().__init__(
             message, status=503, code="no_candidate", failure="full", retry_after_ms=retry_after_ms
+        )
+
+
+class Overloaded(EngineError):
+    """The route has no place, or the process sheds load: nobody was asked, and later may work."""
+
+    def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
+        super().__init__(
+            message, status=503, code="overloaded", failure="full", retry_after_ms=retry_after_ms
         )
 
 

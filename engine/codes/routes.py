@@ -123,6 +123,26 @@ CODES = (
         ),
     ),
     Code(
+        "W258",
+        "nobody-waits",
+        why="A route says who is served first of those who wait (`priority`, `fair_by`), and nobody ever "
+        "waits: neither it nor a deployment that it reaches has a queue.",
+        fix="Give one a queue with `concurrent: {most: ..., queue: ...}`, or remove the key.",
+        bad=HERE + "routes:\n  chat: {priority: 7, start: here}\n",
+        good=HERE + "routes:\n  chat: {priority: 7, concurrent: {most: 4, queue: 20}, start: here}\n",
+    ),
+    Code(
+        "W259",
+        "wait-beyond-deadline",
+        why="A request may wait for a place of its route for as long as it may take at all, so that who "
+        "waited so long would have no time left for an answer.",
+        fix="Make `concurrent.wait` shorter than `per_request.time`.",
+        bad=HERE + "routes:\n  chat: {per_request: {time: 5s}, concurrent: {most: 4, queue: 20, wait: 10s}, "
+        "start: here}\n",
+        good=HERE + "routes:\n  chat: {per_request: {time: 60s}, concurrent: {most: 4, queue: 20, wait: 10s}"
+        ", start: here}\n",
+    ),
+    Code(
         "E249",
         "loss",
         why="The route says `strict: lossless`, and a target would lose a part of the requests that the "

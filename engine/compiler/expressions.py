@@ -13,8 +13,11 @@ from engine.diagnostics import Diagnostics
 from engine.plan.types import Expr
 from engine.spec.workspace import Workspace
 
-#: Keys whose expression is a value to group by; all others are conditions.
-_VALUES: Final = frozenset({"per", "by", "scope_by"})
+#: Keys whose expression is no condition: a value to group by, or a number.
+_VALUES: Final = {
+    **dict.fromkeys(("per", "by", "scope_by", "fair_by"), "string"),
+    "priority": "number",
+}
 
 
 def scope_of(spec: Workspace) -> Scope:
@@ -34,7 +37,7 @@ def compile_expressions(
     found: dict[Path, Expr] = {}
     for mention in mentions(spec):
         if isinstance(mention, ExpressionText):
-            want = "string" if mention.field in _VALUES else "bool"
+            want = _VALUES.get(mention.field, "bool")
             place = Place(document, mention.path)
             expr = compile_expression(mention.text, place=place, scope=scope, want=want, out=out)
             if expr is not None:

@@ -12,6 +12,7 @@ from typing import Final
 
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import Place, Scope, compile_expression
+from engine.compiler.lower_concurrency import concurrency
 from engine.diagnostics import Diagnostics
 from engine.plan.link import inherit
 from engine.plan.types import Admit, Call, Ceilings, Expr, Match, Node, Route, Streaming
@@ -105,6 +106,9 @@ class Lowerer:
             residency=self._allowed(spec.residency),
             strict=spec.strict,
             reply_model=spec.reply_model,
+            concurrent=concurrency(spec.concurrent),
+            priority=self.expressions.get((*path, "priority")),
+            fair_by=self.expressions.get((*path, "fair_by")),
         )
 
     def _allowed(self, own: tuple[str, ...] | None) -> tuple[str, ...] | None:

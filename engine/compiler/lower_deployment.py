@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from engine.compiler.addresses import filled, holes, spoken_urls, written_in
 from engine.compiler.document import Document, Path
 from engine.compiler.lower_auth import lower_credential
+from engine.compiler.lower_concurrency import concurrency
 from engine.compiler.resolve import there_is
 from engine.compiler.settings import given
 from engine.compiler.suggest import did_you_mean
@@ -86,7 +87,7 @@ class Deployments:
             credentials=self._credentials(spec, vendor),
             facts=_surcharged(facts, region.price),
             call=Call(),
-            concurrent=spec.concurrent,
+            concurrent=concurrency(spec.concurrent),
             options=_options(spec),
             settings=settings,
             urls=spoken_urls(provider, base_url, region.name, settings, endpoint=own),

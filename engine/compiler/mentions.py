@@ -1,7 +1,8 @@
 """Every reference and every expression in a spec, with its path: what resolving and checking walk over.
 
 What a field means is read off its type, once per class: `Refers` marks a name as a reference, the alias
-`Expression` marks a text as one. So a new node kind or section is resolved without a line here.
+`Expression` (or `NumberExpression`) marks a text as one. So a new node kind or section is resolved without a
+line here.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from typing_extensions import TypeAliasType
 
 from engine.compiler.document import Path
-from engine.spec.expression import Expression
+from engine.spec.expression import Expression, NumberExpression
 from engine.spec.model import Spec, key_of
 from engine.spec.names import Refers
 from engine.spec.nodes.node import EDGE_CHILD
@@ -113,12 +114,13 @@ def _fields(spec: type[Spec]) -> tuple[_Field, ...]:
     return tuple(found)
 
 
+_EXPRESSIONS: Final = (Expression, NumberExpression)
 _PLAIN: Final = (str, int, float, bool, type(None))
 
 
 def _mark(annotation: Any, marks: _Marks) -> None:
     """Collect what an annotation says of the values in it, down to the next spec."""
-    if annotation is Expression:
+    if annotation in _EXPRESSIONS:
         marks.expression = True
         return
     if isinstance(annotation, TypeAliasType):

@@ -15,6 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from engine.control import queue_figures
 from engine.control.provision import provision
 from engine.control.reload import ProvisionFault
 from engine.observe.metrics import Metrics
@@ -112,6 +113,7 @@ class Host:
         def restarts() -> Numbers:
             return [((s.name,), float(s.restarts)) for s in self._model_status()]
 
+        queue_figures.register(self._metrics, self.executor.queues)
         gauge = self._metrics.gauge
         gauge("engine_open_attempts", "Calls that are running.", ("deployment",), in_flight)
         gauge(

@@ -18,7 +18,7 @@ from engine.kinds.respond import Respond
 from engine.kinds.use import Use
 from engine.plan.link import link
 from engine.plan.plan import Plan
-from engine.plan.types import Call, Deployment, Node, Route
+from engine.plan.types import Call, Concurrent, Deployment, Node, Route
 from engine.policies import failures
 from engine.spec import defaults
 
@@ -78,11 +78,20 @@ def _route(plan: Plan, name: str) -> Iterator[str]:
     yield f"  worst case: {_calls(seen, route)}, {_time(seen)}"
     if route.stream.switch_until == "complete":
         yield "  stream: the client sees nothing before the end (switch_until: complete)"
+    if route.concurrent is not None:
+        yield f"  open at a time: {_places(route.concurrent)}"
     admitted = _admitted(route)
     if admitted:
         yield f"  admits: {admitted}"
     allowed = f" (allowed: {', '.join(route.residency)})" if route.residency is not None else ""
     yield f"  reaches: {', '.join(seen.regions) or 'nobody'}{allowed}"
+
+
+def _places(bounds: Concurrent) -> str:
+    """`4, then 100 wait up to 2s`."""
+    if not bounds.queue:
+        return f"{bounds.most}"
+    return f"{bounds.most}, then {bounds.queue} wait up to {units.show_duration(bounds.wait_ms)}"
 
 
 def _calls(seen: RouteView, route: Route) -> str:
@@ -149,6 +158,8 @@ def _options(plan: Plan, node: Node) -> str:
         return ""
     deployment = plan.deployment(node.deployment)
     parts = [_where(deployment), *_call(node.call)]
+    if deployment.concurrent is not None:
+        parts.append(f"open at a time: {_places(deployment.concurrent)}")
     return "  " + "; ".join(parts)
 
 

@@ -34,11 +34,15 @@ class Reserve:
 
 @dataclass(slots=True)
 class Admission:
-    """Answer to `Reserve`: a lease, or why not (`full`, `permission`, ...) and for how long."""
+    """Answer to `Reserve`: a lease, or why not (`full`, `permission`, ...) and for how long.
+
+    why: the reason in words, where there are better ones than its class.
+    """
 
     lease: int | None
     reason: str | None = None
     retry_after_ms: int | None = None
+    why: str | None = None
 
 
 @dataclass(slots=True)
@@ -90,8 +94,8 @@ class Measure:
 class Note:
     """A line for the decision record: at this node, this happened, because. Answered with None.
 
-    `what` is one of a few words: took, skipped, left, retried, moved_on, stopped, answered, rejected, hedged,
-    escalated, judged, merged, mirrored.
+    `what` is one of a few words: took, queued, skipped, left, retried, moved_on, stopped, answered, rejected,
+    hedged, escalated, judged, merged, mirrored.
     """
 
     node: str

@@ -44,7 +44,7 @@ def steps(node: Use, ctx: Context, rest: Rest | None) -> Steps:
         admission = yield Reserve(node, number)
         if admission.lease is None:
             reason = admission.reason or "full"
-            why = f"{node.deployment} has no room: {reason}"
+            why = admission.why or f"{node.deployment} has no room: {reason}"
             return last or (yield from _skip(node, reason, why, admission.retry_after_ms))
         last = yield Attempt(node, number, admission.lease)
         assert last is not None

@@ -111,6 +111,7 @@ class Metrics:
         self._refused: dict[str, int] = {}
         self._reloads = {"ack": 0, "nack": 0, "unchanged": 0}
         self._gauges: list[tuple[str, str, tuple[str, ...], Reading]] = []
+        self._counters: list[tuple[str, str, tuple[str, ...], Reading]] = []
         self._registry: CollectorRegistry | None = None
         self._written: Callable[[CollectorRegistry], bytes] | None = None
 
@@ -156,6 +157,10 @@ class Metrics:
         """A figure that is asked for at scrape time."""
         self._gauges.append((name, help, labels, reading))
 
+    def counter(self, name: str, help: str, labels: tuple[str, ...], reading: Reading) -> None:
+        """A sum that somebody else keeps, asked for at scrape time; `_total` is added to its name."""
+        self._counters.append((name, help, labels, reading))
+
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format 0.0.4."""
         if self._registry is None or self._written is None:
@@ -195,6 +200,8 @@ class Metrics:
         yield counter(
             "engine_reloads", "Changed workspaces: taken, rejected, or without effect.", ("result",), reloads
         )
+        for name, told, labels, reading in self._counters:
+            yield counter(name, told, labels, dict(reading()))
         gauges = [*self._gauges, ("engine_build_info", "The engine's version.", ("version",), _version)]
         for name, told, labels, reading in gauges:
             family = GaugeMetricFamily(name, told, labels=labels)

@@ -432,10 +432,19 @@ class Deployment:
     credentials: tuple[Credential, ...]
     facts: Facts
     call: Call
-    concurrent: int | None = None
+    concurrent: Concurrent | None = None
     options: Mapping[str, Json] | None = None  # local models: execution_providers, threads, ...
     settings: Mapping[str, str] = field(default_factory=dict)
     urls: tuple[str | None, ...] = ()  # base URLs, one for each of the provider's `speaks`; None: not there
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrent:
+    """Places at a time, how many may wait for one, and for how long."""
+
+    most: int
+    queue: int = 0
+    wait_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -493,6 +502,9 @@ class Route:
     residency: tuple[str, ...] | None = None
     strict: str | None = None
     reply_model: Literal["served", "requested"] = "served"
+    concurrent: Concurrent | None = None
+    priority: Expr | None = None  # of who waits for a place; None: `policies.admission.USUAL`
+    fair_by: Expr | None = None  # who takes turns while waiting; None: the client key
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Who may begin, who waits, who is turned away: places, and a bounded priority queue that is fair between keys.
+"""Who may begin, who waits, who is turned away: places, and a bounded queue by priority, fair between keys.
 
 A pure state machine: no clock, no task. Whoever waits is an opaque value (`W`); the driver wakes it.
 

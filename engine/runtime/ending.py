@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import cast
 
-from engine.errors import EngineError, NoCandidate, NotAdmitted, UpstreamError
+from engine.errors import EngineError, NoCandidate, NotAdmitted, Overloaded, UpstreamError
 from engine.kinds.effects import Outcome
+from engine.runtime.queue import Refused
 from engine.runtime.run import Run
 from engine.upstream.protocol import Chunk
 from engine.wire.canonical import Choice, Event, Message, Part, Reply, Served, Usage
@@ -33,6 +34,13 @@ def error_of(outcome: Outcome) -> EngineError:
         message = _OURS.get(failure) or outcome.message or f"the provider failed: {failure}"
         return UpstreamError(failure, message, retry_after_ms=outcome.retry_after_ms)
     return NoCandidate(outcome.message, retry_after_ms=outcome.retry_after_ms)
+
+
+def not_entered(refused: Refused) -> EngineError:
+    """The error of a request that got no place of its route."""
+    if refused.reason == "timeout":
+        return UpstreamError("timeout", refused.why)
+    return Overloaded(refused.why, retry_after_ms=refused.retry_after_ms)
 
 
 def fixed_reply(text: str, run: Run) -> Reply:

@@ -36,6 +36,7 @@ from engine.kinds.effects import (
     Wait,
 )
 from engine.kinds.walk import walk
+from engine.plan.types import Concurrent
 from engine.runtime import admit, ending
 from engine.runtime.asides import Asides
 from engine.runtime.attempt import Attempts
@@ -43,6 +44,7 @@ from engine.runtime.branches import Branches
 from engine.runtime.clock import Clock
 from engine.runtime.leases import Leases
 from engine.runtime.live import Finish, LiveFlow
+from engine.runtime.queue import Queues
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Inbound, Run
 from engine.runtime.snapshot import Snapshot
@@ -91,7 +93,8 @@ class Executor:
         self.clock = clock
         self.sinks = list(sinks)
         self._random = rng.random
-        self._leases = Leases(state, clock)
+        self.queues = Queues(clock)
+        self._leases = Leases(state, clock, self.queues)
         self._attempts = Attempts(state, clock, self._leases)
         self._branches = Branches(clock, self._drive)
         self.asides = Asides(clock, self._drive, self._finish)
@@ -136,6 +139,8 @@ class Executor:
 
     async def _serve(self, run: Run) -> Answer:
         self._match(run)
+        if run.bound.route.concurrent is not None:
+            await self._enter(run, run.bound.route.concurrent)
         await self._admit(run)
 
         async def finish(failure: str | None) -> None:
@@ -154,6 +159,17 @@ class Executor:
         )
         run.record.route = name
         run.take(snapshot.route(name))
+
+    async def _enter(self, run: Run, bounds: Concurrent) -> None:
+        """Take one of the route's places, which the request has to its end, or raise what the wait says."""
+        name, began = run.bound.route.name, self.clock.now_ms()
+        refused = await self.queues.routes.enter(name, bounds, run.turn, run.deadline)
+        waited = self.clock.now_ms() - began
+        if waited:
+            run.record.path.append(Step(name, "queued", f"{waited:.0f} ms for a place"))
+        if refused is not None:
+            raise ending.not_entered(refused)
+        run.entered = name
 
     async def _admit(self, run: Run) -> None:
         """Count the input, then let the request in or raise NotAdmitted."""
@@ -316,6 +332,9 @@ class Executor:
         """The request is over: complete its record, tell the sinks, let the snapshot go."""
         for lease in tuple(run.leases):
             await self._leases.release(run, lease, None)
+        if run.entered is not None:
+            self.queues.routes.leave(run.entered)
+            run.entered = None
         record = run.record
         record.failure, record.status = failure, status
         record.duration_ms = self.clock.now_ms() - run.started

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from engine.kinds.effects import Admission, Reserve
 from engine.runtime import tokens
 from engine.runtime.clock import Clock
-from engine.runtime.record import AttemptRecord
+from engine.runtime.queue import Queues
+from engine.runtime.record import AttemptRecord, Step
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Place
 from engine.state.protocol import Granted, Hold, Spent, State
@@ -37,9 +38,11 @@ UNHEALTHY = frozenset(
 class Leases:
     """The executor's side of the state store."""
 
-    def __init__(self, state: State, clock: Clock) -> None:
+    def __init__(self, state: State, clock: Clock, queues: Queues) -> None:
         self._state = state
         self._clock = clock
+        self._places = queues.deployments
+        self._placed: dict[int, str] = {}  # lease -> the deployment that it has a place of
 
     async def reserve(self, run: Run, effect: Reserve) -> Admission:
         """Ask for a lease for the attempt's worst case."""
@@ -47,6 +50,28 @@ class Leases:
         if run.deadline is not None and now >= run.deadline:
             return Admission(None, "timeout")
         place = run.bound.places[effect.target.deployment]
+        bounds = place.deployment.concurrent
+        if bounds is None:
+            return await self._granted(run, effect, place, now)
+        name = place.deployment.name
+        refused = await self._places.enter(name, bounds, run.turn, run.deadline)
+        waited = self._clock.now_ms() - now
+        if waited:
+            run.record.path.append(Step(effect.target.id, "queued", f"{waited:.0f} ms for a place at {name}"))
+        if refused is not None:
+            return Admission(None, refused.reason, refused.retry_after_ms, refused.why)
+        admission: Admission | None = None
+        try:
+            admission = await self._granted(run, effect, place, now + waited)
+        finally:
+            if admission is None or admission.lease is None:
+                self._places.leave(name)
+            else:
+                self._placed[admission.lease] = name
+        return admission
+
+    async def _granted(self, run: Run, effect: Reserve, place: Place, now: float) -> Admission:
+        """A lease of the state store."""
         output = run.output_limit(place) or 0
         granted = self._state.reserve(
             Hold(
@@ -55,7 +80,6 @@ class Leases:
                 deployment=effect.target.deployment,
                 cost=run.worst_cost(place) or 0,
                 tokens=run.view.input_tokens + output,
-                concurrent=place.deployment.concurrent,
             ),
             int(now),
         )
@@ -76,6 +100,8 @@ class Leases:
         entry.closed = "settled"
         spent = Spent(usage, entry.cost.total, entry.estimated)
         waiting = self._state.settle(lease, spent, int(self._clock.now_ms()))
+        if self._placed:
+            self._leave(lease)
         if waiting is not None:
             await waiting
 
@@ -99,8 +125,16 @@ class Leases:
         if entry is not None:
             entry.closed = "released"
         waiting = self._state.release(lease, int(self._clock.now_ms()))
+        if self._placed:
+            self._leave(lease)
         if waiting is not None:
             await waiting
+
+    def _leave(self, lease: int) -> None:
+        """Its place is free again, if it had one."""
+        name = self._placed.pop(lease, None)
+        if name is not None:
+            self._places.leave(name)
 
     def observe(self, place: Place, failure: str | None, latency_ms: float | None) -> None:
         """Tell the store how a call went, where that says something about the deployment."""

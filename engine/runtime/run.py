@@ -14,6 +14,7 @@ from typing import Any, cast
 from engine.kinds.effects import Unfit
 from engine.kinds.use import Use
 from engine.plan.types import Credential, Deployment, Expr, PriceRow
+from engine.policies.admission import USUAL, priority_of
 from engine.runtime import tokens
 from engine.runtime.record import DecisionRecord
 from engine.runtime.snapshot import BoundRoute, Face, Place, Snapshot
@@ -73,6 +74,7 @@ class Run:
         "bound",
         "clock",
         "deadline",
+        "entered",
         "exact",
         "inbound",
         "labels",
@@ -117,6 +119,7 @@ class Run:
         self.role = "answer"
         self.lost = False  # it is cancelled because another branch answered, not because the client left
         self.labels: Mapping[str, str] = _NO_LABELS
+        self.entered: str | None = None  # the route that it has a place of
         self.leases: set[int] = set()
         self._unfit: dict[str, Unfit | None] = {}
 
@@ -189,6 +192,16 @@ class Run:
             self._unfit[name] = self._why_unfit(self.bound.places[name])
         return self._unfit[name]
 
+    def turn(self) -> tuple[int, str]:
+        """How it waits for a place: its priority, and the key among whose like turns are taken."""
+        route, tests = self.bound.route, self.bound.tests
+        priority, key = USUAL, self.inbound.key.id
+        if route.priority is not None:
+            priority = priority_of(tests[id(route.priority)](self.view, self.inbound.key, self.clock))
+        if route.fair_by is not None:
+            key = str(tests[id(route.fair_by)](self.view, self.inbound.key, self.clock))
+        return priority, key
+
     # --- what walks beside it, or for it ---------------------------------------------------------------
 
     def beside(self, role: str, *, whole: bool) -> Run:
@@ -231,6 +244,7 @@ class Run:
         made.role = role
         made.numbers = Numbers()
         made.leases = set()
+        made.entered = None
         return made
 
     # --- what a target means for this request ---------------------------------------------------------

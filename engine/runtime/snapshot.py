@@ -231,7 +231,7 @@ class Snapshot:
         places = {deployment: self._place(deployment) for deployment in names}
         return BoundRoute(
             route=route,
-            tests={id(expr): bind_expr(expr) for expr in _expressions(route.start)},
+            tests={id(expr): bind_expr(expr) for expr in (*_expressions(route.start), *_turns(route))},
             places=places,
             overhead=widest(place.deployment.facts.overhead for place in places.values()),
             counters=_counters(places.values()),
@@ -289,6 +289,13 @@ def _targets(node: Node) -> Iterator[Use]:
     for value in _inside(node):
         if isinstance(value, Node):
             yield from _targets(value)
+
+
+def _turns(route: Route) -> Iterator[Expr]:
+    """What decides who is served first of those who wait."""
+    for expr in (route.priority, route.fair_by):
+        if expr is not None:
+            yield expr
 
 
 def _expressions(node: Node) -> Iterator[Expr]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.control import queue_figures
 from engine.control.compiled import Compiled
 from engine.control.host import Host
 from engine.control.reload import ProvisionFault, Reloaded, Reloader
@@ -188,6 +189,7 @@ class Sidecar:
             "pid": os.getpid,
             "deployments": lambda: self.host.deployments(self.reloader.snapshot),
             "local_models": self.host.local_models,
+            "places": lambda: queue_figures.status(self.host.executor.queues),
         }
         self._gauges()
 

@@ -41,6 +41,7 @@ BUILT: Final[Mapping[str, Row]] = {
         "execution_providers path threads",
         "breaker limits probe",
     ),
+    "Concurrent": _row("most queue wait"),
     "Breaker": _row("", "open_at of for"),
     "Probe": _row("", "every timeout"),
     "Credential": _row(
@@ -49,7 +50,9 @@ BUILT: Final[Mapping[str, Row]] = {
         "session_name only"
     ),
     "Route": _row(
-        f"{_CALL} match residency admit per_request stream reply_model start strict", "guards budgets limits"
+        f"{_CALL} match residency admit per_request stream reply_model start strict concurrent priority "
+        "fair_by",
+        "guards budgets limits",
     ),
     "Match": _row("models operations when"),
     "Admit": _row("input output tools json_schema n images audio files hosted_tools"),

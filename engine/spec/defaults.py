@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.policies.admission import USUAL
 from engine.policies.failures import MOVES_ON, RETRIED
 from engine.units import show_count, show_duration, show_size
 
@@ -17,6 +18,8 @@ TOTAL_MS: Final = 600_000
 WHOLE_MS: Final = 120_000
 RETRY_EXTRA: Final = 1
 RETRY_BACKOFF_MS: Final = 200
+#: How long a place of `concurrent` is waited for, where there is a queue.
+QUEUE_WAIT_MS: Final = 5_000
 
 LISTEN: Final = "127.0.0.1:8080"
 STATE: Final = "memory"
@@ -37,6 +40,10 @@ PRINTED: Final = {
     "retry.failures": f"[{', '.join(RETRIED)}]",
     "retry.backoff": show_duration(RETRY_BACKOFF_MS),
     "failures": f"[{', '.join(MOVES_ON)}]",
+    "concurrent.queue": "nobody waits",
+    "concurrent.wait": f"{show_duration(QUEUE_WAIT_MS)}, where there is a queue",
+    "route.priority": str(USUAL),
+    "route.fair_by": "key.id",
     "stream.switch_until": "first_token",
     "stream.on_cut": "error",
     "reply_model": "served",

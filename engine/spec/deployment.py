@@ -9,6 +9,7 @@ from typing_extensions import TypeAliasType
 
 from engine.spec.address import BaseUrl
 from engine.spec.amounts import PositiveDuration, Ratio, Sample
+from engine.spec.concurrency import Concurrent
 from engine.spec.containers import Some
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault
@@ -82,8 +83,11 @@ class Deployment(Spec):
     )
     wire_model: Text | None = about("The model's name on the wire, where it is not the provider file's.")
     breaker: Breaker | None = about("When calls to it stop for a while.")
-    concurrent: Positive | None = about(
-        "Most calls open at a time; beyond that it is skipped as `full`.", shown="no limit"
+    concurrent: Concurrent | None = about(
+        "Most calls open at a time. Beyond that a call waits where there is a queue; else, and when that is "
+        "full or took too long, it is skipped as `full`.",
+        shown="no limit",
+        examples=[20, {"most": 4, "queue": 100, "wait": "2s"}],
     )
     limits: Some[LimitName] | None = about("The vendor's quota, as named limits.")
     probe: Probe | None = about("Probes its health in the background.", shown="none")

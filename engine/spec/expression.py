@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final
 
-from pydantic import PlainValidator
+from pydantic import PlainValidator, WithJsonSchema
 from typing_extensions import TypeAliasType
 
 from engine.spec.fault import fault, looks_secret, shown, wrong_type
@@ -34,6 +34,15 @@ def _expression(value: Any) -> str:
     return value
 
 
+def _number(value: Any) -> str:
+    """A bare number is an expression too."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return repr(value)
+    if isinstance(value, str):
+        return _expression(value)
+    raise wrong_type(value, "a number or an expression", "9 if key.tags.tier == 'gold' else 5")
+
+
 Expression = TypeAliasType(
     "Expression",
     Annotated[
@@ -44,6 +53,20 @@ Expression = TypeAliasType(
             "An expression over `request`, `key` and the clock; without braces.",
             "request.input_tokens > 3k",
             minLength=1,
+        ),
+    ],
+)
+
+NumberExpression = TypeAliasType(
+    "NumberExpression",
+    Annotated[
+        str,
+        PlainValidator(_number),
+        WithJsonSchema(
+            {
+                "description": "A number, or an expression over `request`, `key` and the clock for one.",
+                "anyOf": [{"type": "number"}, {"type": "string", "minLength": 1}],
+            }
         ),
     ],
 )

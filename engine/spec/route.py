@@ -11,9 +11,10 @@ from typing_extensions import TypeAliasType
 
 from engine.spec.amounts import Money, PositiveCount, PositiveDuration
 from engine.spec.call import CallOptions
+from engine.spec.concurrency import Concurrent
 from engine.spec.containers import Listed, Some
 from engine.spec.defaults import PRINTED
-from engine.spec.expression import Expression
+from engine.spec.expression import Expression, NumberExpression
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about, fields
 from engine.spec.names import AllowedZone, BudgetName, GuardName, LimitName, ModelPattern
@@ -122,6 +123,23 @@ class Route(CallOptions):
     limits: Some[LimitName] | None = about("How fast it may be asked.")
     admit: Admit | None = about("What it lets in.")
     per_request: PerRequest | None = about("Ceilings for one request.")
+    concurrent: Concurrent | None = about(
+        "Most requests open at a time. Beyond that a request waits where there is a queue; else, and when "
+        "that is full or took too long, it is answered with 503 and Retry-After.",
+        shown="no limit",
+        examples=[{"most": 200, "queue": 500, "wait": "2s"}],
+    )
+    priority: NumberExpression | None = about(
+        "Who waits for a place, here or at a deployment, is served by this: 0 to 9, the highest first; what "
+        "lies beyond counts as the nearest.",
+        shown=PRINTED["route.priority"],
+        examples=['9 if key.tags.tier == "gold" else 5'],
+    )
+    fair_by: Expression | None = about(
+        "Those who wait with one priority take turns by this, so that who asks most waits for itself.",
+        shown=PRINTED["route.fair_by"],
+        examples=["request.user or key.id"],
+    )
     stream: Stream | None = about("The commit point, and broken streams.")
     strict: Literal["lossless"] | None = about("Refuses a plan that may drop a field that the route admits.")
     reply_model: Literal["served", "requested"] = about(

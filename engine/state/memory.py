@@ -18,9 +18,6 @@ from engine.state.protocol import Granted, Hold, Spent
 #: What a failed call counts as at least, in ms: a deployment that fails fast is not a quick one.
 FAILURE_MS = 1_000.0
 
-#: `full` is told to come back after this long: an open attempt may end at any time.
-FULL_RETRY_MS = 1_000
-
 
 @dataclass(slots=True)
 class Seen:
@@ -57,13 +54,11 @@ class MemoryState:
         self.audit = Audit()
 
     def reserve(self, hold: Hold, now_ms: int) -> Granted:
-        """Grant a lease while the deployment's cap allows; the same attempt gets the same lease again."""
+        """Grant a lease; the same attempt gets the same lease again."""
         known = self._by_attempt.get((hold.request_id, hold.attempt))
         if known is not None:
             return Granted(known)
         seen = self.seen(hold.deployment)
-        if hold.concurrent is not None and seen.in_flight >= hold.concurrent:
-            return Granted(None, "full", FULL_RETRY_MS)
         self._last_lease += 1
         lease = self._last_lease
         self._open[lease] = hold

@@ -20,7 +20,7 @@ from engine.wire.canonical import Usage
 class Hold:
     """What one attempt asks to reserve. `request_id` and `attempt` make it idempotent.
 
-    cost: the worst case, in nano-dollars. concurrent: the deployment's own cap, None = none.
+    cost: the worst case, in nano-dollars.
     """
 
     request_id: str
@@ -28,7 +28,6 @@ class Hold:
     deployment: str
     cost: int
     tokens: int
-    concurrent: int | None
 
 
 @dataclass(slots=True)

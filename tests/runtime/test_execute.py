@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.errors import NoCandidate, NoRoute, NotAdmitted, UpstreamError
-from engine.plan.types import Admit, Call, Ceilings, Credential, Facts, Match, PriceRow
+from engine.plan.types import Admit, Call, Ceilings, Concurrent, Credential, Facts, Match, PriceRow
 from engine.runtime.execute import Executor
 from engine.runtime.views import Key
 
@@ -268,7 +268,7 @@ async def test_a_delay_that_does_not_fit_moves_on(
 
 
 async def test_concurrent_calls_are_capped(bench: Callable[..., Bench], kit: Kit) -> None:
-    capped = kit.deployment("a", concurrent=1)
+    capped = kit.deployment("a", concurrent=Concurrent(1))
     start = kit.fallback(kit.use("a"), kit.use("b"))
     b = bench(start, {"a": [kit.Say(first=1_000)]}, deployments=(capped, kit.deployment("b")))
     answers = await asyncio.gather(b.run(), b.run())
@@ -278,7 +278,8 @@ async def test_concurrent_calls_are_capped(bench: Callable[..., Bench], kit: Kit
 async def test_full_everywhere_says_when_to_come_back(
     bench: Callable[..., Bench], kit: Kit, until: Any
 ) -> None:
-    b = bench(kit.use("a"), {"a": [kit.Say(first=1_000)]}, deployments=(kit.deployment("a", concurrent=1),))
+    capped = kit.deployment("a", concurrent=Concurrent(1))
+    b = bench(kit.use("a"), {"a": [kit.Say(first=1_000)]}, deployments=(capped,))
     first = asyncio.create_task(b.run())
     await until(lambda: b.upstream.calls == ["a"])
     error = await b.fails()

@@ -1,4 +1,4 @@
-"""The memory store: leases, caps, what is known of deployments."""
+"""The memory store: leases, what is known of deployments."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from engine.state.memory import FAILURE_MS, MemoryState
 from engine.state.protocol import Hold, Spent
 
 
-def hold(attempt: int = 1, *, deployment: str = "d", request: str = "r", cap: int | None = None) -> Hold:
-    return Hold(request, attempt, deployment, cost=100, tokens=10, concurrent=cap)
+def hold(attempt: int = 1, *, deployment: str = "d", request: str = "r") -> Hold:
+    return Hold(request, attempt, deployment, cost=100, tokens=10)
 
 
 SPENT = Spent({"output_tokens": 3}, cost=40, estimated=False)
@@ -62,17 +62,6 @@ def test_what_is_held_is_counted() -> None:
     assert state.seen("d").held == 200
 
 
-def test_the_cap_says_full() -> None:
-    state = MemoryState()
-    lease = lease_of(state, attempt=1, cap=1)
-    refused = state.reserve(hold(2, cap=1), 0)
-    assert (refused.lease, refused.reason) == (None, "full")
-    assert refused.retry_after_ms is not None
-    assert state.reserve(hold(1, deployment="other", request="q", cap=1), 0).lease is not None
-    state.release(lease, 0)
-    assert state.reserve(hold(2, cap=1), 0).lease is not None
-
-
 def test_latency() -> None:
     state = MemoryState()
     assert math.isnan(state.latency("d", 0))
@@ -110,7 +99,7 @@ def test_the_books_balance_whatever_happens(steps: list[tuple[str, int, str]]) -
     leases: dict[tuple[int, str], int] = {}
     for what, attempt, name in steps:
         if what == "reserve":
-            granted = state.reserve(hold(attempt, deployment=name, request=name, cap=3), 0)
+            granted = state.reserve(hold(attempt, deployment=name, request=name), 0)
             if granted.lease is not None:
                 leases[attempt, name] = granted.lease
         elif (attempt, name) in leases:
@@ -121,4 +110,3 @@ def test_the_books_balance_whatever_happens(steps: list[tuple[str, int, str]]) -
         audit = state.audit
         assert audit.granted == audit.settled + audit.released + state.open_leases()
         assert state.in_flight("a") + state.in_flight("b") == state.open_leases()
-        assert max(state.in_flight("a"), state.in_flight("b")) <= 3
