@@ -194,12 +194,12 @@ class Run:
 
     def turn(self) -> tuple[int, str]:
         """How it waits for a place: its priority, and the key among whose like turns are taken."""
-        route, tests = self.bound.route, self.bound.tests
+        route = self.bound.route
         priority, key = USUAL, self.inbound.key.id
         if route.priority is not None:
-            priority = priority_of(tests[id(route.priority)](self.view, self.inbound.key, self.clock))
+            priority = priority_of(self.value(route.priority))
         if route.fair_by is not None:
-            key = str(tests[id(route.fair_by)](self.view, self.inbound.key, self.clock))
+            key = str(self.value(route.fair_by))
         return priority, key
 
     # --- what walks beside it, or for it ---------------------------------------------------------------

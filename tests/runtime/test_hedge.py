@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from engine.kinds.hedge import Hedge
-from engine.plan.types import Call, Ceilings, Node, Streaming
+from engine.plan.types import Call, Ceilings, Concurrent, Node, Streaming
 
 Bench = Any
 Kit = Any
@@ -100,7 +100,7 @@ async def test_ceilings_hold_over_branches(bench: Callable[..., Bench], kit: Kit
 
 
 async def test_what_is_not_reserved_gives_its_call_back(bench: Callable[..., Bench], kit: Kit) -> None:
-    full = kit.deployment("b", concurrent=0)
+    full = kit.deployment("b", concurrent=Concurrent(0))
     b = bench(
         hedge(kit.use("a"), kit.use("b"), kit.use("c"), after_ms=10),
         {"a": [kit.Say(first=900)], "b": [kit.Say()], "c": [kit.Say()]},
