@@ -1,4 +1,4 @@
-"""Measure the sidecar, the templates or a local model on this machine.
+"""Measure the sidecar, the templates or a local model on this machine, or simulate it.
 
 `sidecar` starts its own fake vendor and load on loopback and compares with a reference relay in the same
 run; `--vs URL` puts another gateway beside it, which you have pointed at a vendor of your own. `--smoke`
@@ -41,7 +41,11 @@ def register(parser: argparse.ArgumentParser) -> None:
     upstream.add_argument("--port", type=int, default=0, help="0 = any free port (default)")
     upstream.add_argument("--quicker", type=float, default=1.0, metavar="SHARE", help="shorten all its waits")
     upstream.add_argument("--list", action="store_true", help="print the faults and end")
-    for parser_ in (sidecar, local, templates):
+    simulate = which.add_parser("simulate", help="seeds of faults, clients and reloads in virtual time")
+    simulate.add_argument("--seeds", type=int, default=500, metavar="N", help="how many (default 500)")
+    simulate.add_argument("--from", type=int, default=0, metavar="SEED", dest="first", help="the first one")
+    simulate.add_argument("--seed", type=int, metavar="SEED", help="run this one and print its log")
+    for parser_ in (sidecar, local, templates, simulate):
         parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")
 
 
@@ -51,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.what == "upstream":
         return _upstream(args)
+    if args.what == "simulate" and args.seed is not None:
+        return _replay(args.seed)
     try:
         report = _bench(args)
     except BenchError as error:
@@ -71,6 +77,10 @@ def _bench(args: argparse.Namespace) -> Report:
         from engine.bench import templates
 
         return templates.run(args.smoke)
+    if args.what == "simulate":
+        from engine.bench import simulate
+
+        return simulate.bench(simulate.Options(20 if args.smoke else args.seeds, args.first))
     from engine.bench import sidecar
 
     if args.smoke:
@@ -105,3 +115,11 @@ def _upstream(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     return 0
+
+
+def _replay(seed: int) -> int:
+    from engine.bench.simulate import replay
+
+    lines = list(replay(seed))
+    write("\n".join(lines))
+    return 1 if any(line.startswith("broken: ") for line in lines) else 0

@@ -91,6 +91,11 @@ class Ingress:
         service.open.add(departure)
         try:
             await self._serve(inbound, departure, send)
+        except asyncio.CancelledError:
+            # It left while its last words were being written: then nobody is cancelled any more.
+            if departure.why is None:
+                raise
+            departure.absorb()
         finally:
             departure.stop()
             service.open.discard(departure)
