@@ -1,5 +1,6 @@
 # make run    a virtual environment, a small local model, the sidecar, and a line to paste
 # make test   linters, types, generated files, tests, and a short run of every bench
+# make nightly  ten thousand seeds through the simulator
 #
 # VENV=DIR uses another virtual environment, PYTHON=PROGRAM another Python (3.11 or newer), PYTEST_ARGS='-k plan'
 # reaches pytest, SERVE_ARGS='--listen 127.0.0.1:9000' reaches the sidecar. README.md has all of it in plain pip.
@@ -15,13 +16,13 @@ VENV        ?= .venv
 PYTEST_ARGS ?= -n 2 --dist loadfile
 SERVE_ARGS  ?=
 MODEL       := smollm2-135m-instruct
-BENCHES     := sidecar templates local
+BENCHES     := sidecar templates local simulate
 
 BIN         := $(VENV)/bin
 # An install is as good as the pyproject it was made from: touching the file changes nothing, editing it does.
 STAMP       := $(VENV)/.installed-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
-.PHONY: help run test lint check bench schemas model clean
+.PHONY: help run test lint check bench nightly schemas model clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p;/^$$/q' Makefile
@@ -80,6 +81,10 @@ bench: $(STAMP)-local
 	  fi; \
 	  $(BIN)/engine bench $$bench $(SMOKE); \
 	done
+
+# What takes too long for every change: ten thousand seeds of the simulator.
+nightly: $(STAMP)-test
+	$(BIN)/engine bench simulate --seeds 10000
 
 clean:
 	rm -rf $(VENV) .engine build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
