@@ -14,7 +14,7 @@ from engine.compiler.pipeline import compile_folder
 from engine.compiler.render.text import render
 from engine.control.compiled import Compiled
 from engine.control.settings import ProcessSettings
-from engine.spec.settings import Settings
+from engine.spec.settings import Overload, Settings
 
 
 def main() -> None:
@@ -39,6 +39,7 @@ def compile_here(workspace: Path, env: str | None, *, colour: bool = False) -> C
 
 
 def _settings(spec: Settings) -> ProcessSettings:
+    overload = spec.overload or Overload()
     return ProcessSettings(
         listen=str(spec.listen),
         admin=str(spec.admin) if spec.admin is not None else None,
@@ -48,6 +49,9 @@ def _settings(spec: Settings) -> ProcessSettings:
         body_limit=int(spec.body_limit),
         drain_ms=int(spec.drain),
         watch=spec.watch,
+        lag_ms=overload.lag,
+        files=overload.files,
+        memory=overload.memory,
     )
 
 

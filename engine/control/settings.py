@@ -14,6 +14,7 @@ from typing import Any
 class ProcessSettings:
     """`engine.yaml` with its defaults filled in. Durations in ms, sizes in bytes, addresses as `HOST:PORT`.
 
+    lag_ms, files, memory: from where on requests are refused early (`overload`).
     admin_key: where the key is read, as `env:NAME` or `file:PATH`; never the key.
     """
 
@@ -25,6 +26,9 @@ class ProcessSettings:
     body_limit: int
     drain_ms: int
     watch: bool
+    lag_ms: int
+    files: float
+    memory: float
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProcessSettings:

@@ -14,13 +14,14 @@ from typing import Any, Final, cast
 
 import orjson
 
-from engine.errors import EngineError, RequestError, UpstreamError
+from engine.errors import EngineError, Overloaded, RequestError, UpstreamError
 from engine.runtime.execute import Answer
 from engine.runtime.run import Inbound
 from engine.runtime.snapshot import Snapshot
 from engine.server.body import BodyTooLarge, ClientGone, parse_body, read_body
 from engine.server.client_headers import ClientHeaders
 from engine.server.departure import Departure
+from engine.server.pressure import Pressure
 from engine.server.replies import (
     CLOSE,
     JSON,
@@ -75,6 +76,9 @@ class Ingress:
         Raises nothing but a cancellation from outside.
         """
         service = self._service
+        pressure = service.pressure
+        if pressure is not None and pressure.level and await self._shed(pressure, request_id, receive, send):
+            return
         try:
             inbound = await self._read(request_id, head, receive, said)
         except ClientGone:
@@ -99,6 +103,18 @@ class Ingress:
         finally:
             departure.stop()
             service.open.discard(departure)
+
+    async def _shed(self, pressure: Pressure, request_id: str, receive: Receive, send: Send) -> bool:
+        """Refuse the request before it is read, if it is one of those."""
+        try:
+            pressure.check()
+        except Overloaded as error:
+            self._service.metrics.refused(error.code)
+            headers = [*about(request_id, self._revision, None), JSON, *retry_after(error)]
+            body = orjson.dumps(self.dialect.write_error(error))
+            await send_and_linger(send, receive, self.dialect.status(error), headers, body)
+            return True
+        return False
 
     async def _read(
         self, request_id: str, head: Mapping[bytes, bytes], receive: Receive, said: Mapping[str, str]

@@ -21,6 +21,7 @@ from engine.runtime.snapshot import Snapshot
 from engine.server.app import App
 from engine.server.drain import drain
 from engine.server.listen import Listener
+from engine.server.pressure import Bounds, Pressure
 from engine.server.service import Service
 
 
@@ -34,6 +35,8 @@ class DataPlane:
         self.listeners: dict[str, Listener] = {}
         self._log = log
         self.service = service = Service(current=current, executor=host.executor, metrics=metrics, log=log)
+        self.pressure = service.pressure = Pressure(metrics, log)
+        self.pressure.short_of_files = self._close_idle
         metrics.gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(service.open)),))
         host.gauges(current)
 
@@ -42,6 +45,7 @@ class DataPlane:
         self.service.paths = None
         self.service.body_limit = settings.body_limit
         self.service.since = since
+        self.pressure.bounds = Bounds(settings.lag_ms, settings.files, settings.memory)
 
     @contextlib.asynccontextmanager
     async def serving(
@@ -49,11 +53,19 @@ class DataPlane:
     ) -> AsyncIterator[None]:
         """Every address taking connections; `app`: the app of each by the address's name."""
         async with contextlib.AsyncExitStack() as stack:
+            self.pressure.start()
+            stack.callback(self.pressure.stop)
             for name, sock in sockets.items():
                 listener = self.listeners[name] = Listener(sock, app(name))
                 await listener.start()
                 stack.push_async_callback(listener.stop)
             yield
+
+    def _close_idle(self) -> None:
+        """Files are short: clients' idle connections go, so that others, and control paths, get theirs."""
+        listener = self.listeners.get("listen")
+        if listener is not None:
+            listener.close_idle()
 
     async def drain(self, limit_ms: int, hurry: asyncio.Event) -> None:
         """No new work; open requests have `limit_ms`, or none once `hurry` is set."""

@@ -20,6 +20,7 @@ from engine.server.departure import Departure
 
 if TYPE_CHECKING:
     from engine.server.app import Paths
+    from engine.server.pressure import Pressure
 
 BODY_LIMIT: Final = 20 * 1024 * 1024
 
@@ -54,6 +55,7 @@ class Service:
     since: epoch seconds at which the current plan went live.
     paths: the dialects' paths under the current snapshot, bound by the first request to any address.
     draining: no new work is wanted; `/readyz` says so and every answer closes its connection.
+    pressure: whether requests are refused now because the process has too much to do.
     open: the requests being answered, so that a drain can wait for them and end them.
     """
 
@@ -69,3 +71,4 @@ class Service:
     draining: bool = False
     paths: Paths | None = None
     open: set[Departure] = field(default_factory=set)
+    pressure: Pressure | None = None

@@ -25,6 +25,7 @@ from engine.control.status import Status
 from engine.control.watch import changes
 from engine.observe.log import Log
 from engine.observe.metrics import Metrics
+from engine.observe.resources import raise_file_limit
 from engine.plan.plan import Plan
 from engine.plan.types import Secret
 from engine.runtime.snapshot import Snapshot
@@ -69,6 +70,7 @@ async def serve(options: Options, compiled: Compiled, content: str, ready: Calla
     plan, settings = compiled.plan, compiled.settings
     assert plan is not None
     assert settings is not None
+    raise_file_limit()
     sidecar = Sidecar(options, options.over(settings))
     async with sidecar.running(compiled):
         ready(sidecar)

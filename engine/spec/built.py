@@ -94,8 +94,10 @@ BUILT: Final[Mapping[str, Row]] = {
     "Semantic": _row("", "above ttl embed"),
     # --- engine.yaml
     "Settings": _row(
-        "listen admin admin_key probes state timezone workers body_limit drain watch decision_log media"
+        "listen admin admin_key probes state timezone workers body_limit drain watch decision_log media "
+        "overload"
     ),
+    "Overload": _row("lag files memory"),
     "Media": _row("fetch http timeout"),
     # --- cases/: `engine test` runs them in a later step
     "Case": _row("", "case at key request upstream expect"),

@@ -26,6 +26,9 @@ STATE: Final = "memory"
 BODY_LIMIT: Final = 20 * 2**20
 DRAIN_MS: Final = 30_000
 WORKERS: Final = 1
+LAG_MS: Final = 500
+FILES: Final = 0.95
+MEMORY: Final = 0.95
 
 #: Where -> default, as it is printed: `engine docs` makes the table of defaults from it.
 PRINTED: Final = {
@@ -66,4 +69,7 @@ PRINTED: Final = {
     "body_limit": show_size(BODY_LIMIT),
     "drain": show_duration(DRAIN_MS),
     "watch": "true",
+    "overload.lag": show_duration(LAG_MS),
+    "overload.files": f"{FILES:.0%}",
+    "overload.memory": f"{MEMORY:.0%}",
 }

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import PlainValidator, WithJsonSchema
+from pydantic import PlainValidator, WithJsonSchema, model_validator
 from typing_extensions import TypeAliasType
 
 from engine.spec import defaults
 from engine.spec.address import Address
-from engine.spec.amounts import PositiveDuration, Size
+from engine.spec.amounts import PositiveDuration, Ratio, Size
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
@@ -153,6 +153,44 @@ class Media(Spec):
     timeout: PositiveDuration | None = about("How long one may take, redirects and all.", shown="10s")
 
 
+class Overload(Spec):
+    """From where on requests for models are refused with 503 and Retry-After, before they would fail.
+
+    The further beyond, the more of them. Control paths (/healthz, /readyz, /metrics, /admin) answer always.
+    """
+
+    noun: ClassVar[str] = "overload"
+
+    lag: PositiveDuration = about(
+        "The event loop comes late by so much, every time it is looked at.",
+        default=defaults.LAG_MS,
+        shown=PRINTED["overload.lag"],
+    )
+    files: Ratio = about(
+        "Open files and sockets, as a share of the process's limit; the rest is refused four fifths of the "
+        "way from there to all. Clients' idle connections are closed then.",
+        default=defaults.FILES,
+        shown=PRINTED["overload.files"],
+    )
+    memory: Ratio = about(
+        "Memory, as a share of the container's limit, or of the machine where there is none.",
+        default=defaults.MEMORY,
+        shown=PRINTED["overload.memory"],
+    )
+
+    @model_validator(mode="after")
+    def _lets_something_in(self) -> Self:
+        for key in ("files", "memory"):
+            if not 0 < getattr(self, key) <= 1:
+                raise fault(
+                    "E112",
+                    "a share of a limit is above 0% and at most 100%",
+                    "the default is 95%; 100% never refuses",
+                    at=(key,),
+                )
+        return self
+
+
 class Settings(Spec):
     """Where this process listens, what it keeps, how it ends. Nothing in here changes what a route does."""
 
@@ -189,6 +227,7 @@ class Settings(Spec):
         "How long open requests may go on after a stop.", default=defaults.DRAIN_MS, shown=PRINTED["drain"]
     )
     watch: Flag = about("Reloads when a file of the workspace changes.", default=True, shown=PRINTED["watch"])
+    overload: Overload | None = about("When requests are refused early.")
     media: Media | None = about(
         "Fetches images and files that requests name by URL.", shown="none is fetched"
     )
