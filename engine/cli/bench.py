@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from engine.cli.output import CommandFailed, write, write_json
 
 if TYPE_CHECKING:
+    from engine.bench.failover.bench import Table
     from engine.bench.report import Report
 
 
@@ -45,6 +46,14 @@ def register(parser: argparse.ArgumentParser) -> None:
     simulate.add_argument("--seeds", type=int, default=500, metavar="N", help="how many (default 500)")
     simulate.add_argument("--from", type=int, default=0, metavar="SEED", dest="first", help="the first one")
     simulate.add_argument("--seed", type=int, metavar="SEED", help="run this one and print its log")
+    failover = which.add_parser(
+        "failover", help="sixteen failures of a vendor, and what a caller gets of them"
+    )
+    failover.add_argument("--fast", action="store_true", help="a fifth of all waits and timeouts")
+    failover.add_argument("--only", metavar="S01[,S02]", help="these alone; never passes, as it needs all")
+    failover.add_argument(
+        "--client", choices=("openai", "anthropic"), default="openai", help="the caller's format"
+    )
     for parser_ in (sidecar, local, templates, simulate):
         parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")
 
@@ -58,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if args.what == "simulate" and args.seed is not None:
         return _replay(args.seed)
     try:
-        report = _bench(args)
+        report = _failover(args) if args.what == "failover" else _bench(args)
     except BenchError as error:
         raise CommandFailed(str(error)) from error
     if args.format == "json":
@@ -66,6 +75,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         write(report.as_text())
     return 0 if report.ok else 1
+
+
+def _failover(args: argparse.Namespace) -> Table:
+    from engine.bench.failover import bench
+
+    only = tuple(args.only.split(",")) if args.only else ()
+    return bench.bench(bench.Options(bench.FAST if args.fast else 1.0, only, args.client))
 
 
 def _bench(args: argparse.Namespace) -> Report:

@@ -17,10 +17,14 @@ HUGE_LINE: Final = 50 << 20
 def _after(count: int, ends: str) -> Play:
     """Tokens, then what `ends` says: `fin`, `rst`, `end` (a whole body without its last events), `stall`.
 
-    A call that is not streamed breaks at the same share of its body.
+    A call that is not streamed breaks at the same share of its body. One that asks for no more tokens than
+    that (it goes on from a prefill) is answered.
     """
 
     async def play(exchange: Exchange) -> None:
+        if exchange.prefill is not None and len(exchange.left) <= count:
+            await healthy(exchange)
+            return
         if exchange.streamed:
             await exchange.begin()
             await exchange.tokens(0, count)
