@@ -162,7 +162,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "RequestSpec": _row("check read write"),
     "ResponseSpec": _row("success_when raw_when read write"),
     "StreamSpec": _row("read write"),
-    "StreamOptionsSpec": _row("data inner"),
+    "StreamOptionsSpec": _row("data line inner"),
     "StreamReadSpec": _row("decoder options sentinel at_sentinel state rules look_for complete"),
     "StreamWriteSpec": _row("encoder sentinel named_events numbered state rules error"),
     "StreamRuleSpec": _row("when set emit error end continue"),

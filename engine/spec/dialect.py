@@ -247,6 +247,9 @@ class StreamOptionsSpec(Spec):
         "`text` (sse): the data of an event is no JSON; the event that rules see is `{data: TEXT}`.",
         shown="json",
     )
+    line: Size | None = about(
+        "Longest line that is read (sse, ndjson): whoever sends a longer one is broken off.", shown="1MiB"
+    )
     inner: Literal["base64-json"] | None = about(
         "`base64-json` (aws_eventstream): the event is base64 in the payload's `bytes`."
     )

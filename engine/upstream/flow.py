@@ -13,8 +13,8 @@ from engine.wire.failures import below_http
 from engine.wire.stream_reader import StreamReader
 from engine.wire.stream_writer import StreamWriter
 
-#: How long a whole answer is kept open for the usage and the sentinel that should follow it.
-TAIL_S: Final = 2.0
+#: How long, from the moment an answer is whole, what may follow it is waited for: its usage, the sentinel.
+TAIL_S: Final = 1.0
 END_S: Final = 0.05
 
 
@@ -53,6 +53,7 @@ class HttpFlow:
         self._usage = usage
         self._leave = leave
         self._pending: Chunk | None = None
+        self._tail_ends: float | None = None  # on the loop's clock, once the answer is whole
 
     async def begin(self) -> Error | None:
         """Read up to the first event. An error before any content is returned instead of kept."""
@@ -95,11 +96,7 @@ class HttpFlow:
     async def _next(self) -> Chunk:
         reader = self._reader
         try:
-            if reader.complete:
-                async with asyncio.timeout(TAIL_S):
-                    data = await anext(self._chunks, b"")
-            else:
-                data = await anext(self._chunks, b"")
+            data = await (self._tail() if reader.complete else anext(self._chunks, b""))
         except TransportError as error:
             events = reader.fail(transport_failure(self._deployment, error))
         except TimeoutError:  # of the tail: nothing is missing but words about the answer
@@ -116,6 +113,13 @@ class HttpFlow:
         if self._usage is None:
             return Chunk(events, reader.raw + end, unread=reader.unread)
         return Chunk(events, reader.raw, partial(self._closing, self._usage, end), reader.unread)
+
+    async def _tail(self) -> bytes:
+        """What follows a whole answer. Raises TimeoutError once it has had its time, however it is cut up."""
+        if self._tail_ends is None:
+            self._tail_ends = asyncio.get_running_loop().time() + TAIL_S
+        async with asyncio.timeout_at(self._tail_ends):
+            return await anext(self._chunks, b"")
 
     def _closing(self, writer: StreamWriter, end: bytes, usage: Event) -> bytes:
         """The last bytes of a stream that passes through: the usage event, completed, and what follows it."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from engine.wire import eventstream, json_array, ndjson, sse
-from engine.wire.sse import Frame
+from engine.wire.sse import LINE_CAP, Frame
 
 
 class Decoder(Protocol):
@@ -39,8 +39,18 @@ class Framing:
 
 
 FRAMINGS: Final[Mapping[str, Framing]] = {
-    "sse": Framing("text/event-stream", lambda _: sse.SseDecoder(), sse.encode, options=("data",)),
-    "ndjson": Framing("application/x-ndjson", lambda _: ndjson.NdjsonDecoder(), ndjson.encode),
+    "sse": Framing(
+        "text/event-stream",
+        lambda options: sse.SseDecoder(options.get("line", LINE_CAP)),
+        sse.encode,
+        options=("data", "line"),
+    ),
+    "ndjson": Framing(
+        "application/x-ndjson",
+        lambda options: ndjson.NdjsonDecoder(options.get("line", LINE_CAP)),
+        ndjson.encode,
+        options=("line",),
+    ),
     "aws_eventstream": Framing(
         eventstream.MEDIA_TYPE,
         lambda options: eventstream.EventStreamDecoder(inner=options.get("inner") == "base64-json"),

@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-#: Longest line and longest event that is taken from an upstream; beyond it the stream is broken off. An event
-#: is mostly one line, and may hold a whole answer once more (`response.completed`) or an image.
-LINE_CAP: Final = 8 << 20
+#: Longest line and longest event that is taken from an upstream; beyond it the stream is broken off. A format
+#: whose events hold whole answers or images raises the first (`options: {line: 16MiB}`).
+LINE_CAP: Final = 1 << 20
 EVENT_CAP: Final = 8 << 20
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -46,7 +46,7 @@ class SseDecoder:
         self._tail = bytearray()  # a block that has not ended yet; its line ends are LF
         self._line = 0  # where the last line in the tail begins
         self._line_cap = line_cap
-        self._event_cap = event_cap
+        self._event_cap = max(event_cap, line_cap)
         self._begun = False
         self._after_cr = False  # the last byte was a CR: an LF that follows belongs to it
 
