@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from engine.kinds.use import Use
+    from engine.kinds.walk import Rest
     from engine.plan.types import Deployment, Expr, Node
     from engine.wire.operations import AnyRequest
 
@@ -47,11 +48,17 @@ class Admission:
 
 @dataclass(slots=True)
 class Attempt:
-    """Call the target's deployment once. Answered with an `Outcome`; the driver closes the lease."""
+    """Call the target's deployment once. Answered with an `Outcome`; the driver closes the lease.
+
+    rest, retry: who is left to ask after it, and how often it was repeated in place: what a stream that
+    breaks later goes on from (`kinds/resume.py`).
+    """
 
     target: Use
     attempt: int
     lease: int
+    rest: Rest | None = None
+    retry: int = 0
 
 
 @dataclass(slots=True)

@@ -30,14 +30,25 @@ class Use(Node):
     deployment: str
 
 
-def steps(node: Use, ctx: Context, rest: Rest | None) -> Steps:
-    """Skip a target that cannot take the request; else call it, and again while the in-place rule allows."""
+def steps(
+    node: Use, ctx: Context, rest: Rest | None, last: Outcome | None = None, retry: int = 0
+) -> Steps:
+    """Skip a target that cannot take the request; else call it, and again while the in-place rule allows.
+
+    Args:
+        last, retry: a call that has failed already, and how many were repeated by then: the next is one more.
+    """
     unfit = ctx.unfit(node)
     if unfit is not None:
         return (yield from _skip(node, unfit.failure, unfit.why))
-    last: Outcome | None = None
-    retry = 0
     while True:
+        if last is not None:
+            if retry == (node.call.retry_extra or 0):
+                return last
+            again = yield from _wait(node, last, retry, ctx, rest)
+            if not again:
+                return last
+            retry += 1
         number = ctx.next_attempt()
         if number is None:
             return last or (yield from _skip(node, "full", "per_request.calls are used up"))
@@ -46,14 +57,10 @@ def steps(node: Use, ctx: Context, rest: Rest | None) -> Steps:
             reason = admission.reason or "full"
             why = admission.why or f"{node.deployment} has no room: {reason}"
             return last or (yield from _skip(node, reason, why, admission.retry_after_ms))
-        last = yield Attempt(node, number, admission.lease)
+        last = yield Attempt(node, number, admission.lease, rest, retry)
         assert last is not None
-        if last.ok or retry == (node.call.retry_extra or 0):
+        if last.ok:
             return last
-        again = yield from _wait(node, last, retry, ctx, rest)
-        if not again:
-            return last
-        retry += 1
 
 
 def targets(node: Use, _ctx: Context) -> Iterator[Use]:

@@ -1,8 +1,8 @@
 """A committed stream: hands the client what comes, and closes what the attempt opened when it ends.
 
-From here on nothing is replaced: a failure becomes an `error` event and the end. Whoever iterates either
-reads to the end or calls `close`; both settle the lease with what was used and finish the decision record,
-and so does a cancelled reader.
+From here on nothing is replaced: a failure becomes an `error` event and the end, or, with `on_cut: continue`,
+somebody goes on where it broke (`continuing.py`). Whoever iterates either reads to the end or calls `close`;
+both settle the lease with what was used and finish the decision record, and so does a cancelled reader.
 """
 
 from __future__ import annotations
@@ -10,9 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 from engine.kinds.effects import Attempt
+from engine.kinds.resume import Broken
+from engine.policies.failures import FailureClass
 from engine.runtime.clock import Clock
+from engine.runtime.continuing import Continuing
 from engine.runtime.guard import Guard, LimitReached
 from engine.runtime.leases import Leases, whole_usage
 from engine.runtime.record import AttemptRecord
@@ -34,9 +38,11 @@ class OpenFlow:
     __slots__ = (
         "_clock",
         "_idle_ms",
+        "effect",
         "entry",
         "flow",
         "guard",
+        "left",
         "over",
         "place",
         "ready",
@@ -51,11 +57,13 @@ class OpenFlow:
     ) -> None:
         self.flow = flow
         self.source = aiter(flow)
+        self.effect = effect
         self.entry = entry
         self.place = place
         self.guard = guard
         self.tally = Tally()
         self.over = False  # its end was seen
+        self.left = False  # it was closed, and its end told
         self.ready: deque[Chunk] = deque()
         self._clock = clock
         self._idle_ms = effect.target.call.idle_ms
@@ -83,6 +91,10 @@ class OpenFlow:
         else:
             self.guard.limit(at, "idle")
 
+    def now(self) -> float:
+        """Milliseconds on the executor's clock."""
+        return self._clock.now_ms()
+
     async def close(self) -> None:
         self.guard.close()
         await self.flow.close()
@@ -92,17 +104,26 @@ class LiveFlow:
     """Implements `upstream.protocol.Flow` for the server."""
 
     def __init__(
-        self, run: Run, lease: int, opened: OpenFlow, leases: Leases, finish: Finish, model: str
+        self,
+        run: Run,
+        opened: OpenFlow,
+        leases: Leases,
+        finish: Finish,
+        model: str,
+        continuing: Continuing | None = None,
     ) -> None:
         # The vendor's own bytes name the model that served.
         self.raw_ok = opened.flow.raw_ok and run.bound.route.reply_model == "served"
+        if continuing is not None:
+            self.raw_ok = self.raw_ok and continuing.joins
         self.dropped = opened.flow.dropped
-        self._run = run
-        self._lease = lease
+        self._run = self._asked = run
+        self._continuing = continuing
         self._open = opened
         self._leases = leases
         self._finish = finish
         self._model = model
+        self._broken: Broken | None = None  # told once all that came before it was handed on
         self._used: Usage | None = None
         self._over = False  # the upstream has nothing more
         self._ended = False
@@ -111,22 +132,20 @@ class LiveFlow:
         return self
 
     async def __anext__(self) -> Chunk:
-        ready = self._open.ready
-        if not ready:
-            if self._over:
-                await self._end(None)
-                raise StopAsyncIteration
+        if not self._open.ready:
             await self._fetch()
-            if not ready:
+            if not self._open.ready:
                 await self._end(None)
                 raise StopAsyncIteration
-        chunk = ready.popleft()
+        chunk = self._open.ready.popleft()
+        continuing = self._continuing
         for event in chunk.events:
             if event["type"] == "start":
                 event["model"] = self._model
             elif event["type"] == "usage":
                 # Settled before it is handed on: who writes it may want to say what the answer cost.
-                event["usage"] = await self._settle()
+                used = await self._settle()
+                event["usage"] = used if continuing is None else continuing.all_used(used)
                 event["served"] = self._run.record.served()
                 if chunk.closing is not None:
                     chunk.raw = (chunk.raw or b"") + chunk.closing(event)
@@ -134,6 +153,8 @@ class LiveFlow:
                 await self._end(event["error"].get("failure", "cut"))
         if not self.raw_ok:
             chunk.raw = None
+        if continuing is not None:
+            continuing.given(chunk)
         return chunk
 
     async def close(self) -> None:
@@ -150,46 +171,91 @@ class LiveFlow:
 
     async def _fetch(self) -> None:
         """Put what comes next into `ready`; nothing at a clean end."""
-        opened = self._open
-        opened.idle_limit()
         try:
-            chunk = await opened.receive()
-        except LimitReached as limit:
-            self._over = True
-            words = f"the answer stopped: its {limit.why} limit was reached"
-            opened.ready.append(Chunk([error_event(Error(failure="timeout", message=words))]))
+            while not self._over and not self._open.ready:
+                broken, self._broken = self._broken or await self._receive(), None
+                if broken is None:
+                    continue
+                if self._open.ready:
+                    self._broken = broken
+                else:
+                    await self._broke(broken)
         except (asyncio.CancelledError, GeneratorExit):
             await self.close()
             raise
         except BaseException:
             await self._end("server")
             raise
-        else:
-            await self._took(chunk)
 
-    async def _took(self, chunk: Chunk | None) -> None:
-        ready = self._open.ready
+    async def _receive(self) -> Broken | None:
+        """Take what comes next; or how the stream broke."""
+        opened = self._open
+        opened.idle_limit()
+        try:
+            chunk = await opened.receive()
+        except LimitReached as limit:
+            words = f"the answer stopped: its {limit.why} limit was reached"
+            return Broken(opened.effect, "timeout", words, for_good=limit.why == "deadline")
         if chunk is None:
             self._over = True
-            if self._open.tally.usage is None and self._open.tally.error is None:
-                ready.append(Chunk([Event(type="usage", usage=await self._settle())]))
-        elif self._open.tally.error is not None:
-            # Its raw bytes would show the client the vendor's own error: the writer of its dialect does that.
-            self._over = True
-            before = [event for event in chunk.events if event["type"] != "error"]
-            if before:
-                ready.append(Chunk(before))
-            ready.append(Chunk([error_event(self._open.tally.error)]))
-        else:
-            ready.append(chunk)
+            if opened.tally.usage is None:
+                opened.ready.append(Chunk([Event(type="usage", usage=await self._settle())]))
+            return None
+        error = opened.tally.error
+        if error is None:
+            self._give(chunk)
+            return None
+        # The vendor's own error is never passed through: the writer of the client's format tells it.
+        before = [event for event in chunk.events if event["type"] != "error"]
+        if before or chunk.raw:
+            self._give(Chunk(before, chunk.raw))
+        return Broken(opened.effect, error.get("failure", "cut"), error.get("message", ""))
+
+    def _give(self, chunk: Chunk) -> None:
+        if self._continuing is None or self._continuing.fits(chunk):
+            self._open.ready.append(chunk)
+
+    async def _broke(self, broken: Broken) -> None:
+        """Somebody goes on where the stream broke; or it ends with the event that says so."""
+        continuing = self._continuing
+        if continuing is not None and continuing.may(broken):
+            old = self._open
+            old.entry.ended_ms = old.now() - self._run.started
+            await self._leave(broken.failure)
+            opened = await continuing.go_on(broken, await self._settle())
+            if opened is not None:
+                self._open, self._used, self.raw_ok = opened, None, False
+                self._asked = continuing.run
+                begun = list(opened.ready)
+                opened.ready.clear()
+                for chunk in begun:
+                    self._give(chunk)
+                return
+        self._over = True
+        error = Error(failure=cast(FailureClass, broken.failure), message=broken.message)
+        self._open.ready.append(Chunk([error_event(error)]))
 
     async def _settle(self) -> Usage:
         """Close the lease with what was used; the first time counts."""
         opened = self._open
         if self._used is None:
-            self._used = usage = whole_usage(self._run, opened.tally.usage, opened.tally.size)
-            await self._leases.settle(self._run, self._lease, opened.entry, opened.place, usage)
+            self._used = usage = whole_usage(self._asked, opened.tally.usage, opened.tally.size)
+            await self._leases.settle(self._run, opened.effect.lease, opened.entry, opened.place, usage)
         return self._used
+
+    async def _leave(self, failure: str | None) -> None:
+        """Close what the attempt opened and tell how it ended, once for each."""
+        opened = self._open
+        if opened.left:
+            return
+        opened.left = True
+        try:
+            await opened.close()
+        finally:
+            await self._settle()
+            opened.entry.failure = failure
+            if failure not in {None, "cancelled"}:
+                self._leases.observe(opened.place, failure, None)
 
     async def _end(self, failure: str | None) -> None:
         """Close everything, once."""
@@ -197,12 +263,8 @@ class LiveFlow:
             return
         self._ended = self._over = True
         try:
-            await self._open.close()
+            await self._leave(failure)
         finally:
-            await self._settle()
-            self._open.entry.failure = failure
-            if failure not in {None, "cancelled"}:
-                self._leases.observe(self._open.place, failure, None)
             self._run.record.finish = self._open.tally.finish
             await self._finish(failure)
 

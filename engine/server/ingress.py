@@ -207,6 +207,8 @@ class Ingress:
             raw = chunk.raw
             if raw is None:
                 events = chunk.events
+                if chunk.told is not None:
+                    writer.events(chunk.told)
                 if not departure.writes and events and events[0]["type"] == "start":
                     events[0].setdefault("id", own_id)
                 if events and events[-1]["type"] == "error":

@@ -74,6 +74,8 @@ class Ask:
     skim: where the answer's bytes pass through, they are all that is wanted of its content: events in them
         that tell nothing else may stay unread.
     lossless: the call is not to be made where the wire loses a field of the request.
+    changed: fields of `request` that are not as the client's `body` has them: a body that passes through gets
+        them in its own form.
     credential: the one to show, chosen among the deployment's for this client key; None: it needs none.
     """
 
@@ -92,6 +94,7 @@ class Ask:
     credential: Credential | None = None
     skim: bool = False
     lossless: bool = False
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -102,12 +105,15 @@ class Chunk:
         once that event is complete (`usage` settled, `served` known).
     unread: about how many characters of content all that came so far held beside its events. Asked only where
         the vendor says no usage.
+    told: what the client got until here as bytes that passed through, in events; on the first chunk that has
+        to be written after such bytes, for a writer that must go on from them.
     """
 
     events: list[Event]
     raw: bytes | None = None
     closing: Callable[[Event], bytes] | None = None
     unread: Callable[[], int] | None = None
+    told: list[Event] | None = None
 
 
 class Flow(Protocol):
