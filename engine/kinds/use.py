@@ -30,9 +30,7 @@ class Use(Node):
     deployment: str
 
 
-def steps(
-    node: Use, ctx: Context, rest: Rest | None, last: Outcome | None = None, retry: int = 0
-) -> Steps:
+def steps(node: Use, ctx: Context, rest: Rest | None, last: Outcome | None = None, retry: int = 0) -> Steps:
     """Skip a target that cannot take the request; else call it, and again while the in-place rule allows.
 
     Args:

@@ -14,6 +14,7 @@ from typing import cast
 
 from engine.kinds.effects import Attempt, Outcome
 from engine.runtime.clock import Clock
+from engine.runtime.continuing import Continuing, Drive
 from engine.runtime.guard import Guard, LimitReached
 from engine.runtime.leases import Leases, whole_usage
 from engine.runtime.live import Finish, LiveFlow, OpenFlow
@@ -32,12 +33,13 @@ _OWN_WORDS = frozenset({"connect", "timeout", "cut", "full", "cancelled"})
 
 
 class Attempts:
-    """Makes the attempts of an executor."""
+    """Makes the attempts of an executor. `drive` walks for the rest of a stream that broke."""
 
-    def __init__(self, state: State, clock: Clock, leases: Leases) -> None:
+    def __init__(self, state: State, clock: Clock, leases: Leases, drive: Drive) -> None:
         self._state = state
         self._clock = clock
         self._leases = leases
+        self._drive = drive
 
     async def call(self, run: Run, effect: Attempt, finish: Finish) -> Outcome:
         """Make one attempt. `finish` is handed on to the stream, where it becomes one."""
@@ -139,8 +141,11 @@ class Attempts:
         if isinstance(opened, Outcome):
             return opened
         entry.dropped = opened.flow.dropped
-        live = LiveFlow(run, effect.lease, opened, self._leases, finish, run.told_model(place))
-        return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=live)
+        reply: LiveFlow | OpenFlow = opened
+        if run.role != "continue":  # else its flow is the one that broke
+            continuing = Continuing(run, self._drive) if _continues(run) else None
+            reply = LiveFlow(run, opened, self._leases, finish, run.told_model(place), continuing)
+        return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=reply)
 
     async def _collected(
         self, run: Run, effect: Attempt, place: Place, entry: AttemptRecord, ask: Ask, guard: Guard
@@ -264,14 +269,24 @@ class Attempts:
             attempt=effect.attempt,
             request_id=inbound.request_id,
             connect_ms=call.connect_ms,
-            skim=run.stream and inbound.dialect is not None and run.bound.route.reply_model == "served",
+            # What may have to be gone on with must be known.
+            skim=run.stream
+            and inbound.dialect is not None
+            and run.bound.route.reply_model == "served"
+            and not _continues(run),
             headers=inbound.headers,
             credential=run.credential(place, turn) if place.credentials else None,
             lossless=run.bound.route.strict == "lossless",
+            changed=("messages",) if run.role == "continue" else (),
         )
 
     def _since(self, run: Run) -> float:
         return self._clock.now_ms() - run.started
+
+
+def _continues(run: Run) -> bool:
+    """Whether a stream that breaks after its commit point may be gone on with."""
+    return run.bound.route.stream.on_cut == "continue" and run.inbound.operation == "chat"
 
 
 def _collectable(run: Run, place: Place) -> bool:

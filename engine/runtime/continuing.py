@@ -2,21 +2,21 @@
 
 One for each stream of such a route. While the stream flows it keeps what the client was given (`Said`); where
 it breaks it asks `kinds/resume.py` who goes on, with the request extended by that, and fits what comes to it
-(`Seam`). Only an answer that is one plain text is ever gone on with: calls of tools, thoughts, several choices
-and texts that must have a form cannot be begun by one model and ended by another.
+(`Seam`). Only an answer that is one plain text is ever gone on with: calls of tools, thoughts, several
+choices and texts that must have a form cannot be begun by one model and ended by another.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from engine.kinds import resume
 from engine.kinds.effects import Outcome, Steps
 from engine.kinds.resume import BREAKS, Broken
 from engine.runtime.run import Run
 from engine.runtime.seam import Said, Seam, prefill
-from engine.upstream.protocol import Chunk
+from engine.upstream.protocol import Chunk, Whole
 from engine.wire.canonical import Usage
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Continuing:
         self._spent.append(used)
         run = self._start.continuing(prefill(text))
         outcome = await self._drive(run, resume.steps(broken, run))
-        if not outcome.ok:
+        if not outcome.ok or isinstance(outcome.reply, Whole):  # whoever cannot stream after all is no help
             return None
         self.run = run
         self._seam = Seam(text)
@@ -89,11 +89,11 @@ class Continuing:
 
     def all_used(self, usage: Usage) -> Usage:
         """The usage of the whole answer: of all who gave a part of it."""
-        total: Usage = {}
+        if not self._spent:
+            return usage
+        total: dict[str, Any] = {}
         for each in (*self._spent, usage):
-            for name, value in each.items():
-                if isinstance(value, bool):
-                    total[name] = value or total.get(name, False)  # type: ignore[literal-required] # its own names
-                else:
-                    total[name] = total.get(name, 0) + value  # type: ignore[literal-required] # as above
-        return total
+            for name, value in cast("dict[str, Any]", each).items():
+                # One that was estimated makes the whole an estimate.
+                total[name] = True if value is True else total.get(name, 0) + value
+        return cast(Usage, total)

@@ -95,7 +95,7 @@ class Executor:
         self._random = rng.random
         self.queues = Queues(clock)
         self._leases = Leases(state, clock, self.queues)
-        self._attempts = Attempts(state, clock, self._leases)
+        self._attempts = Attempts(state, clock, self._leases, self._go_on)
         self._branches = Branches(clock, self._drive)
         self.asides = Asides(clock, self._drive, self._finish)
 
@@ -227,6 +227,10 @@ class Executor:
         finally:
             steps.close()
 
+    async def _go_on(self, run: Run, steps: Steps) -> Outcome:
+        """Walk for the rest of a stream that broke: the request ends with that stream, not with this."""
+        return await self._drive(run, steps, _not_yet)
+
     def _answer_later(self, run: Run, effect: Effect, finish: Finish) -> Awaitable[Any]:
         """The effects that wait for something."""
         kind = type(effect)
@@ -348,3 +352,7 @@ class Executor:
             log.exception("a decision record was not kept by %r", self.sinks)
         finally:
             run.snapshot.unpin()
+
+
+async def _not_yet(_failure: str | None) -> None:
+    """The end of a request that is told elsewhere."""

@@ -17,6 +17,7 @@ from engine.plan.types import Credential, Deployment, Expr, PriceRow
 from engine.policies.admission import USUAL, priority_of
 from engine.runtime import tokens
 from engine.runtime.record import DecisionRecord
+from engine.runtime.seam import begun
 from engine.runtime.snapshot import BoundRoute, Face, Place, Snapshot
 from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView, Texts
 from engine.wire.canonical import Request
@@ -232,6 +233,24 @@ class Run:
         made._fit_in()
         return made
 
+    def continuing(self, said: str) -> Run:
+        """The request for the rest of an answer whose beginning is `said`, to end with it."""
+        made = copy(self)
+        made.request = begun(self.request, said)
+        made.inbound = replace(self.inbound, request=made.request)
+        made.view = RequestView(
+            made.request, self.inbound.operation, self.inbound.dialect, self.inbound.headers, tokens.bound
+        )
+        made.exact = False
+        if self.max_tokens is not None:
+            made.max_tokens = max(1, self.max_tokens - tokens.guess(len(said.encode())))
+            made.view.max_output_tokens = made.max_tokens
+        made.role = "continue"
+        made._unfit = {}
+        made._fit_in()
+        made.needs |= {"prefill"}
+        return made
+
     def apart(self, record: DecisionRecord, role: str, started: float) -> Run:
         """A copy of this request that is one of its own from here on: `record`'s, begun at `started`."""
         made = copy(self)
@@ -246,6 +265,16 @@ class Run:
         made.leases = set()
         made.entered = None
         return made
+
+    def joins(self) -> bool:
+        """Whether events of ours may follow a vendor's own bytes in the client's format: where events are
+        numbered, they may not.
+        """
+        dialect = self.inbound.dialect
+        if dialect is None:
+            return True
+        write = self.snapshot.dialect(dialect).plan.operations[self.inbound.operation].stream_write
+        return write is not None and write.numbered is None
 
     # --- what a target means for this request ---------------------------------------------------------
 
@@ -306,6 +335,11 @@ class Run:
         face, op = self.face(place), self.inbound.operation
         if op not in place.operations and op != "count_tokens":
             return Unfit("unsupported", f"{name} does not do {op}")
+        if "prefill" in self.needs:
+            if face.can is None or "prefill" not in face.can:
+                return Unfit("unsupported", f"{name} cannot go on with a begun answer (no `prefill`)")
+            if op not in face.streams:
+                return Unfit("unsupported", f"{name} does not stream")
         if face.can is not None:
             for need in sorted(self.needs):
                 if _CAN.get(need, need) not in face.can:

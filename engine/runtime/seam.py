@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from engine.wire.canonical import Event
+from engine.wire.canonical import Event, Message, Part, Request
 
 #: A beginning of fewer characters may well come twice ("no, no"): only from here on it is an echo.
 ECHO: Final = 16
@@ -67,7 +67,8 @@ class Seam:
     def __init__(self, said: str) -> None:
         self._prefill = prefill(said)
         self._space = said[len(self._prefill) :]
-        self._text: str | None = ""  # of the continuation, while it may be an echo or white space; None: clear
+        # Of the continuation, while it may be an echo or white space; None: it is clear how it fits.
+        self._text: str | None = ""
 
     def take(self, events: list[Event]) -> list[Event]:
         """What of these events the client gets."""
@@ -118,3 +119,15 @@ class Seam:
 def prefill(said: str) -> str:
     """What a vendor is given to go on from: no vendor takes white space at its end."""
     return said.rstrip()
+
+
+def begun(request: Request, said: str) -> Request:
+    """The request with the beginning of its answer: a turn of the assistant's that is still open."""
+    messages = list(request.get("messages", ()))
+    part = Part(type="text", text=said)
+    if messages and messages[-1].get("role") == "assistant":  # the client had begun it
+        last = messages.pop()
+        messages.append({**last, "content": [*last.get("content", ()), part]})
+    else:
+        messages.append(Message(role="assistant", content=[part]))
+    return {**request, "messages": messages}

@@ -192,9 +192,6 @@ def _is(*words: Any) -> Callable[[Any], bool]:
 
 #: (class, key) -> the values that are not built yet. On a list, each item is asked.
 VALUES: Final[Mapping[tuple[str, str], LaterValue]] = {
-    ("Stream", "on_cut"): LaterValue(
-        _is("continue"), "`on_cut: continue`", "`on_cut: error` tells the client"
-    ),
     ("BalanceNode", "rank"): LaterValue(
         _is("quality", "headroom"), "this `rank`", "weight, round_robin, in_flight, latency and cost are"
     ),

@@ -100,6 +100,7 @@ class Ask:
 @dataclass(slots=True)
 class Chunk:
     """A piece of a flowing answer: the canonical events in it, and its bytes where they may pass through.
+    Beside an `error` event they are those of what came before it.
 
     closing: beside the `usage` event, where the client wants one: the bytes that end the stream, after `raw`,
         once that event is complete (`usage` settled, `served` known).

@@ -20,6 +20,7 @@ from engine.kinds.effects import (
     Note,
     Outcome,
     Reserve,
+    Steps,
     Unfit,
     Wait,
 )
@@ -91,6 +92,7 @@ class Hand:
         self.made = 0
         self.turn = 0
         self.called: list[str] = []
+        self.attempts: list[Attempt] = []
         self.waits: list[int] = []
         self.measured: list[tuple[str, ...]] = []
         self.notes: list[tuple[str, str]] = []
@@ -111,7 +113,9 @@ class Hand:
 
     # the driver
     def walk(self, node: Node) -> Outcome:
-        steps = walk(node, self)
+        return self.drive(walk(node, self))
+
+    def drive(self, steps: Steps) -> Outcome:
         answer: Any = None
         while True:
             try:
@@ -150,6 +154,7 @@ class Hand:
         name = effect.target.deployment
         self.made += 1
         self.called.append(name)
+        self.attempts.append(effect)
         entries = self.script.get(name, ["ok"])
         entry = entries.pop(0) if len(entries) > 1 else entries[0]
         if entry == "ok":

@@ -257,7 +257,8 @@ class SayFlow:
         if events[0]["type"] == "text":
             first = events[0]["text"] is self.entry.texts[0]
             await self.upstream.clock.sleep(self.entry.first if first else self.entry.every)
-        return Chunk(events, raw=b"raw" if self.entry.raw else None)
+        mine = b"" if events[0]["type"] == "error" else b"raw"  # never the vendor's own error
+        return Chunk(events, raw=mine if self.entry.raw else None)
 
     def _events(self) -> Iterator[list[Event] | None]:
         yield [Event(type="start", id="x", model="wire-name")]

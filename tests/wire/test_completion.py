@@ -1,4 +1,4 @@
-"""What completes an answer, dialect by dialect: a stream that ends anywhere before it is cut, never a success.
+"""What completes an answer, dialect by dialect: a stream that ends before it is cut, never a success.
 
 Every stream among the dialects' own samples is ended after each of its events. Either the answer is whole
 there (all of its text and calls, its finish), or the reader says `cut`; what merely may follow (usage, a
