@@ -65,6 +65,13 @@ class Process:
                 return int(line.split()[1])
         return None
 
+    def open_files(self) -> int | None:
+        """Open file descriptors; None where the system does not say."""
+        try:
+            return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+        except OSError:
+            return None
+
     def __enter__(self) -> Process:
         return self
 

@@ -54,7 +54,11 @@ def register(parser: argparse.ArgumentParser) -> None:
     failover.add_argument(
         "--client", choices=("openai", "anthropic"), default="openai", help="the caller's format"
     )
-    for parser_ in (sidecar, local, templates, simulate):
+    disconnects = which.add_parser("disconnects", help="clients that leave mid-stream; what is left of them")
+    disconnects.add_argument(
+        "--count", type=int, default=10_000, metavar="N", help="how many, twice (default 10000)"
+    )
+    for parser_ in (sidecar, local, templates, simulate, disconnects):
         parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")
 
 
@@ -97,6 +101,12 @@ def _bench(args: argparse.Namespace) -> Report:
         from engine.bench import simulate
 
         return simulate.bench(simulate.Options(20 if args.smoke else args.seeds, args.first))
+    if args.what == "disconnects":
+        from engine.bench import disconnects
+
+        if args.smoke:
+            return disconnects.bench(disconnects.Options(count=60, at_once=12, smoke=True))
+        return disconnects.bench(disconnects.Options(args.count))
     from engine.bench import sidecar
 
     if args.smoke:
