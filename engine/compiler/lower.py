@@ -8,7 +8,9 @@ named node may hang under several routes. The route's own `Call` begins with the
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import Place, Scope, compile_expression
@@ -48,12 +50,14 @@ class Lowerer:
         expressions: Mapping[Path, Expr],
         scope: Scope,
         out: Diagnostics,
+        timezone: str | None = None,
     ) -> None:
         self.spec = spec
         self.document = document
         self.expressions = expressions
         self.scope = scope
         self.out = out
+        self.timezone = timezone
         self.places: dict[str, Path] = {}
 
     def node(self, spec: NodeSpec, path: Path) -> Node:
@@ -67,6 +71,29 @@ class Lowerer:
             return found
         where = self.scope if scope == "route" else scope
         return compile_expression(text, place=Place(self.document, path), scope=where, out=self.out)
+
+    def moment(self, text: str, path: Path, after: int) -> int:
+        """A date and time as epoch seconds, in the workspace's time zone where it names no offset."""
+        found = datetime.fromisoformat(text)
+        if found.tzinfo is None:
+            if self.timezone is None:
+                self.out.add(
+                    "E233",
+                    f"`{text}` names no offset, and the workspace has no time zone",
+                    self.document.span(path),
+                    help="add `timezone: Europe/Berlin` (or yours) to engine.yaml, or an offset: "
+                    f"{text}+01:00",
+                )
+            found = found.replace(tzinfo=ZoneInfo(self.timezone) if self.timezone else UTC)
+        seconds = int(found.timestamp())
+        if seconds <= after:
+            self.out.add(
+                "E113",
+                f"`{text}` is not later than the moment before it",
+                self.document.span(path),
+                help="put the moments in their order",
+            )
+        return seconds
 
     def call(self, spec: NodeSpec, path: Path) -> Call:
         """The options that the node itself says."""

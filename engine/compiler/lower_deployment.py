@@ -85,7 +85,7 @@ class Deployments:
             base_url=base_url,
             residency=self._residency(spec, vendor, region),
             credentials=self._credentials(spec, vendor),
-            facts=_surcharged(facts, region.price),
+            facts=_surcharged(_judged(facts, spec.quality), region.price),
             call=Call(),
             concurrent=concurrency(spec.concurrent),
             options=_options(spec),
@@ -191,6 +191,11 @@ class Deployments:
         spec = self.spec.credentials[name]
         provider = self.vendors.providers.canonical(spec.provider) or spec.provider
         return lower_credential(spec, provider, name, self.expressions.get(("credentials", name, "only")))
+
+
+def _judged(facts: Facts, quality: float | None) -> Facts:
+    """A deployment's own word on its quality goes before the model's."""
+    return facts if quality is None else dataclasses.replace(facts, quality=quality)
 
 
 def _models_there(wanted: str, vendor: Vendor) -> str:

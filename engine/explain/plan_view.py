@@ -135,7 +135,7 @@ def _tree(plan: Plan, node: Node) -> Iterator[str]:
 
 
 def _edge(label: str) -> str:
-    return label if label == "else" or label.startswith("weight ") else f"when {label}"
+    return label if label == "else" or label.startswith(("weight ", "share ")) else f"when {label}"
 
 
 def title(node: Node) -> str:

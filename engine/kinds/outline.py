@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from engine.kinds.balance import Balance
 from engine.kinds.fallback import Fallback
+from engine.kinds.split import Split, percent
 from engine.kinds.switch import Switch
 from engine.kinds.use import DEFAULT_BACKOFF_MS, Use
 from engine.plan.types import Node
@@ -55,11 +57,25 @@ def edges(node: Node) -> tuple[Edge, ...]:
                 Edge(f"weight {weight:g}" if node.rank == "weight" else "", child)
                 for child, weight in zip(node.children, node.weights, strict=True)
             )
+        case Split():
+            return tuple(
+                Edge(_share(node, number), arm.node) for number, arm in enumerate(node.arms)
+            )
         case Switch():
             arms = tuple(Edge(arm.when.source, arm.node) for arm in node.arms)
             return (*arms, Edge("else", node.otherwise))
         case _:
             return ()
+
+
+def _share(node: Split, arm: int) -> str:
+    """An arm's share, and what it becomes: `5%, 20% from 2026-12-06 23:00 UTC`."""
+    first, *later = node.layouts
+    changes = (
+        f"{percent(layout.points[arm])} from {datetime.fromtimestamp(layout.since, UTC):%Y-%m-%d %H:%M} UTC"
+        for layout in later
+    )
+    return ", ".join(("share " + percent(first.points[arm]), *changes))
 
 
 def walk_tree(node: Node) -> Iterator[Node]:
@@ -86,7 +102,7 @@ def worst(node: Node, *, retries: bool = True) -> Worst:
             times = [w.time_ms for w in found]
             known = sorted((t for t in times if t is not None), reverse=True)
             return Worst(calls, sum(known[:tries]) if len(known) == len(times) else None)
-        case Switch():
+        case Switch() | Split():
             total = Worst()
             for edge in edges(node):
                 total = total.either(worst(edge.node, retries=retries))

@@ -163,6 +163,7 @@ class Facts:
     schema_by: Literal["native", "tool"] | None = None  # how a JSON Schema is enforced
     api_version: str | None = None
     modalities: tuple[str, ...] | None = None  # of its input: text image audio video file
+    quality: float | None = None  # 0 to 1, by whoever wrote the file: what `rank: quality` compares
 
 
 @dataclass(frozen=True, slots=True)

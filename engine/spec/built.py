@@ -37,7 +37,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "Timeout": _row("connect first_token idle total"),
     "Retry": _row("extra failures backoff"),
     "Deployment": _row(
-        "provider model region credentials endpoint settings wire_model concurrent "
+        "provider model region credentials endpoint settings wire_model concurrent quality "
         "execution_providers path threads",
         "breaker limits probe",
     ),
@@ -73,17 +73,17 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- node kinds: where the kind key is not built, nothing of the node is
     "UseNode": _row(f"{_CALL} use"),
     "FallbackNode": _row(f"{_CALL} fallback"),
-    "BalanceNode": _row(f"{_CALL} balance rank tries", "score sticky"),
+    "BalanceNode": _row(f"{_CALL} balance rank tries score sticky"),
     "Member": _row("weight"),
-    "Score": _row("", "quality cost speed"),
-    "Sticky": _row("", "by ttl"),
+    "Score": _row("quality cost speed"),
+    "Sticky": _row("by ttl"),
     "SwitchNode": _row(f"{_CALL} switch else"),
     "SwitchArm": _row("when"),
     "RejectNode": _row("reject status message"),
     "RespondNode": _row("respond"),
-    "SplitNode": _row("", f"{_CALL} split sticky ramp"),
-    "SplitArm": _row("", "share"),
-    "RampStep": _row("", "from share"),
+    "SplitNode": _row(f"{_CALL} split sticky ramp"),
+    "SplitArm": _row("share"),
+    "RampStep": _row("from share"),
     "ClassifyNode": _row("", f"{_CALL} classify as via labels judge embed"),
     "CascadeNode": _row("", f"{_CALL} cascade escalate on_last"),
     "JudgeBelow": _row("", "judge_below judge"),
@@ -144,7 +144,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "ModelSpec": _row(
         "id context output can input_price output_price cached_price cache_write_price request_price price "
         "max_tokens_field tokenizer overhead source sampling efforts thinking upstream dialect forced_tools "
-        "schema_by api_version modalities"
+        "schema_by api_version quality modalities"
     ),
     "ProviderSample": _row(
         "name operation model dialect region settings request asks sends url dropped refused response stream "
@@ -192,9 +192,6 @@ def _is(*words: Any) -> Callable[[Any], bool]:
 
 #: (class, key) -> the values that are not built yet. On a list, each item is asked.
 VALUES: Final[Mapping[tuple[str, str], LaterValue]] = {
-    ("BalanceNode", "rank"): LaterValue(
-        _is("quality", "headroom"), "this `rank`", "weight, round_robin, in_flight, latency and cost are"
-    ),
     ("Match", "operations"): LaterValue(
         lambda name: name not in get_args(OperationName),
         "this operation",
@@ -227,8 +224,6 @@ INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("PerRequest", "cost"): "`per_request.calls` and `admit` bound it",
     ("Deployment", "breaker"): "`failures` moves on to the next target after each failed call",
     ("Deployment", "limits"): "`concurrent` bounds its open calls",
-    ("BalanceNode", "score"): "`rank: cost` and `rank: latency` are built",
-    ("SplitNode", "split"): "`balance` with weights shares traffic, without keeping users where they are",
     ("ClassifyNode", "classify"): "a `switch` on `request.*` is built",
     ("CascadeNode", "cascade"): "`fallback` moves on after failures, though not after poor answers",
     ("HedgeNode", "hedge"): "`fallback` with a short `timeout.first_token` moves on from a slow target",

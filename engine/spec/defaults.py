@@ -20,6 +20,8 @@ RETRY_EXTRA: Final = 1
 RETRY_BACKOFF_MS: Final = 200
 #: How long a place of `concurrent` is waited for, where there is a queue.
 QUEUE_WAIT_MS: Final = 5_000
+#: How long a value of `sticky` is remembered after its last request.
+STICKY_TTL_MS: Final = 3_600_000
 
 LISTEN: Final = "127.0.0.1:8080"
 STATE: Final = "memory"
@@ -59,6 +61,7 @@ PRINTED: Final = {
     "admit.hosted_tools": "[]",
     "balance.rank": "weight",
     "balance.tries": "all members",
+    "balance.sticky.ttl": show_duration(STICKY_TTL_MS),
     "reject.status": "403",
     "deployment.region": "the provider file's default region",
     "deployment.credentials": "what the provider file's `auth` names",

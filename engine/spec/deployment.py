@@ -16,7 +16,7 @@ from engine.spec.fault import fault
 from engine.spec.model import Spec, about
 from engine.spec.names import CredentialName, LimitName, Name, Word
 from engine.spec.one_or_more import OneOrMore
-from engine.spec.plain import Positive, Text
+from engine.spec.plain import Fraction, Positive, Text
 
 ExecutionProvider = TypeAliasType("ExecutionProvider", Literal["cpu", "cuda", "directml"])
 
@@ -88,6 +88,11 @@ class Deployment(Spec):
         "full or took too long, it is skipped as `full`.",
         shown="no limit",
         examples=[20, {"most": 4, "queue": 100, "wait": "2s"}],
+    )
+    quality: Fraction | None = about(
+        "How good its answers are, by a measure of your own: what `rank: quality` and `score` compare.",
+        shown="what its model's facts say",
+        examples=[0.8],
     )
     limits: Some[LimitName] | None = about("The vendor's quota, as named limits.")
     probe: Probe | None = about("Probes its health in the background.", shown="none")

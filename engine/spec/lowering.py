@@ -27,6 +27,13 @@ class Lowering(Protocol):
         """A boolean expression, compiled; None where it has a fault (which is reported)."""
         ...
 
+    def moment(self, text: str, path: Path, after: int) -> int:
+        """A date and time as epoch seconds; without an offset in the workspace's time zone.
+
+        What is not later than `after` is reported, and what needs a time zone where there is none.
+        """
+        ...
+
     def call(self, spec: NodeSpec, path: Path) -> Call:
         """The node's own call options; what it does not say stays None."""
         ...

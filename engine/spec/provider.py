@@ -15,7 +15,7 @@ from engine.spec.dialect import Ability, ErrorRuleSpec, Template
 from engine.spec.fault import wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.names import Name, Word, Zone
-from engine.spec.plain import Flag, JsonValue, Positive, Text
+from engine.spec.plain import Flag, Fraction, JsonValue, Positive, Text
 from engine.spec.vendor_limits import HeadroomSpec, RetryAfter
 from engine.spec.where import AddressTemplate, Root, SettingSpec
 
@@ -87,6 +87,9 @@ class ModelSpec(Spec):
         "How an answer is held to a JSON Schema: by the vendor, or by a tool that must be called."
     )
     api_version: Text | None = about("The version of the vendor's API that it needs.")
+    quality: Fraction | None = about(
+        "How good it is, by a measure of your own: what `rank: quality` and `score` compare.", examples=[0.8]
+    )
     modalities: Listed[Literal["text", "image", "audio", "video", "file"]] | None = about(
         "What its input may hold."
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -37,6 +38,27 @@ class HeadroomSeen:
             delay = None if resets is None else delay_ms(resets, now=now)
             limit = _number(headers.get(names.limit)) if names.limit is not None else None
             self._seen[deployment, what] = Left(left, limit, None if delay is None else now + delay / 1000)
+
+    def share(self, deployment: str) -> float:
+        """What is left of its tightest quota, from 0 to 1; NaN where the vendor has said nothing to tell by.
+
+        A quota that has begun anew since is full. One whose limit was not told says something at zero only.
+        """
+        now, least = time.time(), math.nan
+        for what, _ in self._headers:
+            seen = self._seen.get((deployment, what))
+            if seen is None:
+                continue
+            if seen.resets_at is not None and seen.resets_at <= now:
+                share = 1.0
+            elif seen.limit:
+                share = min(seen.left / seen.limit, 1.0)
+            elif seen.left == 0:
+                share = 0.0
+            else:
+                continue
+            least = share if math.isnan(least) else min(least, share)
+        return least
 
     def rows(self) -> Iterator[tuple[str, str, Left]]:
         """(deployment, quota, what is left of it)."""

@@ -18,6 +18,7 @@ from engine.diagnostics import Related
 from engine.kinds.balance import Balance
 from engine.kinds.fallback import Fallback
 from engine.kinds.outline import edges, reached
+from engine.kinds.split import Split
 from engine.kinds.switch import Switch
 from engine.kinds.use import Use
 from engine.plan.types import Deployment, Expr, Node, Route
@@ -136,6 +137,9 @@ def find_gap(subject: Subject, node: Node, need: Need, holds: tuple[Expr, ...]) 
         case Fallback() | Balance():
             gaps = [find_gap(subject, edge.node, need, holds) for edge in edges(node)]
             return node if all(gap is not None for gap in gaps) else None
+        case Split():
+            gaps = (find_gap(subject, edge.node, need, holds) for edge in edges(node))
+            return next((gap for gap in gaps if gap is not None), None)
         case Switch():
             for arm in node.arms:
                 gap = find_gap(subject, arm.node, need, (*holds, arm.when))

@@ -17,6 +17,7 @@ from engine.kinds.fallback import Fallback
 from engine.kinds.outline import edges
 from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
+from engine.kinds.split import Split
 from engine.kinds.switch import Arm, Switch
 from engine.plan.types import Expr, Node, Ref
 
@@ -89,7 +90,7 @@ def final(node: Node, subject: Subject) -> bool:
             return True
         case Ref():
             return final(subject.lowered.nodes[node.name], subject)
-        case Switch():
+        case Switch() | Split():
             return all(final(edge.node, subject) for edge in edges(node))
         case Fallback():
             return any(final(child, subject) for child in node.children)

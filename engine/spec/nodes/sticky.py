@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from engine.spec.amounts import PositiveDuration
+from engine.spec.defaults import PRINTED
 from engine.spec.expression import Expression
 from engine.spec.model import Spec, about
 
@@ -15,4 +16,6 @@ class Sticky(Spec):
     noun: ClassVar[str] = "sticky"
 
     by: Expression = about("What stays together.", required=True, examples=["request.conversation or key.id"])
-    ttl: PositiveDuration | None = about("For how long after the last request.", shown="1h")
+    ttl: PositiveDuration | None = about(
+        "For how long after the last request.", shown=PRINTED["balance.sticky.ttl"]
+    )
