@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Final
 
 from engine.compiler.document import Document, Path
-from engine.compiler.expr import Place, Scope, compile_expression, route_scope
+from engine.compiler.expr import (
+    Place,
+    Scope,
+    below_classify,
+    compile_expression,
+    deployment_scope,
+    route_scope,
+)
+from engine.compiler.labels import labels_by_place
 from engine.compiler.load import Source
 from engine.compiler.mentions import ExpressionText, mentions
 from engine.diagnostics import Diagnostics
 from engine.plan.types import Expr
 from engine.spec.workspace import Workspace
 
-#: Keys whose expression is no condition: a value to group by, or a number.
-_VALUES: Final = {
+#: Key -> the type its expression must have; all others are conditions.
+_WANTED: Final = {
     **dict.fromkeys(("per", "by", "scope_by", "fair_by"), "string"),
-    "priority": "number",
+    **dict.fromkeys(("priority", "score"), "number"),
 }
+#: Key -> what its expression may read beside what all may.
+_MORE: Final[dict[str, Callable[[Scope], Scope]]] = {"score": deployment_scope}
 
 
 def scope_of(spec: Workspace) -> Scope:
@@ -35,11 +46,15 @@ def compile_expressions(
 ) -> dict[Path, Expr]:
     """Path -> expression, for every one without a fault."""
     found: dict[Path, Expr] = {}
+    labels = labels_by_place(spec)
     for mention in mentions(spec):
         if isinstance(mention, ExpressionText):
-            want = _VALUES.get(mention.field, "bool")
+            want = _WANTED.get(mention.field, "bool")
+            here = below_classify(scope, labels(mention.path)) if labels is not None else scope
+            if mention.field in _MORE:
+                here = _MORE[mention.field](here)
             place = Place(document, mention.path)
-            expr = compile_expression(mention.text, place=place, scope=scope, want=want, out=out)
+            expr = compile_expression(mention.text, place=place, scope=here, want=want, out=out)
             if expr is not None:
                 found[mention.path] = expr
     return found

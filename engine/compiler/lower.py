@@ -13,7 +13,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.compiler.document import Document, Path
-from engine.compiler.expr import Place, Scope, compile_expression
+from engine.compiler.expr import Place, Scope, compile_expression, fields_read
 from engine.compiler.lower_concurrency import concurrency
 from engine.diagnostics import Diagnostics
 from engine.plan.link import inherit
@@ -71,6 +71,10 @@ class Lowerer:
             return found
         where = self.scope if scope == "route" else scope
         return compile_expression(text, place=Place(self.document, path), scope=where, out=self.out)
+
+    def reads(self, expr: Expr) -> set[str]:
+        """What the expression reads."""
+        return fields_read(expr)
 
     def moment(self, text: str, path: Path, after: int) -> int:
         """A date and time as epoch seconds, in the workspace's time zone where it names no offset."""

@@ -95,15 +95,15 @@ def _ask(
     return last
 
 
-def _next(
-    node: Balance, left: list[int], ctx: Context, home: int | None
-) -> Generator[Effect, Any, int]:
+def _next(node: Balance, left: list[int], ctx: Context, home: int | None) -> Generator[Effect, Any, int]:
     """Position in `left` of the member to ask next."""
     if home is not None and home in left:
         return left.index(home)
     if node.rank in ORDERED:
         return 0
-    return (yield from pick(node.rank, [node.weights[i] for i in left], [node.children[i] for i in left], ctx))
+    return (
+        yield from pick(node.rank, [node.weights[i] for i in left], [node.children[i] for i in left], ctx)
+    )
 
 
 def _home(node: Balance, name: str | None) -> Generator[Effect, Any, int | None]:

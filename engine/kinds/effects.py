@@ -111,6 +111,15 @@ class Note:
 
 
 @dataclass(slots=True)
+class Variant:
+    """This request takes that arm of a split: a `Note`, and the record's `variant`. Answered with None."""
+
+    node: str
+    name: str
+    why: str
+
+
+@dataclass(slots=True)
 class Branch:
     """A walk beside others.
 
@@ -192,7 +201,20 @@ class Keep:
 
 
 Effect = (
-    Reserve | Attempt | Wait | Draw | Next | Measure | Note | Race | Gather | Aside | Consult | Recall | Keep
+    Reserve
+    | Attempt
+    | Wait
+    | Draw
+    | Next
+    | Measure
+    | Note
+    | Variant
+    | Race
+    | Gather
+    | Aside
+    | Consult
+    | Recall
+    | Keep
 )
 
 
@@ -243,6 +265,11 @@ class Context(Protocol):
     @property
     def stream(self) -> bool:
         """Whether the client wants a stream."""
+        ...
+
+    @property
+    def now(self) -> float:
+        """When the request began, in epoch seconds."""
         ...
 
     def test(self, expr: Expr, *more: Any) -> bool:
@@ -298,5 +325,6 @@ __all__ = [
     "Reserve",
     "Steps",
     "Unfit",
+    "Variant",
     "Wait",
 ]

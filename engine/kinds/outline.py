@@ -58,9 +58,7 @@ def edges(node: Node) -> tuple[Edge, ...]:
                 for child, weight in zip(node.children, node.weights, strict=True)
             )
         case Split():
-            return tuple(
-                Edge(_share(node, number), arm.node) for number, arm in enumerate(node.arms)
-            )
+            return tuple(Edge(_share(node, number), arm.node) for number, arm in enumerate(node.arms))
         case Switch():
             arms = tuple(Edge(arm.when.source, arm.node) for arm in node.arms)
             return (*arms, Edge("else", node.otherwise))

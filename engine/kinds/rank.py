@@ -6,7 +6,10 @@
 | round_robin | in turn | the next in the file's order |
 | in_flight | of two drawn at random, the one with fewer open calls | drawn again |
 | latency | of two drawn at random, the one where a call would be answered sooner | drawn again |
-| cost, quality, headroom, score | the cheapest, the best, the one with most quota left, the highest score | in that order |
+| cost | the cheapest | in that order |
+| quality | the best | in that order |
+| headroom | the one with most of its quota left | in that order |
+| score | the highest score | in that order |
 
 A member that is a graph of its own stands for its first target.
 """

@@ -16,6 +16,7 @@ from engine.plan.types import OperationName
 _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "route": ("request", "key", "clock", "label"),
     "answer": ("request", "key", "clock", "label", "answer"),
+    "deployment": ("request", "key", "clock", "label", "deployment"),
     "request_read": ("body", "headers"),
     "request_write": ("request", "facts", "target", "provider"),
     "response_read": ("body", "headers", "status"),

@@ -11,7 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
-
 #: A load beyond all that were measured, in ms.
 _CROWDED: Final = 1e12
 

@@ -5,8 +5,8 @@ point for good (`point`), so that only moving a stretch moves users.
 
 | step | rule |
 |---|---|
-| first layout (`lay_out`) | each arm begins at a place of its own and takes what it can up to the next arm's; what arms leave over goes to those that need more |
-| new shares (`change`) | a shrinking arm gives up the ends of its stretches; a growing one keeps all it has and takes of what was given up |
+| `lay_out` | each arm begins at a place of its own and ends before the next one's; others take what is left |
+| `change` | a shrinking arm gives up ends of its stretches; a growing one keeps all it has and takes these |
 
 So whoever is on an arm whose share grows, or stays, stays on it, over any number of steps. Where a file is
 edited instead, the first layout is made anew: with two arms, or while all arms but one stay below one n-th of

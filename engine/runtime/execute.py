@@ -33,6 +33,7 @@ from engine.kinds.effects import (
     Recall,
     Reserve,
     Steps,
+    Variant,
     Wait,
 )
 from engine.kinds.walk import walk
@@ -45,6 +46,7 @@ from engine.runtime.clock import Clock
 from engine.runtime.leases import Leases
 from engine.runtime.live import Finish, LiveFlow
 from engine.runtime.queue import Queues
+from engine.runtime.measures import measured
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Inbound, Run
 from engine.runtime.snapshot import Snapshot
@@ -57,7 +59,7 @@ log = logging.getLogger("engine.runtime")
 
 __all__ = ["Answer", "Executor", "Inbound"]
 
-_AT_ONCE: Final = frozenset({Note, Draw, Next, Measure, Aside})
+_AT_ONCE: Final = frozenset({Note, Variant, Draw, Next, Measure, Aside})
 
 
 @dataclass(slots=True)
@@ -279,23 +281,17 @@ class Executor:
         if type(effect) is Next:
             return self.state.next(effect.key)
         if type(effect) is Measure:
-            return self._measure(run, effect)
+            return measured(effect, run, self.state, int(self.clock.now_ms()))
+        if type(effect) is Variant:
+            record = run.record
+            record.path.append(Step(effect.node, "variant", effect.why))
+            # A split below a split: both arms together say where the request went.
+            record.variant = effect.name if record.variant is None else f"{record.variant}/{effect.name}"
+            return None
         if type(effect) is Aside:
             self.asides.begin(run, effect)
             return None
         raise AssertionError(f"{effect!r} is not answered at once")
-
-    def _measure(self, run: Run, effect: Measure) -> tuple[float, ...]:
-        if effect.what == "in_flight":
-            return tuple(float(self.state.in_flight(name)) for name in effect.deployments)
-        if effect.what == "latency":
-            now = int(self.clock.now_ms())
-            return tuple(self.state.latency(name, now) for name in effect.deployments)
-        if effect.what.startswith("p"):
-            share = int(effect.what[1:]) / 100
-            return tuple(self.state.percentile(name, share) for name in effect.deployments)
-        costs = (run.worst_cost(run.bound.places[name]) for name in effect.deployments)
-        return tuple(float("nan") if cost is None else float(cost) for cost in costs)
 
     def _answer(self, run: Run, outcome: Outcome) -> Answer:
         """The outcome as an answer; raises what it says where it failed."""

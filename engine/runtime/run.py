@@ -154,6 +154,10 @@ class Run:
     def operation(self) -> str:
         return self.inbound.operation
 
+    @property
+    def now(self) -> float:
+        return self.clock.now
+
     def test(self, expr: Expr, *more: Any) -> bool:
         """Evaluate a boolean expression of this route."""
         return bool(self.value(expr, *more))

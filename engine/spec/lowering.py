@@ -27,6 +27,10 @@ class Lowering(Protocol):
         """A boolean expression, compiled; None where it has a fault (which is reported)."""
         ...
 
+    def reads(self, expr: Expr) -> set[str]:
+        """Dotted names of what an expression reads: `deployment.cost`."""
+        ...
+
     def moment(self, text: str, path: Path, after: int) -> int:
         """A date and time as epoch seconds; without an offset in the workspace's time zone.
 

@@ -109,7 +109,7 @@ def test_what_is_not_built_is_refused(name: str, key: str) -> None:
     ("model", "text", "refused"),
     [
         (Workspace, "routes: {a: {start: x, stream: {on_cut: continue}}}", []),
-        (Workspace, "nodes: {a: {balance: [x], rank: quality}}", ["1:33 this `rank`"]),
+        (Workspace, "nodes: {a: {balance: [x], rank: quality}}", []),
         (Workspace, "nodes: {a: {balance: [x], rank: latency}}", []),
         (
             Workspace,

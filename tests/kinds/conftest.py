@@ -4,33 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from copy import copy
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import engine.kinds.table  # noqa: F401 - a kind behaves once the table names it
-from engine.kinds.balance import Balance
+from engine.kinds.balance import Balance, Sticky
 from engine.kinds.effects import (
     Admission,
     Attempt,
     Draw,
     Effect,
+    Keep,
     Measure,
     Next,
     Note,
     Outcome,
+    Recall,
     Reserve,
     Steps,
     Unfit,
+    Variant,
     Wait,
 )
 from engine.kinds.fallback import Fallback
+from engine.kinds.rank import Score
 from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
+from engine.kinds.split import Layout, Split, SplitArm
 from engine.kinds.switch import Arm, Switch
 from engine.kinds.use import Use
 from engine.kinds.walk import walk
-from engine.plan.types import Call, Deployment, Expr, Node
+from engine.plan.types import Call, Expr, Node
+from engine.policies.shares import change, lay_out, points_of
 
 
 def use(name: str, **call: Any) -> Use:
@@ -42,9 +50,27 @@ def fallback(*children: Node, id: str = "chain", **call: Any) -> Fallback:
 
 
 def balance(*children: Node, rank: str = "weight", weights: tuple[float, ...] = (), tries: int | None = None,
-            **call: Any) -> Balance:  # fmt: skip
+            sticky: Sticky | None = None, score: Score | None = None, **call: Any) -> Balance:  # fmt: skip
     shares = weights or (1.0,) * len(children)
-    return Balance(id="spread", call=Call(**call), children=children, weights=shares, rank=rank, tries=tries)
+    return Balance(id="spread", call=Call(**call), children=children, weights=shares, rank=rank, tries=tries,
+                   sticky=sticky, score=score)  # fmt: skip
+
+
+def sticky(source: str = "key.id", ttl_ms: int = 60_000) -> Sticky:
+    return Sticky(when(source), ttl_ms)
+
+
+def split(*arms: tuple[str, Node], shares: tuple[float | None, ...], ramp: tuple[Any, ...] = (),
+          sticky: str | None = None) -> Split:  # fmt: skip
+    """Arms by name; `ramp` is steps of (epoch seconds, shares)."""
+    points = points_of(shares)
+    layouts = [Layout(0, points, lay_out(points))]
+    for since, more in ramp:
+        points = points_of(more)
+        layouts.append(Layout(since, points, change(layouts[-1].stretches, points)))
+    made = tuple(SplitArm(name, node) for name, node in arms)
+    by = None if sticky is None else when(sticky)
+    return Split(id="canary", call=Call(), arms=made, layouts=tuple(layouts), sticky=by)
 
 
 def when(source: str) -> Expr:
@@ -79,8 +105,12 @@ class Hand:
         unfit: Mapping[str, str] | None = None,
         calls: int | None = None,
         draws: tuple[float, ...] = (),
-        measures: Mapping[str, float] | None = None,
+        measures: Mapping[str, Any] | None = None,
         fits_ms: float = math.inf,
+        values: Mapping[str, Any] | None = None,
+        now: float = 0.0,
+        request: Any = None,
+        stream: bool = False,
     ) -> None:
         self.script = {name: list(entries) for name, entries in (script or {}).items()}
         self.true = true
@@ -89,6 +119,16 @@ class Hand:
         self.draws = list(draws)
         self.measures = dict(measures or {})
         self.fits_ms = fits_ms
+        self.values = dict(values or {})
+        self.now = now
+        self.request = request or {}
+        self.operation = "chat"
+        self.stream = stream
+        self.labels: dict[str, str] = {}
+        self.kept: dict[tuple[str, str], Any] = {}
+        self.kept_ms: dict[tuple[str, str], int] = {}
+        self.variants: list[str] = []
+        self.whys: list[str] = []
         self.made = 0
         self.turn = 0
         self.called: list[str] = []
@@ -98,11 +138,27 @@ class Hand:
         self.notes: list[tuple[str, str]] = []
 
     # the Context
-    def test(self, expr: Expr) -> bool:
+    def test(self, expr: Expr, *more: Any) -> bool:
         return expr.source in self.true
 
-    def deployment(self, name: str) -> Deployment:
-        raise AssertionError("no kind needs a deployment's own fields")
+    def value(self, expr: Expr, *more: Any) -> Any:
+        found = self.values[expr.source]
+        return found(*more) if callable(found) else found
+
+    def label(self, name: str, value: str) -> Hand:
+        made = copy(self)
+        made.labels = {**self.labels, name: value}
+        return made
+
+    def deployment(self, name: str) -> Any:
+        known = {
+            "name": name,
+            "provider": "acme",
+            "model": f"model-{name}",
+            "region": "eu",
+            "residency": "eu",
+        }
+        return SimpleNamespace(**known)
 
     def unfit(self, target: Use) -> Unfit | None:
         failure = self.skip.get(target.deployment)
@@ -128,6 +184,7 @@ class Hand:
     def answer(self, effect: Effect) -> Any:
         if isinstance(effect, Note):
             self.notes.append((effect.node, effect.what))
+            self.whys.append(effect.why)
             return None
         if isinstance(effect, Reserve):
             assert effect.attempt == self.made + 1
@@ -143,9 +200,19 @@ class Hand:
         if isinstance(effect, Next):
             self.turn += 1
             return self.turn - 1
+        if isinstance(effect, Variant):
+            self.variants.append(effect.name)
+            return None
+        if isinstance(effect, Recall):
+            return self.kept.get((effect.space, effect.key))
+        if isinstance(effect, Keep):
+            self.kept[effect.space, effect.key] = effect.value
+            self.kept_ms[effect.space, effect.key] = effect.ttl_ms
+            return None
         assert isinstance(effect, Measure)
         self.measured.append(effect.deployments)
-        return tuple(self.measures.get(name, math.nan) for name in effect.deployments)
+        known = self.measures.get(effect.what, self.measures)
+        return tuple(known.get(name, math.nan) for name in effect.deployments)
 
     def _peek(self, name: str) -> Any:
         return self.script.get(name, ["ok"])[0]
@@ -170,6 +237,10 @@ class Kit:
     use = staticmethod(use)
     fallback = staticmethod(fallback)
     balance = staticmethod(balance)
+    split = staticmethod(split)
+    sticky = staticmethod(sticky)
+    when = staticmethod(when)
+    Score = Score
     switch = staticmethod(switch)
     reject = staticmethod(reject)
     respond = staticmethod(respond)

@@ -20,9 +20,7 @@ def owned(stretches: Stretches, arm: int) -> set[tuple[int, int]]:
 
 def within(inner: Stretches, outer: Stretches, arm: int) -> bool:
     """Every point of the arm in `inner` is its own in `outer` too."""
-    return all(
-        any(a <= begin and end <= b for a, b in owned(outer, arm)) for begin, end in owned(inner, arm)
-    )
+    return all(any(a <= begin and end <= b for a, b in owned(outer, arm)) for begin, end in owned(inner, arm))
 
 
 def sizes(stretches: Stretches, arms: int) -> tuple[int, ...]:
@@ -102,4 +100,3 @@ def test_points_are_spread_and_fixed() -> None:
     stretches = lay_out(points_of((None, 0.2)))
     inside = sum(arm_at(stretches, point("r", f"user-{n}")) for n in range(5_000))
     assert inside / 5_000 == pytest.approx(0.2, abs=0.02)
-

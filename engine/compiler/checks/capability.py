@@ -138,8 +138,8 @@ def find_gap(subject: Subject, node: Node, need: Need, holds: tuple[Expr, ...]) 
             gaps = [find_gap(subject, edge.node, need, holds) for edge in edges(node)]
             return node if all(gap is not None for gap in gaps) else None
         case Split():
-            gaps = (find_gap(subject, edge.node, need, holds) for edge in edges(node))
-            return next((gap for gap in gaps if gap is not None), None)
+            found = (find_gap(subject, edge.node, need, holds) for edge in edges(node))
+            return next((gap for gap in found if gap is not None), None)
         case Switch():
             for arm in node.arms:
                 gap = find_gap(subject, arm.node, need, (*holds, arm.when))

@@ -4,7 +4,7 @@
 and then give None. What an expression reads, and whether it can hold, `fields` and `facts` tell.
 """
 
-from engine.compiler.expr.context import Scope, route_scope, scope
+from engine.compiler.expr.context import Scope, below_classify, deployment_scope, route_scope, scope
 from engine.compiler.expr.expression import compile_expression
 from engine.compiler.expr.facts import always, disjoint, equals, negation_of
 from engine.compiler.expr.fields import fields_read, reads, uses_clock, writes
@@ -15,8 +15,10 @@ __all__ = [
     "Place",
     "Scope",
     "always",
+    "below_classify",
     "compile_expression",
     "compile_template",
+    "deployment_scope",
     "disjoint",
     "equals",
     "fields_read",

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
-from engine.compiler.expr.context import ELSEWHERE, NOT_BUILT, Scope
+from engine.compiler.expr.context import ELSEWHERE, LATER, NOT_BUILT, Scope
 from engine.compiler.expr.invoke import Invoke
 from engine.compiler.expr.lexer import Parsed, Refused
 from engine.compiler.expr.operators import Operators
@@ -88,7 +88,8 @@ class Checker(Operators, Invoke):
         if name.startswith("_"):
             return Refused("E313", f"`{name}`: names do not begin with `_`", at, end)
         if name in ELSEWHERE and self.scope.strict:
-            hint = f"`{name}` is not built yet: it will exist {ELSEWHERE[name]}"
+            later = "is not built yet: it will exist" if name in LATER else "exists"
+            hint = f"`{name}` {later} {ELSEWHERE[name]}"
             return Refused("E319", f"`{name}` means nothing here", at, end, hint)
         visible = [*self.locals, *self.scope.visible()]
         special = {"null": "write `none`", "undefined": "write `x is defined`", "True": "write `true`"}.get(
@@ -164,14 +165,14 @@ class Checker(Operators, Invoke):
             near = did_you_mean(name, [*fields, *methods])
             known = f"its fields: {', '.join([*fields, *methods])}"
             hint = f"did you mean `{near}`? {known[0].upper()}{known[1:]}" if near else known
-            raise Refused(
-                "E302", f"`{owner.type.name.removesuffix(' view')}` has no field `{name}`", at, end, hint
-            )
+            raise Refused("E302", f"`{owner.type.name.split()[0]}` has no field `{name}`", at, end, hint)
         kind = fields[name]
         if owner.type.access == "attr":
             if owner.type.name == "key view" and name == "org" and self.scope.orgs is not None:
                 kind = T("string", values=(*self.scope.orgs, ""))
             return Typed(["a", owner.ir, name], kind, owner.begin)
+        if owner.type.access == "entry":
+            return Typed(["f", owner.ir, name], kind, owner.begin)
         path = None if owner.path is None else [*owner.path, name]
         return Typed(["g" if owner.type.absent else "f", owner.ir, name], kind.maybe(), owner.begin, path)
 

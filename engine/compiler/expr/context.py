@@ -35,11 +35,13 @@ WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 #: Names that mean something, but not here: name -> where.
 ELSEWHERE: Final[dict[str, str]] = {
-    "label": "in a `switch` under a `classify`",
+    "label": "below a `classify`, as `label.NAME`",
     "answer": "in the `escalate` of a `cascade`",
     "budget": 'where budgets are compared, as `budget("name").used`',
-    "deployment": "in a `balance` and in the limits of a deployment",
+    "deployment": "in the `score` of a `balance`",
 }
+#: Of these, what is nowhere yet.
+LATER: Final = frozenset({"budget"})
 #: Fields that the language has and this version does not compute.
 NOT_BUILT: Final = frozenset({("request", "language")})
 
@@ -96,6 +98,16 @@ _ANSWER: Final = register(
     "attr",
 )  # fmt: skip
 
+_DEPLOYMENT: Final = register(
+    "deployment view",
+    {
+        "name": STRING, "provider": STRING, "model": STRING, "region": STRING, "residency": STRING,
+        "quality": NUMBER.maybe(), "cost": NUMBER.maybe(), "latency": NUMBER.maybe(), "in_flight": NUMBER,
+        "headroom": NUMBER.maybe(),
+    },
+    "entry",
+)  # fmt: skip
+
 _TARGET: Final = register(
     "target",
     {
@@ -134,6 +146,20 @@ def answer_scope(route: Scope) -> Scope:
     return replace(route, name="answer", types={**route.types, "answer": _ANSWER})
 
 
+def deployment_scope(route: Scope) -> Scope:
+    """The scope of `score`: a route's, and the deployment that is scored."""
+    return replace(route, name="deployment", types={**route.types, "deployment": _DEPLOYMENT})
+
+
+def below_classify(route: Scope, labels: Mapping[str, tuple[str, ...]]) -> Scope:
+    """A route's scope where these labels are given, each with the values that it may have."""
+    if not labels:
+        return route
+    name = "label " + repr(sorted(labels.items()))
+    fields = {label: T("string", values=values) for label, values in labels.items()}
+    return replace(route, types={**route.types, "label": register(name, fields, "entry")})
+
+
 @cache
 def scope(name: str) -> Scope:
     """A scope by its name in `plan/scopes.py`."""
@@ -141,6 +167,8 @@ def scope(name: str) -> Scope:
         return route_scope()
     if name == "answer":
         return answer_scope(route_scope())
+    if name == "deployment":
+        return deployment_scope(route_scope())
     forms = form(name.rpartition(".")[0])
     kinds: dict[str, T] = {
         "body": map_of(ANY), "headers": map_of(STRING), "status": INTEGER, "facts": _FACTS, "target": _TARGET,

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 from engine.wire import canonical, operations
 
+Access = Literal["dict", "attr", "entry"]
 Kind = Literal["any", "bool", "number", "string", "list", "map", "struct", "null"]
 
 
@@ -25,7 +26,8 @@ class T:
 
     `item` is the element of a list or the value of a map; `values` the only strings there can be, where they
     are known; `whole` marks a number without a fraction; `name` is the class of a struct, and `access` how
-    its fields are reached: `dict` by `.get`, `attr` as attributes of a view.
+    its fields are reached: `dict` by `.get`, `attr` as attributes of a view, `entry` by `.get` of a map that
+    has all that are not marked absent.
     """
 
     kind: Kind
@@ -34,7 +36,7 @@ class T:
     whole: bool = False
     name: str = ""
     absent: bool = False
-    access: Literal["dict", "attr"] = "dict"
+    access: Access = "dict"
 
     def maybe(self) -> T:
         return self if self.absent else replace(self, absent=True)
@@ -82,7 +84,7 @@ def _class(name: str) -> Any:
 _EXTRA: dict[str, Mapping[str, T]] = {}
 
 
-def register(name: str, fields: Mapping[str, T], access: Literal["dict", "attr"] = "dict") -> T:
+def register(name: str, fields: Mapping[str, T], access: Access = "dict") -> T:
     """Make a struct known that is no canonical class: a view of the route scope, a target."""
     _EXTRA[name] = fields
     return T("struct", name=name, access=access)

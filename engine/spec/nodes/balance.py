@@ -7,8 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, Tag, model_validator
 
-from engine.kinds import balance as kind
-from engine.kinds import rank as ranks
+from engine.kinds.balance import Balance
+from engine.kinds.balance import Sticky as StickyBy
+from engine.kinds.rank import MEASURED
+from engine.kinds.rank import Score as Ranked
 from engine.spec.containers import Some
 from engine.spec.defaults import PRINTED, STICKY_TTL_MS
 from engine.spec.expression import Expression
@@ -103,27 +105,27 @@ class BalanceNode(CallingNode):
         for index, member in enumerate(self.balance):
             yield ("balance", index), member.node
 
-    def lower(self, low: Lowering, path: Path) -> kind.Balance:
+    def lower(self, low: Lowering, path: Path) -> Balance:
         children = tuple(low.node(child, path + below) for below, child in self.children())
         weights = tuple(member.weight for member in self.balance)
         rank = "score" if self.score is not None else self.rank or "weight"
-        return kind.Balance(
+        return Balance(
             low.id(path), low.call(self, path), children, weights, rank, self.tries,
             self._sticky(low, path), self._score(low, path),
         )  # fmt: skip
 
-    def _sticky(self, low: Lowering, path: Path) -> kind.Sticky | None:
+    def _sticky(self, low: Lowering, path: Path) -> StickyBy | None:
         if self.sticky is None:
             return None
         by = low.expr(self.sticky.by, (*path, "sticky", "by"))
-        return None if by is None else kind.Sticky(by, self.sticky.ttl or STICKY_TTL_MS)
+        return None if by is None else StickyBy(by, self.sticky.ttl or STICKY_TTL_MS)
 
-    def _score(self, low: Lowering, path: Path) -> ranks.Score | None:
+    def _score(self, low: Lowering, path: Path) -> Ranked | None:
         score = self.score
         if score is None or isinstance(score, Score):
-            return None if score is None else ranks.Score(score.quality, score.cost, score.speed)
+            return None if score is None else Ranked(score.quality, score.cost, score.speed)
         by = low.expr(score, (*path, "score"))
         if by is None:
             return None
         read = low.reads(by)
-        return ranks.Score(by=by, reads=tuple(w for w in ranks.MEASURED if f"deployment.{w}" in read))
+        return Ranked(by=by, reads=tuple(w for w in MEASURED if f"deployment.{w}" in read))

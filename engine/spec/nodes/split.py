@@ -49,8 +49,8 @@ class RampStep(Spec):
 class SplitNode(CallingNode):
     """Sends fixed shares of the traffic to its arms. A user once in a growing share stays.
 
-    An arm has the name of the first deployment or node written in it, like `new` for `{fallback: [new, old]}`:
-    the ramp and the decision record name it so.
+    An arm has the name of the first deployment or node written in it, like `new` for
+    `{fallback: [new, old]}`: the ramp and the decision record name it so.
     """
 
     kind: ClassVar[str] = "split"
@@ -63,7 +63,8 @@ class SplitNode(CallingNode):
         "The arms.", required=True, examples=[[{"use": "old", "share": "95%"}, {"use": "new", "share": "5%"}]]
     )
     sticky: Sticky | None = about(
-        "Who stays on an arm: a hash of the value decides, for good. Without it chance decides for each request.",
+        "Who stays on an arm: a hash of the value decides, for good. Without it, or where the value is "
+        "empty, chance decides for each request.",
         examples=[{"by": "request.user or key.id"}],
     )
     ramp: Some[RampStep] | None = about("How the shares change over time, earliest first.")

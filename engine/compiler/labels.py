@@ -1,0 +1,86 @@
+"""Which labels an expression may read: those that are given on every way that leads to it.
+
+A `classify` gives its label to all below it. A named node has what all its uses have, with the values of any
+of them; so one that is also used without a `classify` above it cannot read the label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from engine.compiler.document import Path
+from engine.spec.nodes.classify import ClassifyNode
+from engine.spec.nodes.node import NodeSpec
+from engine.spec.nodes.use import UseNode
+from engine.spec.workspace import Workspace
+
+#: Label -> the values that it may have.
+Labels = Mapping[str, tuple[str, ...]]
+_NONE: Labels = {}
+
+
+class _Here(NamedTuple):
+    path: Path
+    node: NodeSpec
+    labels: Labels
+
+
+def labels_by_place(spec: Workspace) -> Callable[[Path], Labels] | None:
+    """Gives the labels that hold at a path; None where the workspace has no `classify`."""
+    routes: list[tuple[Path, NodeSpec]] = [
+        (("routes", name, "start"), route.start) for name, route in sorted(spec.routes.items())
+    ]
+    nodes: list[tuple[Path, NodeSpec]] = [
+        (("nodes", name), node) for name, node in sorted(spec.nodes.items())
+    ]
+    every = (here.node for path, node in (*routes, *nodes) for here in _below(path, node, _NONE))
+    if not any(isinstance(node, ClassifyNode) for node in every):
+        return None
+    named: dict[str, Labels] = {}
+    places: dict[Path, Labels] = {}
+    waiting = [(path, node, _NONE) for path, node in routes]
+    users = _users(spec)
+    while waiting:
+        path, node, labels = waiting.pop()
+        for here in _below(path, node, labels):
+            places[here.path] = here.labels
+            if isinstance(here.node, UseNode) and here.node.use in spec.nodes:
+                name = here.node.use
+                named[name] = here.labels if name not in named else _both(named[name], here.labels)
+                users[name] -= 1
+                if users[name] == 0:
+                    waiting.append((("nodes", name), spec.nodes[name], named[name]))
+
+    def at(path: Path) -> Labels:
+        """Those of the nearest node around the path."""
+        while path and path not in places:
+            path = path[:-1]
+        return places.get(path, _NONE)
+
+    return at
+
+
+def _users(spec: Workspace) -> dict[str, int]:
+    """How often each named node is used by what routes lead to."""
+    counts: dict[str, int] = {}
+    waiting = [route.start for route in spec.routes.values()]
+    while waiting:
+        for here in _below((), waiting.pop(), _NONE):
+            if isinstance(here.node, UseNode) and (name := here.node.use) in spec.nodes:
+                counts[name] = counts.get(name, 0) + 1
+                if counts[name] == 1:
+                    waiting.append(spec.nodes[name])
+    return counts
+
+
+def _below(path: Path, node: NodeSpec, labels: Labels) -> Iterator[_Here]:
+    """A node and all inside it, with the labels that each has above it."""
+    yield _Here(path, node, labels)
+    inside = {**labels, node.name: tuple(node.labels)} if isinstance(node, ClassifyNode) else labels
+    for below, child in node.children():
+        yield from _below((*path, *below), child, inside)
+
+
+def _both(a: Labels, b: Labels) -> Labels:
+    return {name: tuple(dict.fromkeys((*a[name], *b[name]))) for name in a if name in b}
