@@ -90,6 +90,26 @@ CODES = (
         good=TWO + "routes:\n  chat: {start: {fallback: [here, there]}}\n",
     ),
     Code(
+        "W260",
+        "quality-unknown",
+        why="A balance ranks by quality, and nobody says how good a member is: it is taken for the worst, "
+        "whatever it is.",
+        fix="Write `quality`, a measure of your own, at the deployment or at its model in the provider file.",
+        bad=TWO + "routes:\n  chat: {start: {balance: [here, there], rank: quality}}\n",
+        good="deployments:\n  here: {provider: onnx, model: smollm2-135m-instruct, quality: 0.3}\n"
+        "  there: {provider: onnx, model: smollm2-135m-instruct, threads: 2, quality: 0.2}\n"
+        "routes:\n  chat: {start: {balance: [here, there], rank: quality}}\n",
+    ),
+    Code(
+        "W261",
+        "headroom-unknown",
+        why="A balance ranks by what is left of quotas, and the answers of a member's provider do not tell "
+        "that: its quota counts as full, always.",
+        fix="Name the provider's headers under `headroom` in its file, or rank otherwise.",
+        bad=TWO + "routes:\n  chat: {start: {balance: [here, there], rank: headroom}}\n",
+        good=TWO + "routes:\n  chat: {start: {balance: [here, there], rank: in_flight}}\n",
+    ),
+    Code(
         "W236",
         "never-retried",
         why="`retry.failures` names a class after which the same target is never asked again: it would "

@@ -15,10 +15,11 @@ from engine.kinds.fallback import Fallback
 from engine.kinds.outline import edges, reached, worst
 from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
+from engine.kinds.split import Split
 from engine.kinds.use import Use
 from engine.plan.link import link
 from engine.plan.plan import Plan
-from engine.plan.types import Call, Concurrent, Deployment, Node, Route
+from engine.plan.types import Call, Concurrent, Deployment, Expr, Node, Route
 from engine.policies import failures
 from engine.spec import defaults
 
@@ -144,8 +145,11 @@ def title(node: Node) -> str:
         case Use():
             return f"use {node.deployment}"
         case Balance():
+            kept = _sticky(node.sticky.by if node.sticky else None)
             tries = f", {_count(node.tries, 'try', 'tries')}" if node.tries is not None else ""
-            return f"balance by {node.rank}{tries}"
+            return f"balance by {_rank(node)}{tries}{kept}"
+        case Split():
+            return f"split{_sticky(node.sticky)}"
         case Reject():
             return f"reject {node.code} ({node.status})"
         case Respond():
@@ -153,6 +157,20 @@ def title(node: Node) -> str:
             return f'respond "{text if len(text) <= 40 else text[:37] + "..."}"'
         case _:
             return node.kind
+
+
+def _sticky(by: Expr | None) -> str:
+    return "" if by is None else f", sticky by {by.source}"
+
+
+def _rank(node: Balance) -> str:
+    score = node.score
+    if score is None:
+        return node.rank
+    if score.by is not None:
+        return f"score {score.by.source}"
+    parts = (("quality", score.quality), ("cost", score.cost), ("speed", score.speed))
+    return "score of " + ", ".join(f"{name} {weight:g}" for name, weight in parts if weight)
 
 
 def _options(plan: Plan, node: Node) -> str:

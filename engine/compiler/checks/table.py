@@ -21,6 +21,7 @@ from engine.compiler.checks import (
     retry_classes,
     served,
     timeouts,
+    unranked,
     unreachable,
     unused,
 )
@@ -32,6 +33,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     unused.check,
     unreachable.check,
     members.check,
+    unranked.check,
     credentials.check,
     floors.check,
     residency.check,
