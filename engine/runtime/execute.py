@@ -45,8 +45,8 @@ from engine.runtime.branches import Branches
 from engine.runtime.clock import Clock
 from engine.runtime.leases import Leases
 from engine.runtime.live import Finish, LiveFlow
-from engine.runtime.queue import Queues
 from engine.runtime.measures import measured
+from engine.runtime.queue import Queues
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Inbound, Run
 from engine.runtime.snapshot import Snapshot
