@@ -1,4 +1,4 @@
-"""The folder for what can be made again, by the convention of the platform: models, compiled files."""
+"""This user's folders, by the convention of the platform: what can be made again, what outlives a restart."""
 
 from __future__ import annotations
 
@@ -15,4 +15,21 @@ def user_cache() -> Path:
         base = Path.home() / "Library" / "Caches"
     else:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "llm-runner-router"
+
+
+def user_state() -> Path:
+    """This user's folder for what should outlive a restart; `ENGINE_STATE_DIR` names another.
+
+    It need not exist. Raises `RuntimeError` without a home.
+    """
+    given = os.environ.get("ENGINE_STATE_DIR")
+    if given:
+        return Path(given).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     return base / "llm-runner-router"

@@ -25,6 +25,10 @@ if "ENGINE_CACHE_DIR" not in os.environ:
     os.environ["ENGINE_CACHE_DIR"] = tempfile.mkdtemp(prefix="engine-tests-")
     atexit.register(shutil.rmtree, os.environ["ENGINE_CACHE_DIR"], ignore_errors=True)
 
+# And no test leaves a plan in the user's own folder.
+os.environ["ENGINE_STATE_DIR"] = tempfile.mkdtemp(prefix="engine-tests-state-")
+atexit.register(shutil.rmtree, os.environ["ENGINE_STATE_DIR"], ignore_errors=True)
+
 
 @pytest.fixture(scope="session")
 def canned_model(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -2,8 +2,10 @@
 
 Compiles WS, listens, and prints the bound addresses as one JSON line on stdout once they take connections.
 A file change or SIGHUP compiles again: a good workspace replaces the running plan without a break, a broken
-one is reported (here, in /admin/status, in the metrics) and the old plan serves on. SIGTERM or Ctrl-C ends
-it in good order, a second one at once. Exit code 1 if the workspace has errors.
+one is reported (here, in /admin/status, in the metrics) and the old plan serves on. The last good plan is
+kept over restarts, in the user's state folder (ENGINE_STATE_DIR names another): where the files are broken
+at the start, it is served, loudly. SIGTERM or Ctrl-C ends it in good order, a second one at once. Exit code 1
+if the workspace has errors and there is no last good plan, or --no-last-good refuses it.
 """
 
 from __future__ import annotations
@@ -13,12 +15,14 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from engine.cli.arguments import Parser, add_workspace
 from engine.cli.output import CommandFailed, colour_on, message, paint
 
 if TYPE_CHECKING:
+    from engine.control.child import FirstCompile
+    from engine.control.last_good import LastGood, Start
     from engine.server.sidecar import Sidecar
 
 #: What the sidecar prints is a protocol (one JSON line) and its log, so there is no format to choose.
@@ -44,6 +48,11 @@ def register(parser: Parser) -> None:
         default=None,
         help="reload when a file changes (default)",
     )
+    parser.add_argument(
+        "--no-last-good",
+        action="store_true",
+        help="do not start on the last good plan where the files are broken",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,25 +66,62 @@ def run(args: argparse.Namespace) -> int:
     # server.
     from engine.control import fingerprint
     from engine.control.child import FirstCompile
+    from engine.control.compiled import CompileFault
+    from engine.control.last_good import LastGood
 
     content = fingerprint.content(workspace)
-    first = FirstCompile(workspace, args.env, colour=colour_on(sys.stderr))
-    from engine.control.compiled import CompileFault
+    last_good = LastGood.of(workspace, args.env)
+    keep = last_good.next if last_good is not None else None
+    first = FirstCompile(workspace, args.env, colour=colour_on(sys.stderr), keep=keep)
     from engine.server.listen import AddressError
     from engine.server.loop import run_on_loop
     from engine.server.sidecar import Options, StartError, serve
 
     options = Options(workspace, args.env, args.listen, args.admin, args.watch)
     try:
-        compiled = first.result()
-        if compiled.rendered:
-            message(compiled.rendered.rstrip("\n"))
-        if compiled.plan is None:
-            nothing = any(found["code"] in _CALLED_WRONG for found in compiled.diagnostics)
-            return FAILED if nothing else FOUND
-        return run_on_loop(serve(options, compiled, content, _ready))
+        start = _begin(first, last_good, refuse=args.no_last_good)
+        if isinstance(start, int):
+            return start
+        return run_on_loop(serve(options, start, content, _ready))
     except (StartError, AddressError, CompileFault) as error:
         raise CommandFailed(str(error)) from None
+
+
+def _begin(first: FirstCompile, last_good: LastGood | None, *, refuse: bool) -> Start | int:
+    """What to begin with: the compiled workspace, else the last good plan, else the exit code."""
+    from engine.control.compiled import CompileFault
+    from engine.control.last_good import Start
+    from engine.diagnostics import Diagnostic
+
+    fault: CompileFault | None = None
+    found: tuple[dict[str, Any], ...] = ()
+    try:
+        compiled = first.result()
+    except CompileFault as error:
+        fault, found = error, (Diagnostic("E500", str(error)).as_json(),)
+    else:
+        if compiled.rendered:
+            message(compiled.rendered.rstrip("\n"))
+        if compiled.plan is not None:
+            return Start(compiled, last_good)
+        found = compiled.diagnostics
+    kept = None
+    if last_good is not None and not refuse:
+        try:
+            kept = last_good.load()
+        except CompileFault as error:
+            message(f"the last good plan cannot be used: {error}")
+    if kept is not None:
+        assert kept.plan is not None
+        told = paint("the workspace does not compile", "red", "bold", stream=sys.stderr)
+        message(
+            f"{told}: serving the last good plan, revision {kept.plan.revision[:12]}, until it does "
+            "(--no-last-good refuses that)"
+        )
+        return Start(kept, last_good, found)
+    if fault is not None:
+        raise fault
+    return FAILED if any(each["code"] in _CALLED_WRONG for each in found) else FOUND
 
 
 #: What the line to paste asks: any model has an answer, and a reader can tell a right one.

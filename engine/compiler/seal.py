@@ -17,6 +17,7 @@ from engine.plan.plan import Plan
 from engine.plan.types import (
     SCHEMA_VERSION,
     Deployment,
+    DeploymentSegment,
     Dialect,
     DialectSegment,
     Manifest,
@@ -67,7 +68,7 @@ def seal(lowered: Lowered) -> Plan:
     nodes = {name: store(NodeSegment(name, lowered.nodes[name])) for name in sorted(used.nodes)}
     deployments = {name: lowered.deployments[name] for name in sorted(used.deployments)}
     providers = {
-        name: store(ProviderSegment(lowered.providers[name], _of(deployments, name)))
+        name: store(ProviderSegment(lowered.providers[name]))
         for name in sorted({d.provider for d in deployments.values()})
     }
     dialects = {
@@ -82,6 +83,7 @@ def seal(lowered: Lowered) -> Plan:
         dialects=dialects,
         matches=tuple((name, lowered.routes[name].match) for name in sorted(lowered.routes)),
         deployments={name: deployment.provider for name, deployment in deployments.items()},
+        deployment_segments={name: store(DeploymentSegment(d)) for name, d in deployments.items()},
         ingress=_ingress(lowered, dialects),
     )
     return Plan.seal(manifest, segments)
@@ -113,10 +115,6 @@ def nodes_in(value: Any) -> Iterator[Node]:
         for each in fields(value):
             if each.name not in ("id", "call", "when"):
                 yield from nodes_in(getattr(value, each.name))
-
-
-def _of(deployments: Mapping[str, Deployment], provider: str) -> dict[str, Deployment]:
-    return {name: found for name, found in deployments.items() if found.provider == provider}
 
 
 def _dialects(lowered: Lowered, providers: Mapping[str, str]) -> set[str]:

@@ -1,33 +1,53 @@
-"""The compiling process: `python -m engine.control.compile_child WS [--env E] [--colour]`.
+"""The compiling process: `python -m engine.control.compile_child WS [--env E] [--colour] [--keep FILE]`.
 
 Compiles once and writes a `Compiled` to stdout (compiled.py says how). The exit code is 0 whatever the
-diagnostics say; anything else is a fault of the compiler itself. Only the sidecar calls it.
+diagnostics say; anything else is a fault of the compiler itself. With `--stay` in place of WS it takes jobs
+from stdin, one after the other, until that is closed: `K`, the digests of segments not to send, and `J`, a
+JSON object of workspace, env, keep. Only the sidecar calls it.
+
+Where a file is named to keep a good result in, it is written after the answer was sent, and a last frame `P`
+says how that went: what waits for the plan does not wait for the disk.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import signal
 import sys
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 from engine.compiler.pipeline import compile_folder
 from engine.compiler.render.text import render
+from engine.control import last_good
 from engine.control.compiled import Compiled
+from engine.control.frames import Frames, frame
 from engine.control.settings import ProcessSettings
 from engine.spec.settings import Overload, Settings
+
+_DIGEST = 64  # hex digits
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m engine.control.compile_child", description=__doc__)
-    parser.add_argument("workspace", type=Path)
+    parser.add_argument("workspace", type=Path, nargs="?")
     parser.add_argument("--env")
     parser.add_argument("--colour", action="store_true")
+    parser.add_argument("--keep", type=Path)
+    parser.add_argument("--stay", action="store_true")
     args = parser.parse_args()
-    sys.stdout.buffer.write(compile_here(args.workspace, args.env, colour=args.colour).dump())
-    sys.stdout.buffer.flush()
+    if args.stay:
+        # Ctrl-C goes to every process of a terminal; whoever asks this one ends it.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _serve()
+    else:
+        _answer(compile_here(args.workspace, args.env, colour=args.colour), (), args.keep)
 
 
-def compile_here(workspace: Path, env: str | None, *, colour: bool = False) -> Compiled:
+def compile_here(workspace: Path, env: str | None = None, *, colour: bool = False) -> Compiled:
     """Compile in this process: what the child does, without the process."""
     done = compile_folder(workspace, env)
     return Compiled(
@@ -36,6 +56,31 @@ def compile_here(workspace: Path, env: str | None, *, colour: bool = False) -> C
         diagnostics=tuple(diagnostic.as_json() for diagnostic in done.diagnostics),
         rendered=render(done.diagnostics, done.texts(), color=colour),
     )
+
+
+def _serve() -> None:
+    frames, held = Frames(), frozenset[str]()
+    while data := os.read(sys.stdin.fileno(), 1 << 16):
+        for kind, payload in frames.feed(data):
+            if kind == b"K":
+                text = payload.decode()
+                held = frozenset(text[at : at + _DIGEST] for at in range(0, len(text), _DIGEST))
+            elif kind == b"J":
+                job: dict[str, Any] = json.loads(payload)
+                keep = Path(job["keep"]) if job["keep"] is not None else None
+                _answer(compile_here(Path(job["workspace"]), job["env"]), held, keep)
+                held = frozenset()
+
+
+def _answer(compiled: Compiled, held: Collection[str], keep: Path | None) -> None:
+    out = sys.stdout.buffer
+    for data in compiled.frames(held):
+        out.write(data)
+    out.flush()
+    if keep is not None and compiled.plan is not None:
+        why = last_good.write(keep, compiled.frames())
+        out.write(frame(b"P", json.dumps({"why": why}).encode()))
+        out.flush()
 
 
 def _settings(spec: Settings) -> ProcessSettings:
@@ -52,6 +97,7 @@ def _settings(spec: Settings) -> ProcessSettings:
         lag_ms=overload.lag,
         files=overload.files,
         memory=overload.memory,
+        debounce_ms=int(spec.debounce),
     )
 
 

@@ -11,11 +11,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
-from engine.control.child import compile_in_child
+from engine.control.child import Compiler
 from engine.control.compiled import CompileFault
+from engine.control.last_good import LastGood
 from engine.control.settings import ProcessSettings
 from engine.control.status import Status
 from engine.diagnostics import Diagnostic
@@ -45,13 +45,13 @@ class Reloader:
 
     provision: a plan bound to this process's upstreams, sharing what did not change. published: told of
     every new snapshot and its settings once it is current. over: puts what the command line says over a
-    file's settings.
+    file's settings. compiler: of this workspace; the reloader closes it. last_good: where what runs is kept;
+    None: nowhere.
     """
 
     def __init__(
         self,
-        workspace: Path,
-        env: str | None,
+        compiler: Compiler,
         snapshot: Snapshot,
         settings: ProcessSettings,
         provision: Provision,
@@ -61,10 +61,11 @@ class Reloader:
         log: Log,
         published: Callable[[Snapshot, ProcessSettings], None],
         over: Callable[[ProcessSettings], ProcessSettings] = lambda settings: settings,
+        last_good: LastGood | None = None,
     ) -> None:
         self.snapshot = snapshot
-        self._workspace = workspace
-        self._env = env
+        self._compiler = compiler
+        self._last_good = last_good
         self._settings = settings
         self._provision = provision
         self._status = status
@@ -90,7 +91,10 @@ class Reloader:
         return self._last
 
     async def close(self) -> None:
-        """Close the current snapshot and those that still drain."""
+        """End the compiler, and close the current snapshot and those that still drain."""
+        await self._compiler.close()
+        if self._last_good is not None:
+            self._last_good.discard()
         for task in self._draining:
             task.cancel()
         await asyncio.gather(*self._draining, return_exceptions=True)
@@ -99,7 +103,8 @@ class Reloader:
     async def _once(self, why: str) -> Reloaded:
         began = time.monotonic()
         try:
-            compiled = await compile_in_child(self._workspace, self._env)
+            keep = self._last_good.next if self._last_good is not None else None
+            compiled = await self._compiler.compile(self.snapshot.plan, keep)
         except CompileFault as fault:
             return self._reject(None, [_diagnostic("E500", str(fault))], why)
         if compiled.plan is None or compiled.settings is None:
@@ -111,7 +116,9 @@ class Reloader:
             )
             return self._reject(plan.revision, [changed], why)
         if plan.revision == self.snapshot.revision:
-            return self._same(settings, why)
+            same = self._same(settings, why)
+            await self._keep()
+            return same
         try:
             snapshot = await self._provision(plan)
         except ProvisionFault as fault:
@@ -119,7 +126,21 @@ class Reloader:
         self._publish(snapshot, settings)
         took = round((time.monotonic() - began) * 1000)
         self._log.info("reload_ack", revision=plan.revision, why=why, ms=took)
+        await self._keep()
         return Reloaded("ack", plan.revision, compiled.diagnostics)
+
+    async def _keep(self) -> None:
+        """What runs now is the last good plan. Without a place to keep it this is told, and no more."""
+        if self._last_good is None:
+            return
+        why = await self._compiler.kept()
+        if why is None:
+            try:
+                await asyncio.to_thread(self._last_good.commit)
+            except OSError as error:
+                why = f"{self._last_good.path}: {error.strerror or error}"
+        if why is not None:
+            self._log.warning("last_good_not_kept", why=why)
 
     def _publish(self, snapshot: Snapshot, settings: ProcessSettings) -> None:
         old, self.snapshot = self.snapshot, snapshot
@@ -136,7 +157,7 @@ class Reloader:
         self._published(self.snapshot, settings)
         if self._status.rejected is None:
             return Reloaded("unchanged", self.snapshot.revision)
-        self._status.rejected = None
+        self._status.agree()
         self._log.info("reload_ack", revision=self.snapshot.revision, why=why, ms=0)
         return Reloaded("ack", self.snapshot.revision)
 

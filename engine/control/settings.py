@@ -29,6 +29,7 @@ class ProcessSettings:
     lag_ms: int
     files: float
     memory: float
+    debounce_ms: int
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProcessSettings:

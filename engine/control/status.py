@@ -26,12 +26,14 @@ class Rejected:
 class Status:
     """Active and rejected revisions of one process. Times are epoch seconds.
 
+    last_good: the plan is one from before a restart, because the files were broken at the start.
     more: parts that others know (local models, deployments, listeners), asked when the status is.
     """
 
     revision: str
     since: float
     rejected: Rejected | None = None
+    last_good: bool = False
     started: float = field(default_factory=time.time)
     more: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
@@ -39,7 +41,12 @@ class Status:
         """ACK: this revision runs from now on, and nothing is rejected."""
         self.revision = revision
         self.since = at
+        self.agree()
+
+    def agree(self) -> None:
+        """What runs is what the files say."""
         self.rejected = None
+        self.last_good = False
 
     def reject(self, revision: str | None, diagnostics: Sequence[dict[str, Any]], at: float) -> None:
         """NACK: the last good revision serves on."""
@@ -57,6 +64,7 @@ class Status:
                 "diagnostics": list(rejected.diagnostics),
                 "at": stamp(rejected.at),
             },
+            "last_good": self.last_good,
             "schema": SCHEMA_VERSION,
             "version": VERSION,
             "started": stamp(self.started),

@@ -2,7 +2,7 @@
 
 watchfiles reports events in the folders that a workspace reads from (folders, not files: an editor that
 saves by renaming, or a ConfigMap that swaps a symlink, replaces the file that was watched). An event only
-says "look": contents are hashed until they are twice the same, `SETTLE_S` apart, so a half-written file is
+says "look": contents are hashed until they are twice the same, the debounce apart, so a half-written file is
 never compiled. A slow poll backs it up where events do not come, as on network file systems.
 """
 
@@ -10,21 +10,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Final
 
 from engine.control import fingerprint
 from engine.observe.log import Log
 
-#: Events of one save come within this time.
+#: Events of one save come within this time, where no setting says otherwise.
 SETTLE_S: Final = 0.05
 #: How often files are looked at without an event.
 POLL_S: Final = 2.0
 
 
-async def changes(root: Path, known: str, log: Log, *, poll_s: float = POLL_S) -> AsyncIterator[str]:
+async def changes(
+    root: Path,
+    known: str,
+    log: Log,
+    *,
+    poll_s: float = POLL_S,
+    settle_s: Callable[[], float] = lambda: SETTLE_S,
+) -> AsyncIterator[str]:
     """Yields the digest of each new content of the workspace. `known`: that of the content that runs now.
+
+    settle_s: how long a content must stand still; asked at each change, because a reload may change it.
 
     While the consumer works, changes are collected; it gets the latest only.
     """
@@ -37,7 +46,7 @@ async def changes(root: Path, known: str, log: Log, *, poll_s: float = POLL_S) -
         while True:
             await look.wait()
             look.clear()
-            new = await _settled(root, look)
+            new = await _settled(root, look, settle_s())
             if new != known:
                 known = new
                 yield new
@@ -47,11 +56,11 @@ async def changes(root: Path, known: str, log: Log, *, poll_s: float = POLL_S) -
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _settled(root: Path, look: asyncio.Event) -> str:
+async def _settled(root: Path, look: asyncio.Event, settle_s: float) -> str:
     """The content once it has stopped changing."""
     last = await asyncio.to_thread(fingerprint.content, root)
     while True:
-        await asyncio.sleep(SETTLE_S)
+        await asyncio.sleep(settle_s)
         look.clear()
         now = await asyncio.to_thread(fingerprint.content, root)
         if now == last:

@@ -7,14 +7,16 @@ plans share the segments that did not change, so a reload costs what the edit wa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from engine.plan import parts
 from engine.plan.codec import PlanDecodeError, canonical, decode, digest
 from engine.plan.types import (
     SCHEMA_VERSION,
     Deployment,
+    DeploymentSegment,
     Dialect,
     DialectSegment,
     Manifest,
@@ -62,20 +64,53 @@ class Plan:
         return self._segment(ProviderSegment, self.manifest.providers[name]).provider
 
     def deployment(self, name: str) -> Deployment:
-        provider = self.manifest.deployments[name]
-        return self._segment(ProviderSegment, self.manifest.providers[provider]).deployments[name]
+        return self._segment(DeploymentSegment, self.manifest.deployment_segments[name]).deployment
 
     def dialect(self, name: str) -> Dialect:
         return self._segment(DialectSegment, self.manifest.dialects[name]).dialect
 
     def dump(self) -> bytes:
         """The whole plan as canonical JSON: what `engine plan --format json` prints and `load` reads."""
-        document = {
-            "revision": self.revision,
-            "manifest": json.loads(canonical(self.manifest)),
-            "segments": {name: json.loads(text) for name, text in self.segments.items()},
-        }
-        return canonical(document)
+        return b"".join(self.pieces())
+
+    def pieces(self) -> Iterator[bytes]:
+        """`dump`, piece by piece; each is made quickly, however large the plan is."""
+        yield b'{"manifest":'
+        yield from parts.text(self.manifest)
+        yield f',"revision":"{self.revision}","segments":{{'.encode()
+        between = ""
+        for name in sorted(self.segments):
+            yield f'{between}"{name}":'.encode()
+            yield self.segments[name]
+            between = ","
+        yield b"}}"
+
+    def digests(self) -> Iterator[str]:
+        """The digest of every segment that the manifest names."""
+        held = self.manifest
+        for names in (held.routes, held.nodes, held.providers, held.dialects, held.deployment_segments):
+            yield from names.values()
+
+    def adopt(self, other: Plan) -> None:
+        """Take over what another plan has decoded of segments that both have."""
+        for name, value in other._decoded.items():
+            if name in self.segments:
+                self._decoded[name] = value
+
+    def check(self) -> None:
+        """Decode every segment now. Raises PlanDecodeError where one has another version's shape."""
+        for read, names in (
+            (self.route, self.manifest.routes),
+            (self.node, self.manifest.nodes),
+            (self.provider, self.manifest.providers),
+            (self.deployment, self.manifest.deployment_segments),
+            (self.dialect, self.manifest.dialects),
+        ):
+            for name in names:
+                try:
+                    read(name)
+                except (ValueError, KeyError) as error:
+                    raise PlanDecodeError(f"{name}: {error}") from error
 
     @classmethod
     def load(cls, text: bytes) -> Plan:

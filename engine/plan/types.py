@@ -523,10 +523,14 @@ class NodeSegment:
 
 @dataclass(frozen=True, slots=True)
 class ProviderSegment:
-    """A provider with the deployments that use it."""
-
     provider: Provider
-    deployments: Mapping[str, Deployment]
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentSegment:
+    """One deployment: ten thousand of one provider are as many segments, so none is large."""
+
+    deployment: Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -564,4 +568,5 @@ class Manifest:
     dialects: Mapping[str, str]
     matches: tuple[tuple[str, Match], ...]  # (route, match), so that only matched routes need loading
     deployments: Mapping[str, str]  # deployment -> provider
+    deployment_segments: Mapping[str, str]
     ingress: Mapping[str, tuple[str, str]]  # HTTP path -> (dialect, operation)

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from engine.control import queue_figures
+from engine.control.child import Compiler
 from engine.control.compiled import Compiled
 from engine.control.host import Host
+from engine.control.last_good import LastGood, Start
 from engine.control.reload import ProvisionFault, Reloaded, Reloader
 from engine.control.settings import ProcessSettings
 from engine.control.status import Status
@@ -61,18 +63,19 @@ class Options:
         )
 
 
-async def serve(options: Options, compiled: Compiled, content: str, ready: Callable[[Sidecar], None]) -> int:
+async def serve(options: Options, start: Start, content: str, ready: Callable[[Sidecar], None]) -> int:
     """Run until a signal ends it; returns the exit code.
 
     content: the digest of the workspace's files from before they were compiled. ready: called once every
     address takes connections. Raises StartError, AddressError.
     """
-    plan, settings = compiled.plan, compiled.settings
+    plan, settings = start.compiled.plan, start.compiled.settings
     assert plan is not None
     assert settings is not None
     raise_file_limit()
-    sidecar = Sidecar(options, options.over(settings))
-    async with sidecar.running(compiled):
+    sidecar = Sidecar(options, options.over(settings), start.last_good)
+    async with sidecar.running(start.compiled):
+        await sidecar.took(start)
         ready(sidecar)
         spare_collections()
         return await sidecar.until_stopped(content)
@@ -84,9 +87,12 @@ class Sidecar:
     plane: DataPlane
     status: Status
 
-    def __init__(self, options: Options, settings: ProcessSettings) -> None:
+    def __init__(
+        self, options: Options, settings: ProcessSettings, last_good: LastGood | None = None
+    ) -> None:
         self._options = options
         self.settings = settings
+        self._last_good = last_good
         self.log = Log.from_environment()
         self.metrics = Metrics()
         self._stop = asyncio.Event()
@@ -112,6 +118,19 @@ class Sidecar:
             self._published(self.reloader.snapshot, self.settings)
             await stack.enter_async_context(self.plane.serving(sockets, self._app))
             yield
+
+    async def took(self, start: Start) -> None:
+        """The first plan runs: keep it for the next start, or tell that it is one that was kept."""
+        if start.rejected is not None:
+            self.status.reject(None, start.rejected, time.time())
+            self.status.last_good = True
+            errors = sum(found["severity"] == "error" for found in start.rejected)
+            self.log.error("serving_last_good", revision=self.status.revision, errors=errors)
+        elif start.last_good is not None:
+            try:
+                await asyncio.to_thread(start.last_good.commit)
+            except OSError as error:
+                self.log.warning("last_good_not_kept", why=f"{error.filename}: {error.strerror or error}")
 
     async def until_stopped(self, content: str) -> int:
         """Serve until told to stop, then drain. 0: every request ended by itself or with its last words."""
@@ -170,8 +189,7 @@ class Sidecar:
         now = time.time()
         self.status = Status(snapshot.revision, now)
         self.reloader = Reloader(
-            self._options.workspace,
-            self._options.env,
+            Compiler(self._options.workspace, self._options.env),
             snapshot,
             self.settings,
             self.host.provision,
@@ -180,6 +198,7 @@ class Sidecar:
             log=self.log,
             published=self._published,
             over=self._options.over,
+            last_good=self._last_good,
         )
         self.plane = DataPlane(self.host, lambda: self.reloader.snapshot, self.metrics, self.log)
         self.service.status = self.status.as_json
@@ -205,6 +224,13 @@ class Sidecar:
             (),
             lambda: (((), float(status.rejected is not None)),),
         )
+        gauge(
+            "engine_plan_last_good",
+            "1 while the plan is one from before a restart, because the files are broken.",
+            (),
+            lambda: (((), float(status.last_good)),),
+        )
+        self.host.gauges(lambda: self.reloader.snapshot)
 
     def _published(self, snapshot: Snapshot, settings: ProcessSettings) -> None:
         """A plan went live: follow its settings as far as a running process can."""
@@ -228,7 +254,9 @@ class Sidecar:
             _on_signal(loop, hangup, lambda: self._spawn(self.reloader.reload("hangup")))
 
     async def _watch(self, content: str) -> None:
-        async for _ in changes(self._options.workspace, content, self.log):
+        async for _ in changes(
+            self._options.workspace, content, self.log, settle_s=lambda: self.settings.debounce_ms / 1000
+        ):
             await self.reloader.reload("watch")
 
     def _spawn(self, work: Any) -> None:

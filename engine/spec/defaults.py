@@ -31,6 +31,7 @@ WORKERS: Final = 1
 LAG_MS: Final = 500
 FILES: Final = 0.95
 MEMORY: Final = 0.95
+DEBOUNCE_MS: Final = 50
 
 #: Where -> default, as it is printed: `engine docs` makes the table of defaults from it.
 PRINTED: Final = {
@@ -75,4 +76,5 @@ PRINTED: Final = {
     "overload.lag": show_duration(LAG_MS),
     "overload.files": f"{FILES:.0%}",
     "overload.memory": f"{MEMORY:.0%}",
+    "debounce": show_duration(DEBOUNCE_MS),
 }

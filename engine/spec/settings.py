@@ -228,6 +228,11 @@ class Settings(Spec):
     )
     watch: Flag = about("Reloads when a file of the workspace changes.", default=True, shown=PRINTED["watch"])
     overload: Overload | None = about("When requests are refused early.")
+    debounce: PositiveDuration = about(
+        "How long the files must stay as they are before they are compiled.",
+        default=defaults.DEBOUNCE_MS,
+        shown=PRINTED["debounce"],
+    )
     media: Media | None = about(
         "Fetches images and files that requests name by URL.", shown="none is fetched"
     )

@@ -55,14 +55,19 @@ def two(model: str) -> str:
 async def test_what_did_not_change_is_taken_over(tmp_path: Path) -> None:
     transport = NoNetwork()
     old = await provision(compiled(tmp_path, two("m1"), acme="m1", globex="m"), transport=transport)
-    new = await provision(
-        compiled(tmp_path, two("m2"), acme="m2", globex="m"), transport=transport, previous=old
-    )
+    other_model = compiled(tmp_path, two("m2"), acme="m2", globex="m")
+    new = await provision(other_model, transport=transport, previous=old)
     assert new.revision != old.revision
-    assert new.upstreams["globex"] is old.upstreams["globex"]
-    assert new.upstreams["acme"] is not old.upstreams["acme"]
-    await old.drain()
-    await new.drain()
+    assert new.upstreams == old.upstreams  # a deployment is no part of what calls its provider
+    acme = tmp_path / "providers.d" / "acme.yaml"
+    acme.write_text(acme.read_text().replace("127.0.0.1:9", "127.0.0.1:10"))
+    plan, _ = compile_workspace(tmp_path)
+    assert plan is not None
+    third = await provision(plan, transport=transport, previous=new)
+    assert third.upstreams["globex"] is old.upstreams["globex"]
+    assert third.upstreams["acme"] is not old.upstreams["acme"]
+    for snapshot in (old, new, third):
+        await snapshot.drain()
     assert not transport.closed
 
 

@@ -14,9 +14,10 @@ import pytest
 from running import HELLO, ROUTES, Running, running, write_workspace
 from vendor import Vendor, streams
 
-from engine.control import reload as reload_module
+from engine.control.child import Compiler
 from engine.control.compile_child import compile_here
 from engine.control.compiled import Compiled, CompileFault
+from engine.plan.plan import Plan
 
 BROKEN = ROUTES + "  oops: {start: nobody}\n"
 CHANGED = ROUTES.replace("A fixed text.", "Another text.")
@@ -85,12 +86,12 @@ def compiled_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Compiles in this process: tests of what follows a compile need no second interpreter."""
     calls: list[str] = []
 
-    async def compile_quickly(workspace: Path, env: str | None) -> Compiled:
-        calls.append(str(workspace))
+    async def compile_quickly(self: Compiler, running: Plan | None, keep: Path | None = None) -> Compiled:
+        calls.append(str(self.workspace))
         await asyncio.sleep(0.02)
-        return compile_here(workspace, env)
+        return compile_here(self.workspace, self.env)
 
-    monkeypatch.setattr(reload_module, "compile_in_child", compile_quickly)
+    monkeypatch.setattr(Compiler, "compile", compile_quickly)
     return calls
 
 
@@ -172,10 +173,10 @@ async def test_what_cannot_be_provided_is_rejected(sidecar: Running, compiled_he
 
 
 async def test_a_compiler_that_dies_is_a_rejection(sidecar: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def dies(workspace: Path, env: str | None) -> Compiled:
+    async def dies(self: Compiler, running: Plan | None, keep: Path | None = None) -> Compiled:
         raise CompileFault("the compiler ended with -9")
 
-    monkeypatch.setattr(reload_module, "compile_in_child", dies)
+    monkeypatch.setattr(Compiler, "compile", dies)
     status, told = await reload(sidecar)
     assert (status, told["rejected"]["diagnostics"][0]["code"]) == (422, "E500")
     assert await text(sidecar) == "A fixed text."

@@ -24,6 +24,7 @@ from engine.plan.types import (
     Call,
     Ceilings,
     Deployment,
+    DeploymentSegment,
     Expr,
     Facts,
     Manifest,
@@ -142,10 +143,11 @@ def plan(
         settings=Settings(),
         routes={r.name: keep(RouteSegment(r)) for r in routes},
         nodes={name: keep(NodeSegment(name, node)) for name, node in (nodes or {}).items()},
-        providers={"fake": keep(ProviderSegment(PROVIDER, {d.name: d for d in deployments}))},
+        providers={"fake": keep(ProviderSegment(PROVIDER))},
         dialects={},
         matches=tuple((r.name, r.match) for r in routes),
         deployments={d.name: "fake" for d in deployments},
+        deployment_segments={d.name: keep(DeploymentSegment(d)) for d in deployments},
         ingress={},
     )
     return Plan.seal(manifest, segments)
