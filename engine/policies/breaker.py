@@ -1,0 +1,144 @@
+"""The circuit breaker of one deployment: closed, open, or half-open with a single trial.
+
+It opens after a failure, once `calls` of the window have ended, in two cases: at least `open_at` of them
+failed and the latest quarter of `calls` did without exception (so chance does not open it while calls go
+well again); or the latest `calls` all failed, whatever was before (so an outage opens it at once, however
+much went well until then).
+
+| state | what happens | becomes |
+|---|---|---|
+| closed | a call goes well, or fails below the measure | closed; counted |
+| closed | a call fails, and the measure is full | open for the first pause |
+| open | somebody asks before the pause is over | open; not let in |
+| open | somebody asks after it | half-open; let in as the trial |
+| open | a call of before ends | open; not counted |
+| half-open | somebody asks while the trial runs | half-open; not let in |
+| half-open | somebody asks, and no trial runs | half-open; let in as the trial |
+| half-open | the trial goes well | closed; all counts forgotten |
+| half-open | the trial fails | open; the pause doubles |
+| half-open | the trial ends without a verdict (cancelled, the request's own fault) | half-open; no trial runs |
+| any | a probe of our own goes well | closed; all counts forgotten if it was not |
+| open, half-open | a probe of our own fails | as it was |
+
+A pause is `pause_ms`, then twice that, ... up to 30 s (or `pause_ms`, where that is longer), each shortened by
+a draw of up to a fifth, so that many processes do not try at the same moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from engine.policies.window import CallWindow
+
+State = Literal["closed", "open", "half_open"]
+
+#: No pause is longer, but where the first one is.
+LONGEST_PAUSE_MS: Final = 30_000
+#: A pause is shortened by up to this share of itself.
+JITTER: Final = 0.2
+#: An open breaker whose trial runs says to come back after this long.
+TRIAL_RETRY_MS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """`breaker:` of a deployment."""
+
+    open_at: float = 0.5
+    calls: int = 20
+    window_ms: int = 30_000
+    pause_ms: int = 5_000
+
+
+class Breaker:
+    """One deployment's. `settings` may change between calls: state is what was seen, not what was set."""
+
+    __slots__ = ("_pauses", "_trial", "_trials", "_until", "settings", "state", "total", "window")
+
+    def __init__(self, settings: BreakerSettings) -> None:
+        self.settings = settings
+        self.state: State = "closed"
+        #: Nothing of what was counted went well when it opened: an outage, no partial fault.
+        self.total = False
+        self.window = CallWindow(settings.window_ms)
+        self._until = 0
+        self._pauses = 0  # in a row
+        self._trials = 0  # ever begun
+        self._trial: int | None = None  # the one that runs
+
+    def set(self, settings: BreakerSettings) -> None:
+        """Other settings, from now on. Another window begins to count anew."""
+        if settings.window_ms != self.settings.window_ms:
+            self.window = CallWindow(settings.window_ms)
+        self.settings = settings
+
+    def wait_ms(self, now_ms: int) -> int | None:
+        """None where a call would be let in now, as the trial or freely; else in how many ms to ask again."""
+        if self.state == "closed":
+            return None
+        if self.state == "open":
+            return self._until - now_ms if now_ms < self._until else None
+        return None if self._trial is None else TRIAL_RETRY_MS
+
+    def begin_trial(self) -> int:
+        """Let one call in as the trial, where `wait_ms` says None and it is not closed. Its number."""
+        self.state = "half_open"
+        self._trials += 1
+        self._trial = self._trials
+        return self._trial
+
+    def trial_ended(self, number: int, ok: bool | None, now_ms: int, draw: float) -> None:
+        """A trial went well, failed, or (None) said nothing. One that is no longer awaited changes nothing.
+
+        `draw` is uniform in [0, 1).
+        """
+        if self.state != "half_open" or number != self._trial:
+            return
+        self._trial = None
+        if ok:
+            self._close()
+        elif ok is not None:
+            self._open(now_ms, draw)
+
+    def ended(self, ok: bool, now_ms: int, draw: float) -> bool:
+        """A call that was let in freely has ended. True where that opened it."""
+        if self.state != "closed":
+            return False
+        self.window.add(ok, now_ms)
+        if ok or not self._full():
+            return False
+        self._pauses = 0
+        self.total = self.window.run >= self.settings.calls or self.window.failed == self.window.calls
+        self._open(now_ms, draw)
+        return True
+
+    def probed(self, ok: bool, now_ms: int, draw: float) -> bool:
+        """A probe of our own has ended: it asks without being let in. True where that opened it."""
+        if self.state == "closed":
+            return self.ended(ok, now_ms, draw)
+        if ok:
+            self._close()
+        return False
+
+    def _full(self) -> bool:
+        wanted, window = self.settings.calls, self.window
+        if window.calls < wanted:
+            return False
+        if window.run >= wanted:
+            return True
+        return window.share >= self.settings.open_at and window.run >= max(1, wanted // 4)
+
+    def _open(self, now_ms: int, draw: float) -> None:
+        first = self.settings.pause_ms
+        pause = min(first << min(self._pauses, 20), max(first, LONGEST_PAUSE_MS))
+        self.state = "open"
+        self._until = now_ms + round(pause * (1.0 - JITTER * draw))
+        self._pauses += 1
+
+    def _close(self) -> None:
+        self.state = "closed"
+        self.total = False
+        self._pauses = 0
+        self._trial = None
+        self.window.forget()
