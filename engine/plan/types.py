@@ -420,6 +420,24 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """When calls to a deployment stop for a while: `open_at` of at least `calls` in `window_ms` failed."""
+
+    open_at: float = 0.5
+    calls: int = 20
+    window_ms: int = 30_000
+    pause_ms: int = 5_000  # doubles while trials fail
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """A small call of the engine's own, where no other went well for so long."""
+
+    every_ms: int
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Deployment:
     """One place that serves one model: the identity that state hangs on."""
 
@@ -437,6 +455,8 @@ class Deployment:
     options: Mapping[str, Json] | None = None  # local models: execution_providers, threads, ...
     settings: Mapping[str, str] = field(default_factory=dict)
     urls: tuple[str | None, ...] = ()  # base URLs, one for each of the provider's `speaks`; None: not there
+    breaker: Breaker = Breaker()
+    probe: Probing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,13 @@ much went well until then).
 | closed | a call fails, and the measure is full | open for the first pause |
 | open | somebody asks before the pause is over | open; not let in |
 | open | somebody asks after it | half-open; let in as the trial |
-| open | a call of before ends | open; not counted |
+| open, half-open | a call that is no trial ends | as it was; `total` says whether the latest all failed |
 | half-open | somebody asks while the trial runs | half-open; not let in |
 | half-open | somebody asks, and no trial runs | half-open; let in as the trial |
 | half-open | the trial goes well | closed; all counts forgotten |
 | half-open | the trial fails | open; the pause doubles |
 | half-open | the trial ends without a verdict (cancelled, the request's own fault) | half-open; no trial runs |
-| any | a probe of our own goes well | closed; all counts forgotten if it was not |
-| open, half-open | a probe of our own fails | as it was |
+| open, half-open | a probe of our own goes well | closed; all counts forgotten |
 
 A pause is `pause_ms`, then twice that, ... up to 30 s (or `pause_ms`, where that is longer), each shortened by
 a draw of up to a fifth, so that many processes do not try at the same moment.
@@ -26,9 +25,9 @@ a draw of up to a fifth, so that many processes do not try at the same moment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
+from engine.plan.types import Breaker
 from engine.policies.window import CallWindow
 
 State = Literal["closed", "open", "half_open"]
@@ -41,25 +40,15 @@ JITTER: Final = 0.2
 TRIAL_RETRY_MS: Final = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class BreakerSettings:
-    """`breaker:` of a deployment."""
-
-    open_at: float = 0.5
-    calls: int = 20
-    window_ms: int = 30_000
-    pause_ms: int = 5_000
-
-
-class Breaker:
+class CircuitBreaker:
     """One deployment's. `settings` may change between calls: state is what was seen, not what was set."""
 
     __slots__ = ("_pauses", "_trial", "_trials", "_until", "settings", "state", "total", "window")
 
-    def __init__(self, settings: BreakerSettings) -> None:
+    def __init__(self, settings: Breaker) -> None:
         self.settings = settings
         self.state: State = "closed"
-        #: Nothing of what was counted went well when it opened: an outage, no partial fault.
+        #: It is open, and nothing goes well there: an outage, no partial fault.
         self.total = False
         self.window = CallWindow(settings.window_ms)
         self._until = 0
@@ -67,7 +56,7 @@ class Breaker:
         self._trials = 0  # ever begun
         self._trial: int | None = None  # the one that runs
 
-    def set(self, settings: BreakerSettings) -> None:
+    def set(self, settings: Breaker) -> None:
         """Other settings, from now on. Another window begins to count anew."""
         if settings.window_ms != self.settings.window_ms:
             self.window = CallWindow(settings.window_ms)
@@ -102,24 +91,22 @@ class Breaker:
             self._open(now_ms, draw)
 
     def ended(self, ok: bool, now_ms: int, draw: float) -> bool:
-        """A call that was let in freely has ended. True where that opened it."""
-        if self.state != "closed":
-            return False
+        """A call that is no trial has ended. True where that opened it. `draw` is uniform in [0, 1)."""
         self.window.add(ok, now_ms)
+        if self.state != "closed":
+            self.total = not ok and (self.total or self.window.run >= self.settings.calls)
+            return False
         if ok or not self._full():
             return False
         self._pauses = 0
-        self.total = self.window.run >= self.settings.calls or self.window.failed == self.window.calls
+        self.total = self.window.run >= self.settings.calls
         self._open(now_ms, draw)
         return True
 
-    def probed(self, ok: bool, now_ms: int, draw: float) -> bool:
-        """A probe of our own has ended: it asks without being let in. True where that opened it."""
-        if self.state == "closed":
-            return self.ended(ok, now_ms, draw)
-        if ok:
+    def heal(self) -> None:
+        """A probe of our own, which asks without being let in, went well."""
+        if self.state != "closed":
             self._close()
-        return False
 
     def _full(self) -> bool:
         wanted, window = self.settings.calls, self.window
