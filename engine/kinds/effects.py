@@ -226,6 +226,8 @@ class Outcome:
     failure: the failure class where there is none.
     tried: False where no call was made for it: the target was skipped.
     final: answered by the graph itself (reject, respond): nobody else is asked.
+    rotates: another credential of the deployment could be shown at once.
+    should_retry: whether the vendor said that it is worth repeating; None: it did not.
     reply: what the driver put there (a whole answer or a live stream); the text of a `respond`.
     """
 
@@ -239,6 +241,8 @@ class Outcome:
     attempt: int | None = None
     tried: bool = True
     final: bool = False
+    rotates: bool = False
+    should_retry: bool | None = None
     reply: Any = None
 
 

@@ -88,11 +88,16 @@ def _wait(
         listed=retried(call.retry_failures),
         named=call.retry_named or (),
         other_left=rest is not None and rest.takes(failure, ctx),
-        vendor_delay=failed.retry_after_ms is not None,
+        delay_ms=failed.retry_after_ms,
+        should_retry=failed.should_retry,
+        rotates=failed.rotates,
     )
     if verdict == "leave":
         yield Note(node.id, "left", f"{failure} is not retried here")
         return False
+    if verdict == "rotate":
+        yield Note(node.id, "retried", f"{failure}, with another credential")
+        return True
     if verdict == "vendor":
         ms, why = failed.retry_after_ms or 0, f"{failure}, after the vendor's delay"
     else:

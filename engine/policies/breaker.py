@@ -16,11 +16,11 @@ much went well until then).
 | half-open | somebody asks, and no trial runs | half-open; let in as the trial |
 | half-open | the trial goes well | closed; all counts forgotten |
 | half-open | the trial fails | open; the pause doubles |
-| half-open | the trial ends without a verdict (cancelled, the request's own fault) | half-open; no trial runs |
+| half-open | the trial ends without a verdict (cancelled, say) | half-open; no trial runs |
 | open, half-open | a probe of our own goes well | closed; all counts forgotten |
 
-A pause is `pause_ms`, then twice that, ... up to 30 s (or `pause_ms`, where that is longer), each shortened by
-a draw of up to a fifth, so that many processes do not try at the same moment.
+A pause is `pause_ms`, then twice that, ... up to 30 s (or `pause_ms`, where that is longer), each shortened
+by a draw of up to a fifth, so that many processes do not try at the same moment.
 """
 
 from __future__ import annotations

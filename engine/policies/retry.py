@@ -2,6 +2,10 @@
 
 | class | repeated in place, where `retry.failures` has it |
 |---|---|
+| any that is about a credential, and another could be shown | at once, whatever `retry.failures` has |
+| any where the vendor says not to (`x-should-retry: false`) | never |
+| any after which the vendor wants more than two minutes | never |
+| any where the vendor says to (`x-should-retry: true`) | after the vendor's delay, else after a backoff |
 | connect, server, cut | after a backoff |
 | rate_limited | after the vendor's delay; after a backoff where it named none |
 | overloaded | after the vendor's delay; without one, as for timeout |
@@ -13,7 +17,10 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-Verdict = Literal["leave", "backoff", "vendor"]
+Verdict = Literal["leave", "backoff", "vendor", "rotate"]
+
+#: Nobody waits longer than this for a vendor (OpenAI's own clients wait for one minute at most).
+LONGEST_DELAY_MS: Final = 120_000
 
 _AFTER_BACKOFF: Final = ("connect", "server", "cut")
 
@@ -24,7 +31,14 @@ IN_PLACE_IF_NAMED: Final = ("timeout", "overloaded")
 
 
 def in_place(
-    failure: str, *, listed: frozenset[str], named: tuple[str, ...], other_left: bool, vendor_delay: bool
+    failure: str,
+    *,
+    listed: frozenset[str],
+    named: tuple[str, ...],
+    other_left: bool,
+    delay_ms: int | None = None,
+    should_retry: bool | None = None,
+    rotates: bool = False,
 ) -> Verdict:
     """What to do at this target after a failure.
 
@@ -33,18 +47,25 @@ def in_place(
         listed: the classes of `retry.failures`, groups spread out.
         named: those of them that the file names one by one.
         other_left: another target would be asked after this failure.
-        vendor_delay: the vendor said when to come back.
+        delay_ms: when the vendor said to come back.
+        should_retry: whether the vendor said that it is worth repeating.
+        rotates: another credential could be shown at once.
 
     Returns:
-        `leave`, or repeat after a `backoff` of ours or after the `vendor`'s delay.
+        `leave`, or repeat: after a `backoff` of ours, after the `vendor`'s delay, or at once with another
+        credential (`rotate`).
     """
-    if failure not in listed:
+    if rotates:
+        return "rotate"
+    if failure not in listed or should_retry is False or (delay_ms or 0) > LONGEST_DELAY_MS:
         return "leave"
+    if should_retry:
+        return "backoff" if delay_ms is None else "vendor"
     if failure in _AFTER_BACKOFF:
         return "backoff"
     if failure == "rate_limited":
-        return "vendor" if vendor_delay else "backoff"
-    if failure == "overloaded" and vendor_delay:
+        return "vendor" if delay_ms is not None else "backoff"
+    if failure == "overloaded" and delay_ms is not None:
         return "vendor"
     if failure in IN_PLACE_IF_NAMED and (not other_left or failure in named):
         return "backoff"

@@ -3,7 +3,7 @@
 | what happens | the bucket |
 |---|---|
 | an attempt after a request's first moves on to another target | gives 1, where it holds 1 |
-| an attempt after a request's first repeats a call in place, or hedges | gives 1, where it is over half full |
+| an attempt after a request's first repeats a call in place, or hedges | gives 1, if over half full |
 | such an attempt was not made after all | gets its 1 back |
 | a call is answered | gets 1, up to `CAPACITY` |
 | a second passes | gets `PER_SECOND`, up to `CAPACITY` |

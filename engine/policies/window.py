@@ -13,7 +13,7 @@ SLOTS: Final = 10
 
 
 class CallWindow:
-    """Ended calls and failed ones among them. Times in ms; a clock that goes back counts as standing still."""
+    """Ended calls and failed ones among them. Times in ms; a clock that goes back stands still."""
 
     __slots__ = ("_calls", "_failed", "_slot", "_slot_ms", "calls", "failed", "run")
 

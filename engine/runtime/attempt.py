@@ -13,6 +13,7 @@ from functools import partial
 from typing import cast
 
 from engine.kinds.effects import Attempt, Outcome
+from engine.plan.types import Credential
 from engine.runtime.clock import Clock
 from engine.runtime.continuing import Continuing, Drive
 from engine.runtime.guard import Guard, LimitReached
@@ -48,6 +49,7 @@ class Attempts:
         collect = bool(effect.target.call.collect) and not run.stream and _collectable(run, place)
         own_count = run.inbound.operation == "count_tokens" and "count_tokens" not in place.operations
         ask = self._ask(run, effect, place, run.stream or collect)
+        entry.credential = None if ask.credential is None else ask.credential.name
         guard = Guard(self._clock)
         try:
             if run.stream:
@@ -71,7 +73,8 @@ class Attempts:
         entry.message = outcome.message if outcome.failure in _OWN_WORDS else None
         entry.ended_ms = self._since(run)
         await self._leases.release(run, effect.lease, entry)
-        self._leases.observe(place, outcome.failure, None)
+        self._leases.ended(run, effect.lease, entry, place, outcome.failure, outcome.retry_after_ms)
+        outcome.rotates = self._leases.gate.another(run, place, outcome.failure, self._clock.now_ms())
         return outcome
 
     # --- a whole answer -------------------------------------------------------------------------------
@@ -121,7 +124,8 @@ class Attempts:
         entry.ended_ms = self._since(run)
         # Else its beginning was observed; and how quick a vendor counts says nothing of its models.
         if entry.first_token_ms is None and not counting:
-            self._leases.observe(place, None, entry.ended_ms - entry.started_ms)
+            self._leases.begun(effect.lease, place, entry.ended_ms - entry.started_ms)
+        self._leases.ended(run, effect.lease, entry, place, None)
         return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=whole)
 
     # --- a stream -------------------------------------------------------------------------------------
@@ -185,7 +189,7 @@ class Attempts:
                 return await self._answered(run, effect, place, entry, flow)
             opened = OpenFlow(flow, effect, entry, place, self._clock, guard)
             opened.whole_at, opened.whole_why = self._limit(run, total)
-            failed = await self._commit(run, opened, complete)
+            failed = await self._commit(run, effect, opened, complete)
         except LimitReached as limit:
             failed = _too_late(effect, limit)
         except BaseException:
@@ -196,7 +200,7 @@ class Attempts:
             return _failed(effect, failed or Error(failure="server", message="no answer"))
         return opened
 
-    async def _commit(self, run: Run, opened: OpenFlow, complete: bool) -> Error | None:
+    async def _commit(self, run: Run, effect: Attempt, opened: OpenFlow, complete: bool) -> Error | None:
         """Read up to the commit point; what failed before it, or None."""
         tally, entry = opened.tally, opened.entry
         while True:
@@ -212,7 +216,7 @@ class Attempts:
                 continue
             if entry.first_token_ms is None:
                 entry.first_token_ms = self._since(run)
-                self._leases.observe(opened.place, None, entry.first_token_ms - entry.started_ms)
+                self._leases.begun(effect.lease, opened.place, entry.first_token_ms - entry.started_ms)
             if not complete:
                 return None
             opened.idle_limit()
@@ -255,7 +259,6 @@ class Attempts:
 
     def _ask(self, run: Run, effect: Attempt, place: Place, stream: bool) -> Ask:
         call, inbound = effect.target.call, run.inbound
-        turn = self._state.next(f"credential:{place.deployment.name}") if len(place.credentials) > 1 else 0
         return Ask(
             request=run.request,
             deployment=place.deployment,
@@ -275,10 +278,17 @@ class Attempts:
             and run.bound.route.reply_model == "served"
             and not _continues(run),
             headers=inbound.headers,
-            credential=run.credential(place, turn) if place.credentials else None,
+            credential=self._credential(run, place),
             lossless=run.bound.route.strict == "lossless",
             changed=("messages",) if run.role == "continue" else (),
         )
+
+    def _credential(self, run: Run, place: Place) -> Credential | None:
+        """The one to show; None: none is needed."""
+        if not place.credentials:
+            return None
+        turn = self._state.next(f"credential:{place.deployment.name}") if len(place.credentials) > 1 else 0
+        return self._leases.gate.credential(run, place, turn, self._clock.now_ms())
 
     def _since(self, run: Run) -> float:
         return self._clock.now_ms() - run.started
@@ -311,6 +321,7 @@ def _failed(effect: Attempt, error: Error) -> Outcome:
         status=error.get("status"),
         code=error.get("code"),
         retry_after_ms=error.get("retry_after_ms"),
+        should_retry=error.get("should_retry"),
         deployment=effect.target.deployment,
         attempt=effect.attempt,
     )

@@ -43,6 +43,7 @@ from engine.runtime.asides import Asides
 from engine.runtime.attempt import Attempts
 from engine.runtime.branches import Branches
 from engine.runtime.clock import Clock
+from engine.runtime.gate import Gate
 from engine.runtime.leases import Leases
 from engine.runtime.live import Finish, LiveFlow
 from engine.runtime.measures import measured
@@ -50,6 +51,7 @@ from engine.runtime.queue import Queues
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Inbound, Run
 from engine.runtime.snapshot import Snapshot
+from engine.state.health import Health
 from engine.state.protocol import State
 from engine.upstream.protocol import Flow, Whole
 from engine.wire.canonical import Reply
@@ -86,17 +88,24 @@ class Executor:
         clock: where time comes from.
         rng: where chance comes from.
         sinks: told every record once its request has ended.
+        health: what is known of deployments; default: nothing.
     """
 
     def __init__(
-        self, state: State, clock: Clock, rng: Random, sinks: Sequence[Callable[[DecisionRecord], None]] = ()
+        self,
+        state: State,
+        clock: Clock,
+        rng: Random,
+        sinks: Sequence[Callable[[DecisionRecord], None]] = (),
+        health: Health | None = None,
     ) -> None:
         self.state = state
         self.clock = clock
         self.sinks = list(sinks)
         self._random = rng.random
         self.queues = Queues(clock)
-        self._leases = Leases(state, clock, self.queues)
+        self.health = Health(Random(0).random) if health is None else health
+        self._leases = Leases(state, clock, self.queues, Gate(self.health))
         self._attempts = Attempts(state, clock, self._leases, self._go_on)
         self._branches = Branches(clock, self._drive)
         self.asides = Asides(clock, self._drive, self._finish)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from engine.kinds.effects import Admission, Reserve
 from engine.runtime import tokens
 from engine.runtime.clock import Clock
+from engine.runtime.gate import Gate
 from engine.runtime.queue import Queues
 from engine.runtime.record import AttemptRecord, Step
 from engine.runtime.run import Run
@@ -38,8 +39,9 @@ UNHEALTHY = frozenset(
 class Leases:
     """The executor's side of the state store."""
 
-    def __init__(self, state: State, clock: Clock, queues: Queues) -> None:
+    def __init__(self, state: State, clock: Clock, queues: Queues, gate: Gate) -> None:
         self._state = state
+        self.gate = gate
         self._clock = clock
         self._places = queues.deployments
         self._placed: dict[int, str] = {}  # lease -> the deployment that it has a place of
@@ -50,6 +52,23 @@ class Leases:
         if run.deadline is not None and now >= run.deadline:
             return Admission(None, "timeout")
         place = run.bound.places[effect.target.deployment]
+        given = self.gate.enter(run, effect, place, now)
+        if given is None:
+            return await self._place_and_lease(run, effect, place, now)
+        if isinstance(given, Admission):
+            return given
+        admission: Admission | None = None
+        try:
+            admission = await self._place_and_lease(run, effect, place, now)
+        finally:
+            if admission is None or admission.lease is None:
+                self.gate.give_back(given, self._clock.now_ms())
+            else:
+                self.gate.granted(given, admission.lease)
+        return admission
+
+    async def _place_and_lease(self, run: Run, effect: Reserve, place: Place, now: float) -> Admission:
+        """One of the deployment's places, where they are counted, and a lease."""
         bounds = place.deployment.concurrent
         if bounds is None:
             return await self._granted(run, effect, place, now)
@@ -111,6 +130,7 @@ class Leases:
         Where another branch answered first (a hedge's loser), the vendor had the request and will bill it: it
         is settled with an estimate of its input. Where the client left or the engine failed, it is released.
         """
+        self.gate.dropped(lease, self._clock.now_ms())
         if not run.lost:
             await self.release(run, lease, entry)
             return
@@ -124,6 +144,8 @@ class Leases:
         run.leases.discard(lease)
         if entry is not None:
             entry.closed = "released"
+        else:  # no call was made with it
+            self.gate.dropped(lease, self._clock.now_ms())
         waiting = self._state.release(lease, int(self._clock.now_ms()))
         if self._placed:
             self._leave(lease)
@@ -140,6 +162,20 @@ class Leases:
         """Tell the store how a call went, where that says something about the deployment."""
         if failure is None or failure in UNHEALTHY:
             self._state.observe(place.deployment.name, failure is None, latency_ms, int(self._clock.now_ms()))
+
+    def begun(self, lease: int, place: Place, latency_ms: float) -> None:
+        """The first of an answer has come, after so long."""
+        self.observe(place, None, latency_ms)
+        self.gate.begun(lease, self._clock.now_ms())
+
+    def ended(
+        self, run: Run, lease: int, entry: AttemptRecord, place: Place, failure: str | None,
+        delay_ms: int | None = None,
+    ) -> None:  # fmt: skip
+        """A call is over: well, or with this failure, after which the vendor wants this much time."""
+        if failure is not None:
+            self.observe(place, failure, None)
+        self.gate.ended(run, lease, entry, place, failure, delay_ms, self._clock.now_ms())
 
 
 def whole_usage(run: Run, usage: Usage | None, output_size: Callable[[], int]) -> Usage:

@@ -254,8 +254,7 @@ class LiveFlow:
         finally:
             await self._settle()
             opened.entry.failure = failure
-            if failure not in {None, "cancelled"}:
-                self._leases.observe(opened.place, failure, None)
+            self._leases.ended(self._run, opened.effect.lease, opened.entry, opened.place, failure)
 
     async def _end(self, failure: str | None) -> None:
         """Close everything, once."""

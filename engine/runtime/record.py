@@ -39,6 +39,7 @@ class AttemptRecord:
     cost: Cost = _NO_COST  # nano-dollars by kind of token
     closed: str | None = None  # "settled" or "released"
     dropped: tuple[str, ...] = ()
+    credential: str | None = None  # the name of the one that was shown
     role: str = "answer"  # or hedge, judge, mirror, classify, embed, continue
 
 

@@ -56,9 +56,12 @@ class Inbound:
 class Numbers:
     """The numbers of a request's attempts: shared by all that walks for it, so that none is given twice."""
 
-    __slots__ = ("last", "out")
+    __slots__ = ("failed_at", "last", "out")
 
     def __init__(self) -> None:
+        self.failed_at: str | None = (
+            None  # where the last one failed: what follows repeats it
+        )
         self.last = 0
         self.out = 0  # handed out and not given back: the calls made or about to be
 
@@ -324,10 +327,9 @@ class Run:
         model = place.deployment.model
         return self.view.model if model == "*" else model
 
-    def credential(self, place: Place, turn: int) -> Credential | None:
-        """The credential to show: those whose `only` holds take turns."""
-        usable = [c for c, only in place.credentials if only is None or self._holds(only)]
-        return usable[turn % len(usable)] if usable else None
+    def usable(self, place: Place) -> list[Credential]:
+        """The credentials that may be shown there for this request: those whose `only` holds."""
+        return [c for c, only in place.credentials if only is None or self._holds(only)]
 
     def _holds(self, only: Any) -> bool:
         return bool(only(self.view, self.inbound.key, self.clock, self.labels))

@@ -14,6 +14,7 @@ from datetime import UTC, tzinfo
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 from zoneinfo import ZoneInfo
 
+from engine.kinds.balance import Balance
 from engine.kinds.table import KINDS
 from engine.kinds.use import Use
 from engine.plan.code import bind_expr
@@ -117,13 +118,17 @@ class Place:
 
 @dataclasses.dataclass(slots=True)
 class BoundRoute:
-    """A route ready to run: its whole tree in place, its expressions as functions (by the Expr's id)."""
+    """A route ready to run: its whole tree in place, its expressions as functions (by the Expr's id).
+
+    peers: target's id -> the deployments that a `balance` has beside it.
+    """
 
     route: Route
     tests: dict[int, Test]
     places: dict[str, Place]
     overhead: dict[str, int]
     counters: tuple[tuple[Counter, Deployment], ...]  # one a deployment where all can count, else empty
+    peers: dict[str, tuple[str, ...]]
 
 
 class Snapshot:
@@ -235,6 +240,7 @@ class Snapshot:
             places=places,
             overhead=widest(place.deployment.facts.overhead for place in places.values()),
             counters=_counters(places.values()),
+            peers=_peers(route.start),
         )
 
     def _place(self, name: str) -> Place:
@@ -289,6 +295,20 @@ def _targets(node: Node) -> Iterator[Use]:
     for value in _inside(node):
         if isinstance(value, Node):
             yield from _targets(value)
+
+
+def _peers(node: Node) -> dict[str, tuple[str, ...]]:
+    """Of each target that a `balance` asks first of a member: the other members' deployments."""
+    found: dict[str, tuple[str, ...]] = {}
+    for child in _inside(node):
+        if isinstance(child, Node):
+            found |= _peers(child)
+    if isinstance(node, Balance):
+        leads = [lead for child in node.children if (lead := next(_targets(child), None)) is not None]
+        for lead in leads:
+            others = {other.deployment: None for other in leads if other.deployment != lead.deployment}
+            found[lead.id] = tuple(others)
+    return found
 
 
 def _turns(route: Route) -> Iterator[Expr]:

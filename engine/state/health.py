@@ -325,9 +325,7 @@ class Health:
         if seen.breaker.wait_ms(now_ms) is not None or seen.ejection.left_ms(now_ms):
             return True
         held = [c.name for c in seen.deployment.credentials] or [""]
-        return bool(seen.cooling) and all(
-            n in seen.cooling and seen.cooling[n].left_ms(now_ms) for n in held
-        )
+        return bool(seen.cooling) and all(n in seen.cooling and seen.cooling[n].left_ms(now_ms) for n in held)
 
     def _all_aside(self, names: Sequence[str], now_ms: int) -> bool:
         return all(self._aside(name, now_ms) for name in names)

@@ -266,6 +266,7 @@ class Error(TypedDict, total=False):
     type: str
     param: str
     retry_after_ms: int
+    should_retry: bool  # the vendor said whether it is worth repeating
 
 
 #: Events that carry content: the first of them ends `timeout.first_token` and is the commit point.

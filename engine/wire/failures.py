@@ -107,6 +107,8 @@ class Classifier:
         delay = retry_after_ms(headers, body, self._retry_after, time.time() if now is None else now)
         if delay is not None:
             error["retry_after_ms"] = delay
+        if (advice := headers.get("x-should-retry")) in ("true", "false"):
+            error["should_retry"] = advice == "true"
         return error
 
     def _failure(self, status: int | None, headers: Mapping[str, str], body: Any, told: Any) -> FailureClass:

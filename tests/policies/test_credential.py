@@ -29,7 +29,9 @@ def test_refusals(refusals: list[str], left: int) -> None:
     assert known.why == refusals[-1]
 
 
-@pytest.mark.parametrize(("failure", "times", "left"), [("quota_exhausted", 1, 86_400_000), ("auth", 2, 1_000)])
+@pytest.mark.parametrize(
+    ("failure", "times", "left"), [("quota_exhausted", 1, 86_400_000), ("auth", 2, 1_000)]
+)
 def test_only_a_quota_has_a_reset(failure: str, times: int, left: int) -> None:
     known = CredentialHealth()
     for _ in range(times):

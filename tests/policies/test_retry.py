@@ -33,5 +33,5 @@ def test_some_never_move() -> None:
 
 @pytest.mark.parametrize("failure", failures.CLASSES)
 def test_what_is_not_listed_is_never_repeated(failure: str) -> None:
-    verdict = in_place(failure, listed=frozenset(), named=(), other_left=False, vendor_delay=True)
+    verdict = in_place(failure, listed=frozenset(), named=(), other_left=False, delay_ms=0)
     assert verdict == "leave"
