@@ -62,6 +62,11 @@ class CircuitBreaker:
             self.window = CallWindow(settings.window_ms)
         self.settings = settings
 
+    @property
+    def trying(self) -> bool:
+        """A trial runs."""
+        return self._trial is not None
+
     def wait_ms(self, now_ms: int) -> int | None:
         """None where a call would be let in now, as the trial or freely; else in how many ms to ask again."""
         if self.state == "closed":

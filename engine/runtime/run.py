@@ -59,9 +59,7 @@ class Numbers:
     __slots__ = ("failed_at", "last", "out")
 
     def __init__(self) -> None:
-        self.failed_at: str | None = (
-            None  # where the last one failed: what follows repeats it
-        )
+        self.failed_at: str | None = None  # where the last one failed: what follows repeats it
         self.last = 0
         self.out = 0  # handed out and not given back: the calls made or about to be
 

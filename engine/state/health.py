@@ -244,6 +244,10 @@ class Health:
         """Whether nothing but its credentials would keep a deployment from being asked."""
         return name not in self._seen or not self._aside(name, now_ms)
 
+    def trials(self) -> int:
+        """Trials of half-open breakers that run: 0 when nothing is in flight."""
+        return sum(seen.breaker.trying for seen in self._seen.values())
+
     def route_budgets(self, now_ms: int) -> Mapping[str, float]:
         """What is left of the retry budgets of routes that ever used theirs."""
         return {route: budget.held(now_ms) for route, budget in self._routes.items()}

@@ -335,6 +335,7 @@ class Bench:
         assert self.state.open_leases() == 0
         assert audit.granted == audit.settled + audit.released
         assert self.snapshot.users == 0
+        assert self.executor.health.trials() == 0
         for lines in (self.executor.queues.deployments, self.executor.queues.routes):
             assert all(lines.open(name) == lines.waiting(name) == 0 for name in lines.seen())
         assert self.upstream.opened == self.upstream.closed
