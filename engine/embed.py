@@ -27,6 +27,7 @@ from engine.runtime.reading import read_chat, read_embedding, read_ranking
 from engine.runtime.sinks import JsonLines, Sink
 from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import ANONYMOUS, Key
+from engine.state.health import Health
 from engine.state.memory import MemoryState
 from engine.state.protocol import State
 from engine.upstream.protocol import Transport
@@ -58,7 +59,7 @@ class Engine:
         self._transport = transport
         self._log: JsonLines | None = None
         self.state: State = state or MemoryState()
-        self.executor = Executor(self.state, clock or SystemClock(), Random(), sinks)
+        self.executor = Executor(self.state, clock or SystemClock(), Random(), sinks, Health(Random().random))
         self._snapshot: Snapshot | None = None
 
     @classmethod

@@ -24,6 +24,7 @@ from engine.runtime.clock import SystemClock
 from engine.runtime.execute import Executor
 from engine.runtime.sinks import JsonLines
 from engine.runtime.snapshot import Snapshot
+from engine.state.health import Health
 from engine.state.memory import MemoryState
 from engine.upstream.choice import default_transport
 
@@ -47,7 +48,8 @@ class Host:
         self._log: JsonLines | None = None
         self._log_path: str | None = None
         self.state = MemoryState()
-        self.executor = Executor(self.state, SystemClock(), Random(), [metrics.record])
+        self.health = Health(Random().random)
+        self.executor = Executor(self.state, SystemClock(), Random(), [metrics.record], self.health)
 
     @classmethod
     @contextlib.asynccontextmanager

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from engine.policies import failures
 from engine.policies.backoff import CAP_MS, full_jitter
-from engine.policies.retry import in_place
+from engine.policies.retry import LONGEST_DELAY_MS, in_place
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,25 @@ def test_the_default_of_failures() -> None:
 
 def test_some_never_move() -> None:
     assert failures.moving(failures.CLASSES) == set(failures.CLASSES) - {"bad_request", "cancelled"}
+
+
+@pytest.mark.parametrize(
+    ("failure", "told", "verdict"),
+    [
+        ("server", {"should_retry": False}, "leave"),
+        ("server", {"should_retry": True}, "backoff"),
+        ("timeout", {"should_retry": True}, "backoff"),
+        ("overloaded", {"should_retry": True, "delay_ms": 5}, "vendor"),
+        ("rate_limited", {"delay_ms": LONGEST_DELAY_MS}, "vendor"),
+        ("rate_limited", {"delay_ms": LONGEST_DELAY_MS + 1}, "leave"),
+        ("overloaded", {"delay_ms": LONGEST_DELAY_MS + 1}, "leave"),
+        ("auth", {"rotates": True}, "rotate"),
+        ("auth", {"should_retry": True}, "leave"),
+    ],
+)
+def test_what_the_vendor_says_goes_first(failure: str, told: dict[str, Any], verdict: str) -> None:
+    listed = failures.retried(None)
+    assert in_place(failure, listed=listed, named=(), other_left=True, **told) == verdict
 
 
 @pytest.mark.parametrize("failure", failures.CLASSES)

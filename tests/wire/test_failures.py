@@ -84,6 +84,12 @@ def test_rules(status: int, headers: dict[str, str], body: bytes, failure: str) 
     assert Classifier(RULES, None).answer(status, headers, body)["failure"] == failure
 
 
+@pytest.mark.parametrize(("word", "told"), [("true", True), ("false", False), ("maybe", None), (None, None)])
+def test_a_vendor_may_say_whether_to_come_again(word: str | None, told: bool | None) -> None:
+    headers = {} if word is None else {"x-should-retry": word}
+    assert Classifier((), None).answer(500, headers, b"{}").get("should_retry") is told
+
+
 def test_a_vendors_words_are_bounded_and_on_one_line() -> None:
     def read(body: object, headers: object, status: int) -> object:
         return {"message": "a\nb\x1b[31m\u202e" + "x" * 900, "code": 5, "type": ["no"], "param": "p"}
