@@ -57,6 +57,11 @@ def facts(entry: Entry) -> dict[str, Any]:
     return row
 
 
+#: Where a last message of the assistant's is begun anew, and to go on with it is asked for in another place or
+#: way (DeepSeek's beta address), which nobody here writes.
+_ANOTHER_PREFILL: Final = frozenset({"deepseek", "azure_ai", "vertex_ai-deepseek_models"})
+
+
 def _can(entry: Entry) -> Iterator[str]:
     tools = bool(entry.get("supports_function_calling"))
     schema = bool(entry.get("supports_response_schema"))
@@ -71,7 +76,8 @@ def _can(entry: Entry) -> Iterator[str]:
         "audio": "audio" in modalities,
         "files": "file" in modalities,
         "reasoning": bool(entry.get("supports_reasoning")),
-        "prefill": bool(entry.get("supports_assistant_prefill")),
+        "prefill": bool(entry.get("supports_assistant_prefill"))
+        and entry.get("litellm_provider") not in _ANOTHER_PREFILL,
         "stream": entry.get("supports_native_streaming") is not False,
     }
     yield from (ability for ability in _ABILITIES if known[ability])

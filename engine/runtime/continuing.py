@@ -17,7 +17,7 @@ from engine.kinds.resume import BREAKS, Broken
 from engine.runtime.run import Run
 from engine.runtime.seam import Said, Seam, prefill
 from engine.upstream.protocol import Chunk, Whole
-from engine.wire.canonical import Usage
+from engine.wire.canonical import Event, Usage
 
 if TYPE_CHECKING:
     from engine.runtime.live import OpenFlow
@@ -43,6 +43,10 @@ class Continuing:
         self._passed = False  # the client got the vendor's own bytes
         #: Whether events of ours may follow the vendor's own bytes in the client's format.
         self.joins = run.joins()
+
+    def starts(self, event: Event) -> None:
+        """The stream's `start`, as the vendor's own bytes have it."""
+        self._said.start.append({**event})
 
     def given(self, chunk: Chunk) -> None:
         """This is handed on to the client."""

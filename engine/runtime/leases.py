@@ -6,6 +6,7 @@ A state store may answer at once or with something to await; only the latter cos
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from engine.kinds.effects import Admission, Reserve
 from engine.runtime import tokens
@@ -18,6 +19,9 @@ from engine.runtime.snapshot import Place
 from engine.state.protocol import Granted, Hold, Spent, State
 from engine.wire.canonical import Usage
 from engine.wire.pricing import cost_of
+
+#: No upstream answers sooner: a call for which less is left of the request's time is not made.
+LEAST_MS: Final = 2.0
 
 #: Failures that say something about the deployment's health; the others are the request's own fault.
 UNHEALTHY = frozenset(
@@ -49,8 +53,8 @@ class Leases:
     async def reserve(self, run: Run, effect: Reserve) -> Admission:
         """Ask for a lease for the attempt's worst case."""
         now = self._clock.now_ms()
-        if run.deadline is not None and now >= run.deadline:
-            return Admission(None, "timeout")
+        if run.deadline is not None and now + LEAST_MS >= run.deadline:
+            return Admission(None, "timeout", why="the time for this request is over")
         place = run.bound.places[effect.target.deployment]
         given = self.gate.enter(run, effect, place, now)
         if given is None:

@@ -141,6 +141,8 @@ class LiveFlow:
         continuing = self._continuing
         for event in chunk.events:
             if event["type"] == "start":
+                if continuing is not None:
+                    continuing.starts(event)
                 event["model"] = self._model
             elif event["type"] == "usage":
                 # Settled before it is handed on: who writes it may want to say what the answer cost.

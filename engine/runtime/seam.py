@@ -25,12 +25,13 @@ class Said:
     """What a client has been given of a stream.
 
     text: of its only answer. plain: it is that text and nothing else, so that somebody can go on with it.
+    start: how it began.
     """
 
-    __slots__ = ("_start", "_texts", "plain")
+    __slots__ = ("_texts", "plain", "start")
 
     def __init__(self) -> None:
-        self._start: list[Event] = []
+        self.start: list[Event] = []
         self._texts: list[str] = []
         self.plain = True
 
@@ -46,14 +47,12 @@ class Said:
             kind = event["type"]
             if kind == "text" and not event.get("choice") and "signature" not in event:
                 self._texts.append(event.get("text", ""))
-            elif kind == "start":
-                self._start.append(event)
-            else:
+            elif kind != "start":
                 self.plain = False
 
     def events(self) -> list[Event]:
         """The same in few events: for a writer that must go on from where the vendor's own bytes ended."""
-        return [*self._start, Event(type="text", text=self.text)]
+        return [*self.start, Event(type="text", text=self.text)]
 
 
 class Seam:

@@ -68,7 +68,7 @@ def test_only_one_plain_text_is_gone_on_with(events: list[Event], plain: bool) -
 
 def test_what_was_said_in_few_events() -> None:
     said = Said()
-    said.take([Event(type="start", id="x")])
+    said.start.append(Event(type="start", id="x"))
     for word in ("a", "b", "c"):
         said.take([Event(type="text", text=word)])
     assert said.text == "abc"

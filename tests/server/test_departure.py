@@ -88,6 +88,19 @@ async def test_a_client_that_takes_nothing_is_let_go(
         writer.close()
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_deadline_that_nobody_can_meet(sidecar: Running, vendor: Vendor, stream: bool) -> None:
+    """C12: 504 at once, and no vendor is asked."""
+    answer = await sidecar.client.post(
+        "/v1/chat/completions",
+        json={"model": "both", "messages": HELLO, "stream": stream},
+        headers={"x-engine-timeout-ms": "1"},
+    )
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
+    assert vendor.bodies == []
+    assert sidecar.sidecar.host.state.open_leases() == 0
+
+
 @pytest.mark.alone
 async def test_a_deadline_of_the_clients(sidecar: Running, vendor: Vendor) -> None:
     vendor.answer = silence
