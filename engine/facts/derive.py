@@ -57,7 +57,7 @@ def facts(entry: Entry) -> dict[str, Any]:
     return row
 
 
-#: Where a last message of the assistant's is begun anew, and to go on with it is asked for in another place or
+#: Where a last message of the assistant's is begun anew: to go on with it is asked for in another place or
 #: way (DeepSeek's beta address), which nobody here writes.
 _ANOTHER_PREFILL: Final = frozenset({"deepseek", "azure_ai", "vertex_ai-deepseek_models"})
 
