@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.control.child import FirstCompile
     from engine.control.last_good import LastGood, Start
     from engine.server.sidecar import Sidecar
+    from engine.server.supervisor import Supervisor
 
 #: What the sidecar prints is a protocol (one JSON line) and its log, so there is no format to choose.
 FORMATS: tuple[str, ...] = ()
@@ -41,7 +42,7 @@ def register(parser: Parser) -> None:
     parser.add_argument(
         "--admin", metavar="H:P", help="serve /admin there (default: on the clients' address)"
     )
-    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; only 1 is built yet")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes that serve requests")
     parser.add_argument(
         "--watch",
         action=argparse.BooleanOptionalAction,
@@ -56,11 +57,8 @@ def register(parser: Parser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    if args.workers != 1:
-        raise CommandFailed(
-            f"E090: --workers {args.workers} is not built yet; one process serves",
-            help="leave --workers out",
-        )
+    if args.workers is not None and args.workers < 1:
+        raise CommandFailed(f"--workers {args.workers}: a whole number of at least 1 is expected")
     workspace = Path(args.workspace)
     # Deferred, all of them, and in this order: the compiler runs in a child while this process imports the
     # server.
@@ -77,12 +75,17 @@ def run(args: argparse.Namespace) -> int:
     from engine.server.loop import run_on_loop
     from engine.server.sidecar import Options, StartError, serve
 
-    options = Options(workspace, args.env, args.listen, args.admin, args.watch)
+    options = Options(workspace, args.env, args.listen, args.admin, args.watch, args.workers)
     try:
         start = _begin(first, last_good, refuse=args.no_last_good)
         if isinstance(start, int):
             return start
-        return run_on_loop(serve(options, start, content, _ready))
+        assert start.compiled.settings is not None
+        if options.over(start.compiled.settings).workers == 1:
+            return run_on_loop(serve(options, start, content, _ready))
+        from engine.server.supervisor import supervise  # deferred: one process does without
+
+        return run_on_loop(supervise(options, start, content, _ready))
     except (StartError, AddressError, CompileFault) as error:
         raise CommandFailed(str(error)) from None
 
@@ -128,7 +131,7 @@ def _begin(first: FirstCompile, last_good: LastGood | None, *, refuse: bool) -> 
 QUESTION = "What is the capital of France?"
 
 
-def _ready(sidecar: Sidecar) -> None:
+def _ready(sidecar: Sidecar | Supervisor) -> None:
     """The addresses for programs on stdout; for people, what to try, on stderr."""
     hello = sidecar.hello()
     print(json.dumps(hello), flush=True)

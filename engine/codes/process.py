@@ -16,9 +16,10 @@ CODES = (
     Code(
         "E501",
         "address-changed",
-        why="`listen`, `admin` and `probes` are bound when the process starts. A reload that changed one "
-        "of them and took the rest would run half of what the files say, so it is refused whole.",
-        fix="Restart the process, or put the address back.",
+        why="`listen`, `admin` and `probes` are bound, and `workers` are started, when the process starts. A "
+        "reload that changed one of them and took the rest would run half of what the files say, so it is "
+        "refused whole.",
+        fix="Restart the process, or put the old value back.",
     ),
     Code(
         "E502",

@@ -29,7 +29,7 @@ from engine.state.memory import MemoryState
 from engine.upstream.choice import default_transport
 
 if TYPE_CHECKING:
-    from engine.local.models import LocalModels
+    from engine.local.pool import Pool
     from engine.local.status import Status as ModelStatus
     from engine.upstream.headroom import Left
 
@@ -39,11 +39,11 @@ Numbers = Iterable[tuple[tuple[str, ...], float]]
 class Host:
     """Made by `open`, on the loop that serves."""
 
-    def __init__(self, workspace: Path, metrics: Metrics) -> None:
+    def __init__(self, workspace: Path, metrics: Metrics, models: Pool | None = None) -> None:
         self._workspace = workspace
         self._metrics = metrics
         self._transport = default_transport()
-        self._models: LocalModels | None = None
+        self._models = models
         self._running: Snapshot | None = None
         self._log: JsonLines | None = None
         self._log_path: str | None = None
@@ -53,9 +53,12 @@ class Host:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, workspace: Path, metrics: Metrics) -> AsyncIterator[Host]:
-        """A host; on leaving, its connections, workers and files are closed."""
-        host = cls(workspace, metrics)
+    async def open(cls, workspace: Path, metrics: Metrics, models: Pool | None = None) -> AsyncIterator[Host]:
+        """A host; on leaving, its connections, workers and files are closed.
+
+        models: where local models come from; None: from a pool of its own, made for the first of them.
+        """
+        host = cls(workspace, metrics, models)
         try:
             yield host
         finally:
@@ -83,6 +86,13 @@ class Host:
         self._running = snapshot
         return snapshot
 
+    async def abandon(self, snapshot: Snapshot, running: Snapshot) -> None:
+        """A provisioned snapshot will not run after all; `running` runs on."""
+        path = running.plan.manifest.settings.decision_log
+        self._take_log(await asyncio.to_thread(self._opened, path), path)
+        self._running = running
+        await snapshot.close()
+
     # --- what is told -----------------------------------------------------------------------------------
 
     def deployments(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
@@ -100,7 +110,7 @@ class Host:
         return told
 
     def local_models(self) -> list[dict[str, Any]]:
-        """Every loaded model: worker, execution provider, what was skipped and why."""
+        """Every model that this process loaded: worker, execution provider, what was skipped and why."""
         return [asdict(status) for status in self._model_status()]
 
     def gauges(self, current: Callable[[], Snapshot]) -> None:
@@ -109,26 +119,15 @@ class Host:
         def in_flight() -> Numbers:
             return [((name,), self.state.in_flight(name)) for name in current().plan.manifest.deployments]
 
-        def providers() -> Numbers:
-            return [((s.name, s.provider or "", s.state), 1.0) for s in self._model_status()]
-
-        def restarts() -> Numbers:
-            return [((s.name,), float(s.restarts)) for s in self._model_status()]
-
         queue_figures.register(self._metrics, self.executor.queues)
         gauge = self._metrics.gauge
         gauge("engine_open_attempts", "Calls that are running.", ("deployment",), in_flight)
-        gauge(
-            "engine_local_model_info",
-            "Loaded local models and the execution provider they run on.",
-            ("model", "execution_provider", "state"),
-            providers,
-        )
         gauge(
             "engine_upstream_remaining",
             "What a vendor last said is left of a quota.",
             ("deployment", "what"),
             lambda: [((name, what), seen.left) for name, what, seen in _headroom(current())],
+            "min",
         )
         gauge(
             "engine_upstream_limit",
@@ -139,6 +138,7 @@ class Host:
                 for name, what, seen in _headroom(current())
                 if seen.limit is not None
             ],
+            "max",
         )
         gauge(
             "engine_upstream_resets_timestamp_seconds",
@@ -149,8 +149,9 @@ class Host:
                 for name, what, seen in _headroom(current())
                 if seen.resets_at is not None
             ],
+            "max",
         )
-        gauge("engine_local_model_restarts", "Restarts of a model's worker.", ("model",), restarts)
+        model_gauges(self._metrics, self._model_status)
 
     def _model_status(self) -> list[ModelStatus]:
         return [] if self._models is None else self._models.status()
@@ -175,6 +176,22 @@ class Host:
             await self._models.close()
         if self._log is not None:
             await asyncio.to_thread(self._log.close)
+
+
+def model_gauges(metrics: Metrics, models: Callable[[], list[ModelStatus]]) -> None:
+    """Register the figures of the local models whose workers are this process's."""
+    metrics.gauge(
+        "engine_local_model_info",
+        "Loaded local models and the execution provider they run on.",
+        ("model", "execution_provider", "state"),
+        lambda: [((s.name, s.provider or "", s.state), 1.0) for s in models()],
+    )
+    metrics.gauge(
+        "engine_local_model_restarts",
+        "Restarts of a model's worker.",
+        ("model",),
+        lambda: [((s.name,), float(s.restarts)) for s in models()],
+    )
 
 
 def _headroom(snapshot: Snapshot) -> list[tuple[str, str, Left]]:

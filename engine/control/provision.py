@@ -22,7 +22,7 @@ from engine.upstream.protocol import Transport, Upstream
 from engine.wire.formats import faces
 
 if TYPE_CHECKING:
-    from engine.local.models import LocalModels, Spec
+    from engine.local.pool import Pool, Spec
 
 log = logging.getLogger("engine.control")
 
@@ -35,7 +35,7 @@ async def provision(
     *,
     root: Path | None = None,
     transport: Transport | None = None,
-    local: LocalModels | None = None,
+    local: Pool | None = None,
     previous: Snapshot | None = None,
     env: Mapping[str, str] | None = None,
 ) -> Snapshot:
@@ -108,9 +108,7 @@ def _add_http(
 # --- local models ---------------------------------------------------------------------------------------
 
 
-async def _add_local(
-    snapshot: Snapshot, root: Path, pool: LocalModels | None, previous: Snapshot | None
-) -> None:
+async def _add_local(snapshot: Snapshot, root: Path, pool: Pool | None, previous: Snapshot | None) -> None:
     """Load the plan's local models, all at once; those that cannot be had are told as missing."""
     # Deferred: only a plan with local models needs them.
     from engine.local.errors import ModelError
@@ -125,7 +123,7 @@ async def _add_local(
     if previous is not None and kept is not None and kept.key == key and not previous.missing.keys() & specs:
         snapshot.upstreams[LOCAL] = kept.hold()
         return
-    models = pool or LocalModels()
+    models: Pool = pool or LocalModels()
     found = await asyncio.gather(*(models.acquire(spec) for spec in specs.values()), return_exceptions=True)
     loaded = {}
     faults: list[BaseException] = []
@@ -148,7 +146,7 @@ def _why(error: Any) -> str:
 
 
 def _spec(deployment: Deployment, root: Path) -> Spec:
-    from engine.local.models import Spec  # deferred like the rest of local/
+    from engine.local.pool import Spec  # deferred like the rest of local/
     from engine.local.status import Options
 
     options = deployment.options or {}

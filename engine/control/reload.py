@@ -46,7 +46,7 @@ class Reloader:
     provision: a plan bound to this process's upstreams, sharing what did not change. published: told of
     every new snapshot and its settings once it is current. over: puts what the command line says over a
     file's settings. compiler: of this workspace; the reloader closes it. last_good: where what runs is kept;
-    None: nowhere.
+    None: nowhere. commit: makes others run it, awaited before it is current here.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Reloader:
         metrics: Metrics,
         log: Log,
         published: Callable[[Snapshot, ProcessSettings], None],
+        commit: Callable[[Snapshot, ProcessSettings], Awaitable[None]] | None = None,
         over: Callable[[ProcessSettings], ProcessSettings] = lambda settings: settings,
         last_good: LastGood | None = None,
     ) -> None:
@@ -72,6 +73,7 @@ class Reloader:
         self._metrics = metrics
         self._log = log
         self._published = published
+        self._commit = commit
         self._over = over
         self._lock = asyncio.Lock()
         self._asked = 0
@@ -110,9 +112,11 @@ class Reloader:
         if compiled.plan is None or compiled.settings is None:
             return self._reject(None, compiled.diagnostics, why)
         plan, settings = compiled.plan, self._over(compiled.settings)
-        if settings.addresses() != self._settings.addresses():
+        if settings.fixed() != self._settings.fixed():
             changed = _diagnostic(
-                "E501", "`listen`, `admin` or `probes` changed; a running process keeps its addresses"
+                "E501",
+                "`listen`, `admin`, `probes` or `workers` changed; a running sidecar keeps its addresses "
+                "and its number of processes",
             )
             return self._reject(plan.revision, [changed], why)
         if plan.revision == self.snapshot.revision:
@@ -123,6 +127,8 @@ class Reloader:
             snapshot = await self._provision(plan)
         except ProvisionFault as fault:
             return self._reject(plan.revision, [_diagnostic("E502", str(fault))], why)
+        if self._commit is not None:
+            await self._commit(snapshot, settings)
         self._publish(snapshot, settings)
         took = round((time.monotonic() - began) * 1000)
         self._log.info("reload_ack", revision=plan.revision, why=why, ms=took)

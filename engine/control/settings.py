@@ -39,6 +39,6 @@ class ProcessSettings:
     def as_json(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def addresses(self) -> tuple[str, str | None, str | None]:
+    def fixed(self) -> tuple[str, str | None, str | None, int]:
         """What cannot change while the process runs."""
-        return (self.listen, self.admin, self.probes)
+        return (self.listen, self.admin, self.probes, self.workers)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from engine.observe.metrics import Metrics
 from engine.version import VERSION
 
 SCHEMA_VERSION = 1
@@ -51,6 +52,24 @@ class Status:
     def reject(self, revision: str | None, diagnostics: Sequence[dict[str, Any]], at: float) -> None:
         """NACK: the last good revision serves on."""
         self.rejected = Rejected(revision, diagnostics, at)
+
+    def gauges(self, metrics: Metrics) -> None:
+        """Register the figures of what runs."""
+        gauge = metrics.gauge
+        gauge("engine_plan_info", "The plan that runs.", ("revision",), lambda: (((self.revision,), 1),))
+        gauge("engine_plan_since_seconds", "When it went live.", (), lambda: (((), self.since),))
+        gauge(
+            "engine_plan_rejected",
+            "1 while the workspace's files hold something that was rejected.",
+            (),
+            lambda: (((), float(self.rejected is not None)),),
+        )
+        gauge(
+            "engine_plan_last_good",
+            "1 while the plan is one from before a restart, because the files are broken.",
+            (),
+            lambda: (((), float(self.last_good)),),
+        )
 
     def as_json(self) -> dict[str, Any]:
         rejected = self.rejected

@@ -138,6 +138,11 @@ class LocalModel:
         finally:
             del self._counts[number]
 
+    @property
+    def answers(self) -> bool:
+        """Whether its worker is up."""
+        return self._state == "ready"
+
     def status(self) -> Status:
         """How the model is now."""
         ready = self._ready if self._state == "ready" else {}

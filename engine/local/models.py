@@ -9,28 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from engine.local.model import LocalModel
+from engine.local.pool import Spec
 from engine.local.providers import check_names
-from engine.local.status import Options, Status
+from engine.local.status import Status
 from engine.local.store import ModelStore, outdated
 
 log = logging.getLogger("engine.local")
-
-
-@dataclass(frozen=True, slots=True)
-class Spec:
-    """What a deployment asks for. Equal specs share a worker.
-
-    `path`: a GenAI folder, or (provider, folder) pairs; without it `model` is a name of the store.
-    """
-
-    model: str
-    path: Path | tuple[tuple[str, Path], ...] | None = None
-    execution_providers: tuple[str, ...] = ()
-    options: Options = field(default_factory=Options)
 
 
 class LocalModels:

@@ -11,8 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from engine.local.errors import ModelError
-from engine.local.model import LocalModel
-from engine.local.models import LocalModels, Spec
+from engine.local.pool import Model, Pool, Spec
 from engine.local.request import Refused, dropped, with_params
 from engine.plan.types import Deployment
 from engine.upstream.protocol import Ask, Chunk, Flow, Whole
@@ -29,7 +28,7 @@ class Loaded:
     """A model that this upstream holds, and what to give back to the pool."""
 
     spec: Spec
-    model: LocalModel
+    model: Model
 
 
 class LocalUpstream:
@@ -40,7 +39,7 @@ class LocalUpstream:
         loaded: deployment -> its model, acquired.
     """
 
-    def __init__(self, pool: LocalModels, loaded: Mapping[str, Loaded]) -> None:
+    def __init__(self, pool: Pool, loaded: Mapping[str, Loaded]) -> None:
         self._pool = pool
         self._loaded = dict(loaded)
 
@@ -77,7 +76,7 @@ class LocalUpstream:
     async def count(self, request: Request, deployment: Deployment) -> int | None:
         """The prompt's tokens as the model will see them; None while it cannot tell."""
         loaded = self._loaded.get(deployment.name)
-        if loaded is None or loaded.model.status().state != "ready":
+        if loaded is None or not loaded.model.answers:
             return None
         try:
             return await loaded.model.count(request)

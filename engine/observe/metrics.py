@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from engine.runtime.record import AttemptRecord, DecisionRecord
 from engine.version import VERSION
@@ -51,6 +51,9 @@ _TOKENS: Final = (
 
 #: label values -> number
 Rows = dict[tuple[str, ...], float]
+
+#: What a gauge of several processes is together: each one's work, the most of them, the least.
+Combine = Literal["sum", "max", "min"]
 
 #: A gauge asked at scrape time: (label values, value) pairs.
 Reading = Callable[[], Iterable[tuple[tuple[str, ...], float]]]
@@ -112,8 +115,8 @@ class Metrics:
         self._reloads = {"ack": 0, "nack": 0, "unchanged": 0}
         self._gauges: list[tuple[str, str, tuple[str, ...], Reading]] = []
         self._counters: list[tuple[str, str, tuple[str, ...], Reading]] = []
+        self._combine: dict[str, Combine] = {"engine_build_info": "max"}
         self._registry: CollectorRegistry | None = None
-        self._written: Callable[[CollectorRegistry], bytes] | None = None
 
     def record(self, record: DecisionRecord) -> None:
         """A request has ended."""
@@ -153,9 +156,12 @@ class Metrics:
         """`ack`, `nack` or `unchanged`."""
         self._reloads[result] += 1
 
-    def gauge(self, name: str, help: str, labels: tuple[str, ...], reading: Reading) -> None:
-        """A figure that is asked for at scrape time."""
+    def gauge(
+        self, name: str, help: str, labels: tuple[str, ...], reading: Reading, combine: Combine = "sum"
+    ) -> None:
+        """A figure that is asked for at scrape time. combine: what the same of several workers is as one."""
         self._gauges.append((name, help, labels, reading))
+        self._combine[name] = combine
 
     def counter(self, name: str, help: str, labels: tuple[str, ...], reading: Reading) -> None:
         """A sum that somebody else keeps, asked for at scrape time; `_total` is added to its name."""
@@ -163,22 +169,27 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """All of it in Prometheus' text format 0.0.4."""
-        if self._registry is None or self._written is None:
-            # Deferred: a sidecar that nobody scrapes does not load the client, which brings an HTTP server
-            # along.
-            from prometheus_client import (
-                CollectorRegistry,
-                PlatformCollector,
-                ProcessCollector,
-                generate_latest,
-            )
+        # Deferred: a sidecar that nobody scrapes does not load the client, which brings an HTTP server along.
+        from prometheus_client import generate_latest
+
+        return generate_latest(self._collectors())
+
+    def families(self) -> list[dict[str, Any]]:
+        """All of it as plain data, for a process that adds up several (`merge`)."""
+        from engine.observe.merge import families
+
+        return families(self._collectors().collect(), self._combine)
+
+    def _collectors(self) -> CollectorRegistry:
+        """These figures and those of the process itself."""
+        if self._registry is None:
+            from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
             self._registry = CollectorRegistry()
             self._registry.register(self)
             ProcessCollector(registry=self._registry)
             PlatformCollector(registry=self._registry)
-            self._written = generate_latest
-        return self._written(self._registry)
+        return self._registry
 
     def collect(self) -> Iterator[Metric]:
         """The families, for prometheus-client."""
@@ -261,4 +272,4 @@ def _version() -> Iterable[tuple[tuple[str, ...], float]]:
     return (((VERSION,), 1.0),)
 
 
-__all__ = ["BUCKETS", "Histogram", "Metrics"]
+__all__ = ["BUCKETS", "Combine", "Histogram", "Metrics"]

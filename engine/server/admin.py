@@ -36,7 +36,7 @@ def check_allowed(exchange: Exchange, *, rebinding: bool) -> None:
 
 
 async def status(exchange: Exchange) -> None:
-    await exchange.json(200, _served(exchange.service.status)())
+    await exchange.json(200, await _served(exchange.service.status)())
 
 
 async def plan(exchange: Exchange) -> None:
@@ -55,7 +55,8 @@ async def reload(exchange: Exchange) -> None:
 
 
 async def metrics(exchange: Exchange) -> None:
-    body = exchange.service.metrics.exposition()
+    service = exchange.service
+    body = service.metrics.exposition() if service.exposition is None else await service.exposition()
     await exchange.bytes(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body)
 
 

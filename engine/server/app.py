@@ -78,6 +78,7 @@ class App:
 
     serves: which surfaces this address has. rebinding: refuse /admin to a Host that is no name of this
     machine itself; for a loopback address without a key, where only the browser's rules keep web pages out.
+    elsewhere: the paths, of those it serves, that another process answers, and who may ask; that one checks.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class App:
         serves: frozenset[Surface] = frozenset({"clients", "probes"}),
         *,
         rebinding: bool = False,
+        elsewhere: Mapping[str, Handler] | None = None,
     ) -> None:
         self._service = service
         self._clients = "clients" in serves
@@ -95,6 +97,9 @@ class App:
             # Whoever serves clients alone is scraped there; an admin address of its own takes /metrics along.
             self._fixed.setdefault("/metrics", PATHS["/metrics"])
             self._fixed[MODELS] = ("clients", "GET", send_models)
+        for path, handler in (elsewhere or {}).items():
+            if path in self._fixed:
+                self._fixed[path] = ("probes", self._fixed[path][1], handler)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         kind = scope["type"]

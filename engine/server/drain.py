@@ -23,7 +23,7 @@ async def drain(
     """End the service within `limit_s`; at once when `hurry` is set. True if nobody was cut off."""
     service.draining = True
     for listener in listeners:
-        listener.close_idle()
+        listener.close_idle(new=False)
     await _until_idle(service, limit_s, hurry)
     left = len(service.open)
     if left:

@@ -244,10 +244,13 @@ class HttpServer:
         """Connections that are open."""
         return len(self._state.connections)
 
-    def close_idle(self) -> None:
-        """Close connections without a request; those with one close after their answer."""
+    def close_idle(self, *, new: bool = True) -> None:
+        """Close connections without a request, those that have just been made too (`new`); the others
+        close after their answer.
+        """
         for connection in list(self._state.connections):
-            connection.shutdown()
+            if new or (isinstance(connection, GuardedProtocol) and connection.cycle is not None):
+                connection.shutdown()
 
     def abort(self) -> None:
         """Close all connections now."""

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 from typing import Any, Final
 
 from engine.server.http import HttpServer
@@ -31,6 +32,35 @@ def split_address(address: str) -> tuple[str, int]:
     elif ":" in host:
         raise AddressError(f"{address!r}: an IPv6 address stands in brackets, such as [::1]:8080")
     return host or "127.0.0.1", int(port)
+
+
+def bind_group(address: str, count: int) -> list[socket.socket]:
+    """One bound socket for each of `count` processes, none listening yet. Raises AddressError.
+
+    Linux spreads connections evenly over sockets of one port (SO_REUSEPORT). Processes that share a socket
+    take them unevenly: whoever wakes first accepts all that wait (of 64 connections in a burst, one of two
+    processes was seen to take 64). Elsewhere the system does not spread, and the socket is shared.
+    """
+    first = bind(address)
+    if sys.platform != "linux":
+        return [first] + [first.dup() for _ in range(count - 1)]
+    # The first showed that nobody else is there: with SO_REUSEPORT a second sidecar would not notice.
+    family, where = first.family, first.getsockname()
+    first.close()
+    sockets: list[socket.socket] = []
+    try:
+        for _ in range(count):
+            sock = socket.socket(family, socket.SOCK_STREAM)
+            sockets.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            sock.bind(where)
+            sock.setblocking(False)
+    except OSError as error:
+        for sock in sockets:
+            sock.close()
+        raise AddressError(f"cannot listen on {address}: {error.strerror or error}") from None
+    return sockets
 
 
 def bind(address: str) -> socket.socket:
@@ -71,6 +101,7 @@ class Listener:
         self._http = HttpServer(app)
         self._server: asyncio.Server | None = None
         self._ticker: asyncio.Task[None] | None = None
+        self._more: dict[int, asyncio.Server] = {}
 
     async def start(self) -> None:
         """Accept connections from now on."""
@@ -78,16 +109,33 @@ class Listener:
         self._server = await loop.create_server(self._http, sock=self._sock, backlog=BACKLOG)
         self._ticker = loop.create_task(self._tick())
 
-    def close_idle(self) -> None:
-        """Connections that wait for a request are closed; the others after their answer."""
-        self._http.close_idle()
+    async def accept_from(self, sock: socket.socket) -> None:
+        """Accept connections of another socket too; it stays the caller's."""
+        own = socket.socket(fileno=os.dup(sock.fileno()))
+        own.setblocking(False)
+        loop = asyncio.get_running_loop()
+        self._more[sock.fileno()] = await loop.create_server(self._http, sock=own, backlog=BACKLOG)
+
+    def accept_no_more_from(self, sock: socket.socket) -> None:
+        """Connections that were accepted from it live on."""
+        server = self._more.pop(sock.fileno(), None)
+        if server is not None:
+            server.close()
+
+    def close_idle(self, *, new: bool = True) -> None:
+        """Connections that wait for a request are closed; the others after their answer.
+
+        new: also those that have not had a request yet. Its first may be on the way, and would be lost.
+        """
+        self._http.close_idle(new=new)
 
     async def stop(self) -> None:
         """Stop accepting, and close whatever is still open."""
         if self._ticker is not None:
             self._ticker.cancel()
-        if self._server is not None:
-            self._server.close()
+        for server in (self._server, *self._more.values()):
+            if server is not None:
+                server.close()
         self._http.close_idle()
         await asyncio.sleep(0)  # closing a transport flushes what was written; give it its turn
         with contextlib.suppress(TimeoutError):

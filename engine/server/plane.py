@@ -12,7 +12,9 @@ import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
+from engine.control import queue_figures
 from engine.control.host import Host
 from engine.control.settings import ProcessSettings
 from engine.observe.log import Log, LogHandler
@@ -39,6 +41,12 @@ class DataPlane:
         self.pressure.short_of_files = self._close_idle
         metrics.gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(service.open)),))
         host.gauges(current)
+        #: What `/admin/status` tells of the work of this process; several workers' are put together.
+        self.figures: dict[str, Callable[[], Any]] = {
+            "in_flight": lambda: len(service.open),
+            "deployments": lambda: host.deployments(current()),
+            "places": lambda: queue_figures.status(host.executor.queues),
+        }
 
     def follow(self, settings: ProcessSettings, since: float) -> None:
         """A plan went live at `since`: follow its settings as far as a running process can."""

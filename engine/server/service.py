@@ -51,7 +51,8 @@ class Service:
     """One process's sidecar.
 
     current: the snapshot that a request beginning now runs on.
-    status: `/admin/status` as plain data. reload: compiles now; (HTTP status, body). None: not served.
+    status: `/admin/status` as plain data. exposition: `/metrics`; None: the figures of `metrics`.
+    reload: compiles now; (HTTP status, body). Each of status and reload None: not served.
     since: epoch seconds at which the current plan went live.
     paths: the dialects' paths under the current snapshot, bound by the first request to any address.
     draining: no new work is wanted; `/readyz` says so and every answer closes its connection.
@@ -64,7 +65,8 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     log: Log = field(default_factory=Log)
     body_limit: int = BODY_LIMIT
-    status: Callable[[], dict[str, Any]] | None = None
+    status: Callable[[], Awaitable[dict[str, Any]]] | None = None
+    exposition: Callable[[], Awaitable[bytes]] | None = None
     reload: Callable[[], Awaitable[tuple[int, dict[str, Any]]]] | None = None
     admin_key: AdminKey | None = None
     since: float = field(default_factory=time.time)

@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.control import queue_figures
 from engine.control.child import Compiler
 from engine.control.compiled import Compiled
 from engine.control.host import Host
@@ -33,6 +31,7 @@ from engine.plan.types import Secret
 from engine.runtime.snapshot import Snapshot
 from engine.server.app import App, Surface
 from engine.server.head import is_loopback
+from engine.server.life import Life
 from engine.server.listen import Listener, bind, split_address
 from engine.server.plane import DataPlane, log_libraries, spare_collections
 from engine.server.service import AdminKey, Service
@@ -52,6 +51,7 @@ class Options:
     listen: str | None = None
     admin: str | None = None
     watch: bool | None = None
+    workers: int | None = None
 
     def over(self, settings: ProcessSettings) -> ProcessSettings:
         """The settings with these over them."""
@@ -60,6 +60,7 @@ class Options:
             listen=self.listen or settings.listen,
             admin=self.admin or settings.admin,
             watch=settings.watch if self.watch is None else self.watch,
+            workers=self.workers or settings.workers,
         )
 
 
@@ -75,10 +76,24 @@ async def serve(options: Options, start: Start, content: str, ready: Callable[[S
     raise_file_limit()
     sidecar = Sidecar(options, options.over(settings), start.last_good)
     async with sidecar.running(start.compiled):
-        await sidecar.took(start)
+        await took(start, sidecar.status, sidecar.log)
         ready(sidecar)
         spare_collections()
         return await sidecar.until_stopped(content)
+
+
+async def took(start: Start, status: Status, log: Log) -> None:
+    """The first plan runs: keep it for the next start, or tell that it is one that was kept."""
+    if start.rejected is not None:
+        status.reject(None, start.rejected, time.time())
+        status.last_good = True
+        errors = sum(found["severity"] == "error" for found in start.rejected)
+        log.error("serving_last_good", revision=status.revision, errors=errors)
+    elif start.last_good is not None:
+        try:
+            await asyncio.to_thread(start.last_good.commit)
+        except OSError as error:
+            log.warning("last_good_not_kept", why=f"{error.filename}: {error.strerror or error}")
 
 
 class Sidecar:
@@ -95,9 +110,7 @@ class Sidecar:
         self._last_good = last_good
         self.log = Log.from_environment()
         self.metrics = Metrics()
-        self._stop = asyncio.Event()
-        self._hurry = asyncio.Event()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self.life = Life(self.log)
 
     @contextlib.asynccontextmanager
     async def running(self, compiled: Compiled) -> AsyncIterator[None]:
@@ -106,7 +119,7 @@ class Sidecar:
         assert plan is not None
         async with contextlib.AsyncExitStack() as stack:
             log_libraries(self.log)
-            key = _admin_key(self.settings)
+            key = admin_key(self.settings)
             check_addresses(self.settings)
             sockets = {name: bind(address) for name, address in self._addresses().items()}
             for sock in sockets.values():
@@ -119,41 +132,21 @@ class Sidecar:
             await stack.enter_async_context(self.plane.serving(sockets, self._app))
             yield
 
-    async def took(self, start: Start) -> None:
-        """The first plan runs: keep it for the next start, or tell that it is one that was kept."""
-        if start.rejected is not None:
-            self.status.reject(None, start.rejected, time.time())
-            self.status.last_good = True
-            errors = sum(found["severity"] == "error" for found in start.rejected)
-            self.log.error("serving_last_good", revision=self.status.revision, errors=errors)
-        elif start.last_good is not None:
-            try:
-                await asyncio.to_thread(start.last_good.commit)
-            except OSError as error:
-                self.log.warning("last_good_not_kept", why=f"{error.filename}: {error.strerror or error}")
-
     async def until_stopped(self, content: str) -> int:
         """Serve until told to stop, then drain. 0: every request ended by itself or with its last words."""
-        self._handle_signals()
+        self.life.handle_signals(lambda: self.life.spawn(self.reloader.reload("hangup")))
         if self.settings.watch:
-            self._spawn(self._watch(content))
-        await self._stop.wait()
-        for task in self._tasks:
-            task.cancel()
-        await self.plane.drain(self.settings.drain_ms, self._hurry)
-        return 1 if self._hurry.is_set() else 0
+            self.life.spawn(self._watch(content))
+        await self.life.stopping.wait()
+        self.life.end_tasks()
+        await self.plane.drain(self.settings.drain_ms, self.life.hurry)
+        return 1 if self.life.hurry.is_set() else 0
 
     def hello(self) -> dict[str, Any]:
         """The bound addresses, for stdout."""
         told: dict[str, Any] = dict.fromkeys(("listen", "admin", "probes"))
         told |= {name: listener.address for name, listener in self.listeners.items()}
         return {**told, "revision": self.status.revision, "pid": os.getpid()}
-
-    def stop(self) -> None:
-        """Drain and end; a second time: end at once."""
-        if self._stop.is_set():
-            self._hurry.set()
-        self._stop.set()
 
     @property
     def service(self) -> Service:
@@ -201,73 +194,36 @@ class Sidecar:
             last_good=self._last_good,
         )
         self.plane = DataPlane(self.host, lambda: self.reloader.snapshot, self.metrics, self.log)
-        self.service.status = self.status.as_json
+        self.service.status = self._status
         self.service.reload = self._reload_now
         self.status.more |= {
             "listeners": lambda: {name: listener.address for name, listener in self.listeners.items()},
             "draining": lambda: self.service.draining,
-            "in_flight": lambda: len(self.service.open),
             "pid": os.getpid,
-            "deployments": lambda: self.host.deployments(self.reloader.snapshot),
             "local_models": self.host.local_models,
-            "places": lambda: queue_figures.status(self.host.executor.queues),
+            **self.plane.figures,
         }
-        self._gauges()
-
-    def _gauges(self) -> None:
-        gauge, status = self.metrics.gauge, self.status
-        gauge("engine_plan_info", "The plan that runs.", ("revision",), lambda: (((status.revision,), 1),))
-        gauge("engine_plan_since_seconds", "When it went live.", (), lambda: (((), status.since),))
-        gauge(
-            "engine_plan_rejected",
-            "1 while the workspace's files hold something that was rejected.",
-            (),
-            lambda: (((), float(status.rejected is not None)),),
-        )
-        gauge(
-            "engine_plan_last_good",
-            "1 while the plan is one from before a restart, because the files are broken.",
-            (),
-            lambda: (((), float(status.last_good)),),
-        )
-        self.host.gauges(lambda: self.reloader.snapshot)
+        self.status.gauges(self.metrics)
 
     def _published(self, snapshot: Snapshot, settings: ProcessSettings) -> None:
         """A plan went live: follow its settings as far as a running process can."""
         self.settings = settings
         self.plane.follow(settings, self.status.since)
 
+    async def _status(self) -> dict[str, Any]:
+        return self.status.as_json()
+
     async def _reload_now(self) -> tuple[int, dict[str, Any]]:
         done = await self.reloader.reload("asked")
-        return (422 if done.result == "nack" else 200), _told(done, self.status)
+        return (422 if done.result == "nack" else 200), told(done, self.status)
 
     # --- events ---------------------------------------------------------------------------------------
-
-    def _handle_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
-            number = getattr(signal, name, None)
-            if number is not None:
-                _on_signal(loop, number, self.stop)
-        hangup = getattr(signal, "SIGHUP", None)
-        if hangup is not None:
-            _on_signal(loop, hangup, lambda: self._spawn(self.reloader.reload("hangup")))
 
     async def _watch(self, content: str) -> None:
         async for _ in changes(
             self._options.workspace, content, self.log, settle_s=lambda: self.settings.debounce_ms / 1000
         ):
             await self.reloader.reload("watch")
-
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self.log.fault("background_fault", error)
 
 
 def check_addresses(settings: ProcessSettings) -> None:
@@ -285,7 +241,7 @@ def check_addresses(settings: ProcessSettings) -> None:
         )
 
 
-def _admin_key(settings: ProcessSettings) -> AdminKey | None:
+def admin_key(settings: ProcessSettings) -> AdminKey | None:
     if settings.admin_key is None:
         return None
     source, _, name = settings.admin_key.partition(":")
@@ -298,13 +254,6 @@ def _admin_key(settings: ProcessSettings) -> AdminKey | None:
     return AdminKey(key.reveal())
 
 
-def _on_signal(loop: asyncio.AbstractEventLoop, number: int, act: Callable[[], None]) -> None:
-    try:
-        loop.add_signal_handler(number, act)
-    except (NotImplementedError, RuntimeError):  # Windows
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(act))
-
-
-def _told(done: Reloaded, status: Status) -> dict[str, Any]:
+def told(done: Reloaded, status: Status) -> dict[str, Any]:
     state = status.as_json()
     return {"result": done.result} | {key: state[key] for key in ("revision", "since", "rejected")}

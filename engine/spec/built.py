@@ -200,11 +200,6 @@ VALUES: Final[Mapping[tuple[str, str], LaterValue]] = {
     ("Settings", "state"): LaterValue(
         lambda store: store != "memory", "a state store other than `memory`", "write `state: memory`"
     ),
-    ("Settings", "workers"): LaterValue(
-        lambda count: count != 1,
-        "more than one worker",
-        "write `workers: 1`, or run several processes on ports of their own",
-    ),
 }
 
 

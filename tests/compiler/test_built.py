@@ -124,8 +124,7 @@ def test_what_is_not_built_is_refused(name: str, key: str) -> None:
         ),
         (Workspace, "credentials: {a: {provider: p, secret: file:/x}}", []),
         (Settings, "state: sqlite:x.db", ["1:8 a state store other than `memory`"]),
-        (Settings, "state: memory\nworkers: 1\nprobes: null", []),
-        (Settings, "workers: 2", ["1:10 more than one worker"]),
+        (Settings, "state: memory\nworkers: 2\nprobes: null", []),
         (Settings, "admin_key: vault:x", ["1:12 a secret from a vault (`vault:`)"]),
         (
             Workspace,

@@ -1,0 +1,214 @@
+"""One of several processes that answer clients: `python -m engine.server.data_worker INDEX CHANNEL SOCKET..`
+
+Only the supervisor starts it. CHANNEL and the SOCKETs of the clients' address are inherited file
+descriptors. Over the channel come its plan, in two steps (`prepare`, `commit`), and the word to listen, to
+drain and to hurry; local models and /admin are the supervisor's, asked over the same channel. Signals are
+for the supervisor alone; when it is gone, the worker drains and ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from engine.control import slices
+from engine.control.channel import Channel, ChannelClosed, Frame, Refused
+from engine.control.compiled import CompileFault, Receiver
+from engine.control.host import Host
+from engine.control.reload import ProvisionFault
+from engine.control.settings import ProcessSettings
+from engine.local.remote import LineCut, LineRefused, RemoteModels
+from engine.observe.log import Log
+from engine.observe.metrics import Metrics
+from engine.runtime.snapshot import Snapshot
+from engine.server.app import PATHS, App
+from engine.server.asked import answer, forward
+from engine.server.exchange import Exchange
+from engine.server.life import Life
+from engine.server.loop import run_on_loop
+from engine.server.plane import DataPlane, log_libraries, spare_collections
+
+#: Without a word of the supervisor, open requests get this long.
+_ALONE_MS: Final = 30_000
+
+
+class DataWorker:
+    """One process's parts. `run` returns its exit code."""
+
+    settings: ProcessSettings
+    host: Host
+    plane: DataPlane
+    current: Snapshot
+
+    def __init__(self, index: int, sockets: Sequence[socket.socket]) -> None:
+        self._index = index
+        self._sockets = sockets
+        self._log = Log.from_environment()
+        self._metrics = Metrics()
+        self._life = Life(self._log)
+        self._models = RemoteModels(self)
+        self._prepared: Snapshot | None = None
+        self._limit_ms: int | None = None
+        self._stack = contextlib.AsyncExitStack()
+
+    async def run(self, channel: socket.socket) -> int:
+        """Serve until told to end, or until nobody is left who could tell."""
+        log_libraries(self._log)
+        async with self._stack:
+            self._channel = await Channel.open(channel, self._answers, self._hears, self._cut)
+            await self._life.stopping.wait()
+            if hasattr(self, "plane"):
+                limit = self.settings.drain_ms if self._limit_ms is None else self._limit_ms
+                await self.plane.drain(limit, self._life.hurry)
+            self._life.end_tasks()
+        return 1 if self._life.hurry.is_set() else 0
+
+    # --- what the supervisor says -------------------------------------------------------------------------
+
+    async def _answers(self, op: str, frame: Frame) -> Frame:
+        match op:
+            case "begin":
+                await self._begin(frame.words)
+            case "prepare":
+                await self._prepare(frame)
+            case "commit":
+                await self._commit(frame.words)
+            case "listen":
+                await self._listen(frame.words["socket"])
+            case "status":
+                return Frame({name: ask() for name, ask in self.plane.figures.items()})
+            case "figures":
+                return Frame({"families": self._metrics.families()})
+            case "http":
+                return await answer(self._probes, frame.words)
+            case _:
+                raise Refused(f"a data worker is not asked {op!r}")
+        return Frame()
+
+    def _hears(self, op: str, frame: Frame) -> None:
+        match op:
+            case "model.events" | "model.over":
+                self._models.hear(op, frame.words)
+            case "settings":
+                self.settings = ProcessSettings.from_json(frame.words["settings"])
+                self.plane.follow(self.settings, frame.words["since"])
+            case "abandon":
+                self._life.spawn(self._abandon(frame.words["revision"]))
+            case "adopt":
+                self._life.spawn(self._listener.accept_from(self._sockets[frame.words["socket"]]))
+            case "return":
+                self._listener.accept_no_more_from(self._sockets[frame.words["socket"]])
+            case "drain":
+                self._limit_ms = frame.words["limit_ms"]
+                self._life.stopping.set()
+            case "hurry":
+                self._life.hurry.set()
+                self._life.stopping.set()
+
+    def _cut(self) -> None:
+        """The supervisor is gone: nobody will give plans, and nobody else would end this process."""
+        if not self._life.stopping.is_set():
+            self._log.error("supervisor_gone", worker=self._index)
+        self._models.cut()
+        self._life.stopping.set()
+
+    # --- plans --------------------------------------------------------------------------------------------
+
+    async def _begin(self, words: dict[str, Any]) -> None:
+        self.settings = ProcessSettings.from_json(words["settings"])
+        self._admin = frozenset(words["admin"])
+        self.host = await self._stack.enter_async_context(
+            Host.open(Path(words["workspace"]), self._metrics, self._models)
+        )
+
+    async def _prepare(self, frame: Frame) -> None:
+        running = self.current if hasattr(self, "current") else None
+        try:
+            receiver = Receiver(None if running is None else running.plan.segments)
+            await slices.run(receiver.feed(frame.data))
+            await slices.run(receiver.finish())
+            plan = receiver.result().plan
+            assert plan is not None
+            self._prepared = await self.host.provision(plan)
+        except (CompileFault, ProvisionFault) as fault:
+            raise Refused(f"worker {self._index}: {fault}") from None
+
+    async def _abandon(self, revision: str) -> None:
+        prepared = self._prepared
+        if prepared is not None and prepared.revision == revision:
+            self._prepared = None
+            await self.host.abandon(prepared, self.current)
+
+    async def _commit(self, words: dict[str, Any]) -> None:
+        prepared, self._prepared = self._prepared, None
+        if prepared is None or prepared.revision != words["revision"]:
+            raise Refused(f"worker {self._index} has not prepared {words['revision'][:12]}")
+        old = self.current if hasattr(self, "current") else None
+        self.current = prepared
+        if old is None:
+            self.plane = DataPlane(self.host, lambda: self.current, self._metrics, self._log)
+            self._probes = App(self.plane.service, frozenset({"probes"}))
+            self._stack.push_async_callback(self._close_current)
+        else:
+            self._life.spawn(old.drain())
+        self.settings = ProcessSettings.from_json(words["settings"])
+        self.plane.follow(self.settings, words["since"])
+
+    async def _close_current(self) -> None:
+        await self.current.close()
+
+    # --- connections --------------------------------------------------------------------------------------
+
+    async def _listen(self, index: int) -> None:
+        async def asked(exchange: Exchange) -> None:
+            await forward(exchange, self._channel.ask)
+
+        elsewhere = [path for path, row in PATHS.items() if row[0] == "admin"]
+        app = App(
+            self.plane.service, self._admin | {"clients", "probes"}, elsewhere=dict.fromkeys(elsewhere, asked)
+        )
+        await self._stack.enter_async_context(
+            self.plane.serving({"listen": self._sockets[index].dup()}, lambda _: app)
+        )
+        self._listener = self.plane.listeners["listen"]
+        spare_collections()
+
+    # --- local models, as `remote.Line` ---------------------------------------------------------------------
+
+    async def ask(self, op: str, words: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return (await self._channel.ask(op, words)).words
+        except ChannelClosed:
+            raise LineCut from None
+        except Refused as refused:
+            fault = {"code": "start_failed", "message": str(refused), "help": "the log has the place"}
+            raise LineRefused(refused.words or fault) from None
+
+    def tell(self, op: str, words: dict[str, Any]) -> None:
+        self._channel.tell(op, words)
+
+
+def _leave_signals_to_the_supervisor() -> None:
+    """Ctrl-C and a service manager's stop reach every process of the group; the supervisor drains us."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
+def main() -> None:
+    _leave_signals_to_the_supervisor()
+    index, channel, *listening = map(int, sys.argv[1:])
+    sockets = [socket.socket(fileno=fd) for fd in listening]
+    worker = DataWorker(index, sockets)
+    code = run_on_loop(worker.run(socket.socket(fileno=channel)))
+    sys.stderr.flush()
+    os._exit(code)  # at once: there is nothing left to close, and a thread may hang in a system call
+
+
+if __name__ == "__main__":
+    main()
