@@ -10,6 +10,7 @@ from engine.compiler.document import Document, Path
 from engine.compiler.expr import (
     Place,
     Scope,
+    answer_scope,
     below_classify,
     compile_expression,
     deployment_scope,
@@ -28,7 +29,7 @@ _WANTED: Final = {
     **dict.fromkeys(("priority", "score"), "number"),
 }
 #: Key -> what its expression may read beside what all may.
-_MORE: Final[dict[str, Callable[[Scope], Scope]]] = {"score": deployment_scope}
+_MORE: Final[dict[str, Callable[[Scope], Scope]]] = {"score": deployment_scope, "escalate": answer_scope}
 
 
 def scope_of(spec: Workspace) -> Scope:

@@ -59,6 +59,10 @@ def _own(node: NodeSpec, spec: Workspace) -> _Size:
         if isinstance(item, UseNode) and item.use in spec.nodes:
             size.uses.append((item.use, depth))
         waiting.extend((child, depth + 1) for _, child in item.children())
+        for _, name in item.consults():
+            size.nodes += 1
+            if name in spec.nodes:
+                size.uses.append((name, depth + 1))
     return size
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.compiler.document import Document, Path
-from engine.compiler.expr import Place, Scope, compile_expression, fields_read
+from engine.compiler.expr import Place, Scope, answer_scope, compile_expression, fields_read
 from engine.compiler.lower_concurrency import concurrency
 from engine.diagnostics import Diagnostics
 from engine.plan.link import inherit
@@ -69,7 +69,8 @@ class Lowerer:
         found = self.expressions.get(path)
         if found is not None:
             return found
-        where = self.scope if scope == "route" else scope
+        named = {"route": self.scope, "answer": answer_scope(self.scope)}
+        where = named.get(scope, scope)
         return compile_expression(text, place=Place(self.document, path), scope=where, out=self.out)
 
     def reads(self, expr: Expr) -> set[str]:

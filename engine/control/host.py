@@ -171,6 +171,7 @@ class Host:
             asyncio.get_running_loop().run_in_executor(None, old.close)
 
     async def _close(self) -> None:
+        await self.executor.asides.close()
         await self._transport.close()
         if self._models is not None:
             await self._models.close()

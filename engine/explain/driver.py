@@ -14,7 +14,7 @@ from random import Random
 from typing import Any, cast
 
 from engine.errors import EngineError
-from engine.kinds.walk import targets
+from engine.explain.worst_cost import worst_of
 from engine.plan.plan import Plan
 from engine.policies.failures import FailureClass
 from engine.runtime.clock import VirtualClock
@@ -153,7 +153,7 @@ async def _drive(
         reply=reply,
         error=fault,
         asks=upstream.asks,
-        worst_cost=_worst_cost(executor.run),
+        worst_cost=worst_of(executor.run),
         unscripted=sorted({ask.deployment.name for ask in upstream.asks} - script.keys()),
     )
 
@@ -300,25 +300,6 @@ def _reply(play: Play, ask: Ask) -> AnyReply:
         choices=[Choice(index=0, message=message, finish_reason="stop")],
         usage=Usage(**play.usage),
     )
-
-
-def _worst_cost(run: Run) -> int | None:
-    """Every target that this request could reach, with its retries, as dear as it may get; as many calls as
-    the route allows, the dearest first.
-    """
-    if not hasattr(run, "bound"):
-        return None
-    costs: list[int] = []
-    for target in targets(run.bound.route.start, run):
-        if run.unfit(target) is not None:
-            continue
-        cost = run.worst_cost(run.bound.places[target.deployment])
-        if cost is None:
-            return None
-        costs += [cost] * (1 + (target.call.retry_extra or 0))
-    most = run.bound.route.per_request.calls
-    dearest = sorted(costs, reverse=True)
-    return sum(dearest if most is None else dearest[:most])
 
 
 __all__ = ["Driven", "Play", "Script", "ScriptedUpstream", "drive", "scripted_snapshot"]

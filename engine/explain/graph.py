@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from engine.explain.plan_view import linked, title
 from engine.kinds.outline import edges
-from engine.kinds.switch import Switch
 from engine.kinds.use import Use
 from engine.plan.plan import Plan
 from engine.plan.types import Node
+
+#: Kinds whose children are asked in their order.
+_ORDERED: Final = frozenset({"fallback", "cascade", "hedge"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,7 @@ class _Drawing:
         box = _Box(f"{self.prefix}n{len(self.boxes)}", (title(node),), "node" if edges(node) else "answer")
         self.boxes[box.id] = box
         for number, edge in enumerate(edges(node), 1):
-            label = edge.label or str(number) if node.kind == "fallback" else edge.label
-            if isinstance(node, Switch) and label != "else":
-                label = f"when {label}"
+            label = edge.label or (str(number) if node.kind in _ORDERED else "")
             arrow = len(self.arrows)
             self.arrows.append(_Arrow(box.id, box.id, label))  # keeps the order of the file
             self.arrows[arrow] = _Arrow(box.id, self.draw(edge.node), label)

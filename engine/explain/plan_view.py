@@ -11,6 +11,8 @@ from typing import Final
 
 from engine import units
 from engine.kinds.balance import Balance
+from engine.kinds.cascade import Cascade, Check
+from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.outline import edges, reached, worst
 from engine.kinds.reject import Reject
@@ -26,12 +28,13 @@ from engine.spec import defaults
 
 @dataclass(frozen=True, slots=True)
 class RouteView:
-    """One route's figures, after its own ceilings; `time_ms` None = no limit."""
+    """One route's figures, after its own ceilings; `time_ms` None = no limit. `copies`: calls of mirrors."""
 
     name: str
     models: tuple[str, ...]
     calls: int
     uncapped_calls: int
+    copies: int
     time_ms: int | None
     deployments: tuple[str, ...]
     regions: tuple[str, ...]
@@ -52,7 +55,14 @@ def view(plan: Plan, name: str) -> RouteView:
     deployments = reached(route.start)
     regions = sorted({plan.deployment(d).residency for d in deployments})
     return RouteView(
-        name, route.match.models, calls, most.calls, min(times, default=None), deployments, tuple(regions)
+        name,
+        route.match.models,
+        calls,
+        most.calls,
+        most.copies,
+        min(times, default=None),
+        deployments,
+        tuple(regions),
     )
 
 
@@ -103,6 +113,8 @@ def _calls(seen: RouteView, route: Route) -> str:
     text = _count(seen.calls, "call")
     if route.per_request.calls is not None and seen.uncapped_calls > route.per_request.calls:
         text += f" (per_request.calls; {seen.uncapped_calls} without it)"
+    if seen.copies:
+        text += f", and {_count(seen.copies, 'call')} of mirrored copies"
     return text
 
 
@@ -130,13 +142,9 @@ def _tree(plan: Plan, node: Node) -> Iterator[str]:
     for index, edge in enumerate(below):
         last = index == len(below) - 1
         lines = _tree(plan, edge.node)
-        label = f"{_edge(edge.label)}: " if edge.label else ""
+        label = f"{edge.label}: " if edge.label else ""
         yield f"{'└─' if last else '├─'} {label}{next(lines)}"
         yield from (("   " if last else "│  ") + line for line in lines)
-
-
-def _edge(label: str) -> str:
-    return label if label == "else" or label.startswith(("weight ", "share ")) else f"when {label}"
 
 
 def title(node: Node) -> str:
@@ -150,6 +158,12 @@ def title(node: Node) -> str:
             return f"balance by {_rank(node)}{tries}{kept}"
         case Split():
             return f"split{_sticky(node.sticky)}"
+        case Cascade():
+            return f"cascade, goes on at {', '.join(_check(check) for check in node.checks)}" + (
+                "" if node.deliver else "; fails where the last does not pass"
+            )
+        case Ensemble():
+            return f"ensemble, {node.merge}"
         case Reject():
             return f"reject {node.code} ({node.status})"
         case Respond():
@@ -173,8 +187,15 @@ def _rank(node: Balance) -> str:
     return "score of " + ", ".join(f"{name} {weight:g}" for name, weight in parts if weight)
 
 
+def _check(check: Check) -> str:
+    """One reason of a cascade to go on, as it is written."""
+    if check.condition is not None:
+        return check.condition.source
+    return check.word or f"a score below {check.below:g}"
+
+
 def _options(plan: Plan, node: Node) -> str:
-    if isinstance(node, Fallback | Balance) and node.call.failures != _MOVES_ON:
+    if isinstance(node, Fallback | Balance | Cascade) and node.call.failures != _MOVES_ON:
         return f"  after {_classes(node.call.failures or ())}"
     if not isinstance(node, Use):
         return ""

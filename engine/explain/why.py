@@ -18,6 +18,11 @@ _VERBS = {
     "stopped": "stops",
     "answered": "answers with",
     "rejected": "rejects with",
+    "hedged": "ends its race",
+    "escalated": "goes on",
+    "judged": "judges",
+    "merged": "merges",
+    "mirrored": "sends a copy",
 }
 
 
@@ -63,6 +68,8 @@ def _attempts(record: DecisionRecord) -> Iterator[str]:
 def _attempt(attempt: AttemptRecord, width: int) -> str:
     ended = attempt.ended_ms if attempt.ended_ms is not None else attempt.started_ms
     when = f"{attempt.started_ms:>8.0f} ms  {attempt.deployment.ljust(width)}"
+    if attempt.role != "answer":
+        when += f"  as {attempt.role}"
     took = f"after {ended - attempt.started_ms:.0f} ms"
     if attempt.failure is None:
         return f"{attempt.number}. {when}  answered {took}, {show_cost(attempt.cost.total)}"

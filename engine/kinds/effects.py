@@ -200,6 +200,9 @@ class Keep:
     ttl_ms: int
 
 
+#: Roles of the calls that the engine makes for itself.
+CONSULTS = frozenset({"judge", "classify", "embed"})
+
 Effect = (
     Reserve
     | Attempt
@@ -310,6 +313,7 @@ class Context(Protocol):
 Steps = Generator[Effect, Any, Outcome]
 
 __all__ = [
+    "CONSULTS",
     "Admission",
     "Aside",
     "Attempt",

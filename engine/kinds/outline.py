@@ -7,61 +7,105 @@ Nodes are linked ones (`plan/link.py`): a named node stands in the place of its 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
+from functools import reduce
+from typing import Final, NamedTuple
 
 from engine.kinds.balance import Balance
+from engine.kinds.cascade import Cascade
+from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
+from engine.kinds.hedge import Hedge
+from engine.kinds.mirror import Mirror
 from engine.kinds.split import Split, percent
 from engine.kinds.switch import Switch
 from engine.kinds.use import DEFAULT_BACKOFF_MS, Use
 from engine.plan.types import Node
 from engine.policies.backoff import CAP_MS
+from engine.units import show_duration
+
+#: What a child is there for: it answers, or it gets a copy; any other role is a question of the engine's own.
+ANSWER: Final = "answer"
+MIRROR: Final = "mirror"
 
 
 class Edge(NamedTuple):
-    """A child and what leads there; `label` is empty where the order alone says it."""
+    """A child and what leads there; `label` is empty where the order alone says it.
+
+    role: `answer`, `mirror`, or what the engine itself asks it for (`judge`, ...).
+    times: how often one walk can go there.
+    """
 
     label: str
     node: Node
+    role: str = ANSWER
+    times: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """Calls and milliseconds at most; `time_ms` None = nothing limits it."""
+    """Calls and milliseconds at most; `time_ms` None = nothing limits it.
+
+    copies: calls of mirrors beside these, which are requests of their own.
+    """
 
     calls: int = 0
     time_ms: int | None = 0
+    copies: int = 0
 
     def then(self, other: Worst) -> Worst:
         """One after the other."""
-        both = self.time_ms is not None and other.time_ms is not None
-        return Worst(self.calls + other.calls, (self.time_ms or 0) + (other.time_ms or 0) if both else None)
+        return self._with(other, sum, sum)
 
     def either(self, other: Worst) -> Worst:
         """One or the other."""
-        both = self.time_ms is not None and other.time_ms is not None
-        time = max(self.time_ms or 0, other.time_ms or 0) if both else None
-        return Worst(max(self.calls, other.calls), time)
+        return self._with(other, max, max)
+
+    def beside(self, other: Worst) -> Worst:
+        """Both at once."""
+        return self._with(other, sum, max)
+
+    def _with(
+        self, other: Worst, calls: Callable[[tuple[int, int]], int], time: Callable[[tuple[int, int]], int]
+    ) -> Worst:
+        both = None
+        if self.time_ms is not None and other.time_ms is not None:
+            both = time((self.time_ms, other.time_ms))
+        return Worst(calls((self.calls, other.calls)), both, calls((self.copies, other.copies)))
 
 
 def edges(node: Node) -> tuple[Edge, ...]:
-    """The children of a node, in the order they are asked or tested."""
+    """The children of a node, in the order they are asked or tested, then those it asks for itself."""
     match node:
         case Fallback():
             return tuple(Edge("", child) for child in node.children)
-        case Balance():
-            return tuple(
-                Edge(f"weight {weight:g}" if node.rank == "weight" else "", child)
+        case Hedge():
+            return tuple(Edge("" if n == 0 else _after(node), child) for n, child in enumerate(node.children))
+        case Balance() | Ensemble():
+            told = node.rank == "weight" if isinstance(node, Balance) else node.merge == "weighted"
+            members = tuple(
+                Edge(f"weight {weight:g}" if told else "", child)
                 for child, weight in zip(node.children, node.weights, strict=True)
             )
+            judge = node.judge if isinstance(node, Ensemble) else None
+            return members if judge is None else (*members, Edge("judge", judge, "judge"))
         case Split():
             return tuple(Edge(_share(node, number), arm.node) for number, arm in enumerate(node.arms))
         case Switch():
-            arms = tuple(Edge(arm.when.source, arm.node) for arm in node.arms)
+            arms = tuple(Edge(f"when {arm.when.source}", arm.node) for arm in node.arms)
             return (*arms, Edge("else", node.otherwise))
+        case Cascade():
+            looked_at = len(node.children) - node.deliver
+            judges = tuple(
+                Edge(f"judge, {check.below:g} is enough", check.judge, "judge", looked_at)
+                for check in node.checks
+                if check.judge is not None
+            )
+            return (*(Edge("", child) for child in node.children), *judges)
+        case Mirror():
+            return (Edge("", node.node), Edge(f"copy of {node.share * 100:.4g}%", node.to, MIRROR))
         case _:
             return ()
 
@@ -76,11 +120,25 @@ def _share(node: Split, arm: int) -> str:
     return ", ".join(("share " + percent(first.points[arm]), *changes))
 
 
+def _after(node: Hedge) -> str:
+    if node.after_ms is None:
+        return f"after p{node.after_percentile}"
+    return f"after {show_duration(node.after_ms)}"
+
+
 def walk_tree(node: Node) -> Iterator[Node]:
-    """The node and everything below it, parents first."""
+    """The node and everything below it, parents first: judges and mirrors too."""
     yield node
     for edge in edges(node):
         yield from walk_tree(edge.node)
+
+
+def answering(node: Node) -> Iterator[Node]:
+    """The node and everything below it that may answer the client's own request."""
+    yield node
+    for edge in edges(node):
+        if edge.role == ANSWER:
+            yield from answering(edge.node)
 
 
 def reached(node: Node) -> tuple[str, ...]:
@@ -90,26 +148,39 @@ def reached(node: Node) -> tuple[str, ...]:
 
 def worst(node: Node, *, retries: bool = True) -> Worst:
     """The most calls and time that one walk of the node takes; without `retries`, each target asked once."""
+    if isinstance(node, Use):
+        return _target(node, retries)
+    below = edges(node)
+    found = [worst(edge.node, retries=retries) for edge in below if edge.role == ANSWER]
     match node:
-        case Use():
-            return _target(node, retries)
         case Balance():
-            found = [worst(child, retries=retries) for child in node.children]
-            tries = len(found) if node.tries is None else min(node.tries, len(found))
-            calls = sum(sorted((w.calls for w in found), reverse=True)[:tries])
-            times = [w.time_ms for w in found]
-            known = sorted((t for t in times if t is not None), reverse=True)
-            return Worst(calls, sum(known[:tries]) if len(known) == len(times) else None)
+            total = _some(found, len(found) if node.tries is None else min(node.tries, len(found)))
         case Switch() | Split():
-            total = Worst()
-            for edge in edges(node):
-                total = total.either(worst(edge.node, retries=retries))
-            return total
+            total = reduce(Worst.either, found)
+        case Ensemble():
+            total = reduce(Worst.beside, found)
         case _:
-            total = Worst()
-            for edge in edges(node):
+            # Of a hedge too: at the latest, the next one begins when all before it have failed.
+            total = reduce(Worst.then, found, Worst())
+    for edge in below:
+        if edge.role == MIRROR:
+            copy = worst(edge.node, retries=retries)
+            total = Worst(total.calls, total.time_ms, total.copies + copy.calls + copy.copies)
+        elif edge.role != ANSWER:
+            for _ in range(edge.times):
                 total = total.then(worst(edge.node, retries=retries))
-            return total
+    return total
+
+
+def _some(found: list[Worst], tries: int) -> Worst:
+    """The worst of asking so many of them."""
+    times = [w.time_ms for w in found]
+    known = sorted((t for t in times if t is not None), reverse=True)
+    return Worst(
+        sum(sorted((w.calls for w in found), reverse=True)[:tries]),
+        sum(known[:tries]) if len(known) == len(times) else None,
+        sum(sorted((w.copies for w in found), reverse=True)[:tries]),
+    )
 
 
 def _target(node: Use, retries: bool) -> Worst:

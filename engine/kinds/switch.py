@@ -32,14 +32,19 @@ class Switch(Node):
 
 def steps(node: Switch, ctx: Context, rest: Rest | None) -> Steps:
     """Walk the branch taken. Its failures are the switch's own: no other arm is asked."""
-    branch, why = _branch(node, ctx)
+    taken, why = _branch(node, ctx)
     yield Note(node.id, "took", why)
-    return (yield from walk(branch, ctx, rest))
+    return (yield from walk(taken, ctx, rest))
+
+
+def branch(node: Switch, ctx: Context) -> Node:
+    """The branch that this request takes."""
+    return _branch(node, ctx)[0]
 
 
 def targets(node: Switch, ctx: Context) -> Iterator[Use]:
     """Those of the branch that this request takes."""
-    return targets_of(_branch(node, ctx)[0], ctx)
+    return targets_of(branch(node, ctx), ctx)
 
 
 def _branch(node: Switch, ctx: Context) -> tuple[Node, str]:

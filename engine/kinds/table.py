@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
-from engine.kinds import balance, fallback, hedge, reject, respond, split, switch, use
+from engine.kinds import (
+    balance,
+    cascade,
+    ensemble,
+    fallback,
+    hedge,
+    mirror,
+    reject,
+    respond,
+    split,
+    switch,
+    use,
+)
 from engine.kinds.balance import Balance
+from engine.kinds.cascade import Cascade
+from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
+from engine.kinds.mirror import Mirror
 from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
 from engine.kinds.split import Split
@@ -16,7 +31,8 @@ from engine.plan.codec import register_kinds
 from engine.plan.types import Node
 
 KINDS: dict[str, type[Node]] = {
-    cls.kind: cls for cls in (Use, Fallback, Balance, Split, Switch, Hedge, Reject, Respond)
+    cls.kind: cls
+    for cls in (Use, Fallback, Balance, Split, Switch, Cascade, Hedge, Ensemble, Mirror, Reject, Respond)
 }
 
 BEHAVIOURS.update(
@@ -26,6 +42,9 @@ BEHAVIOURS.update(
         "balance": Behaviour(balance.steps, children_targets),
         "split": Behaviour(split.steps, split.split_targets),
         "switch": Behaviour(switch.steps, switch.targets),
+        "cascade": Behaviour(cascade.steps, children_targets),
+        "ensemble": Behaviour(ensemble.steps, children_targets),
+        "mirror": Behaviour(mirror.steps, mirror.targets),
         "hedge": Behaviour(hedge.steps, children_targets),
         "reject": Behaviour(reject.steps, no_targets),
         "respond": Behaviour(respond.steps, no_targets),

@@ -119,7 +119,11 @@ class Metrics:
         self._registry: CollectorRegistry | None = None
 
     def record(self, record: DecisionRecord) -> None:
-        """A request has ended."""
+        """A request has ended. Of a copy that no client waited for, only its calls count."""
+        if record.aside_of is not None:
+            for attempt in record.attempts:
+                self._attempt(attempt)
+            return
         route = self._routes.get(record.route)
         if route is None:
             route = self._routes[record.route] = _Route()

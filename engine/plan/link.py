@@ -12,6 +12,8 @@ from typing import Any
 
 from engine.plan.types import Call, Node, Ref, Route
 
+#: Fields of nodes that hold whom the engine asks for itself.
+_CONSULTED = frozenset({"judge", "embed"})
 _CALL_FIELDS = tuple(field.name for field in dataclasses.fields(Call) if field.name != "params")
 
 
@@ -27,6 +29,13 @@ def inherit(outer: Call, inner: Call) -> Call:
         merged = {**outer.params, **inner.params}
         values["params"] = {key: value for key, value in merged.items() if value is not None}
     return Call(**values)
+
+
+def _for(field: str, call: Call) -> Call:
+    """What a node in that field inherits. What the engine asks for itself is not worded by the client's
+    `params`: those hold for answers.
+    """
+    return dataclasses.replace(call, params=None) if field in _CONSULTED else call
 
 
 def link(route: Route, node: Callable[[str], Node], deployment_call: Callable[[str], Call]) -> Route:
@@ -53,7 +62,7 @@ def link(route: Route, node: Callable[[str], Node], deployment_call: Callable[[s
 
     def _children(name: str, value: Any, call: Call) -> Mapping[str, Any]:
         if isinstance(value, Node):
-            return {name: walk(value, call)}
+            return {name: walk(value, _for(name, call))}
         if isinstance(value, tuple) and value and isinstance(value[0], Node):
             return {name: tuple(walk(child, call) for child in value)}
         if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
@@ -62,7 +71,7 @@ def link(route: Route, node: Callable[[str], Node], deployment_call: Callable[[s
 
     def _inner(edge: Any, call: Call) -> Any:
         nodes = {
-            field.name: walk(getattr(edge, field.name), call)
+            field.name: walk(getattr(edge, field.name), _for(field.name, call))
             for field in dataclasses.fields(edge)
             if isinstance(getattr(edge, field.name), Node)
         }

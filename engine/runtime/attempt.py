@@ -12,7 +12,7 @@ from __future__ import annotations
 from functools import partial
 from typing import cast
 
-from engine.kinds.effects import Attempt, Outcome
+from engine.kinds.effects import CONSULTS, Attempt, Outcome
 from engine.plan.types import Credential
 from engine.runtime.clock import Clock
 from engine.runtime.continuing import Continuing, Drive
@@ -279,7 +279,8 @@ class Attempts:
             and not _continues(run),
             headers=inbound.headers,
             credential=self._credential(run, place),
-            lossless=run.bound.route.strict == "lossless",
+            # What the engine asks for itself has nothing of the client's to lose.
+            lossless=run.bound.route.strict == "lossless" and run.role not in CONSULTS,
             changed=("messages",) if run.role == "continue" else (),
         )
 

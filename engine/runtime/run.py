@@ -31,6 +31,9 @@ _CAN = {"image": "images", "file": "files"}
 _FREE = (PriceRow(0, 0, 0, 0),)
 _NO_LABELS = Texts()
 
+#: Output of a chat of the engine's own, where it says nothing: a verdict is short, thinking is output too.
+CONSULT_TOKENS = 4_096
+
 
 @dataclass(slots=True)
 class Inbound:
@@ -229,7 +232,7 @@ class Run:
         made.request = cast(Request, request)
         made.view = RequestView(made.request, operation, None, {}, tokens.bound)
         made.stream = False
-        made.max_tokens = made.request.get("max_tokens") if operation == "chat" else None
+        made.max_tokens = made.request.get("max_tokens", CONSULT_TOKENS) if operation == "chat" else None
         made.view.max_output_tokens = made.max_tokens or 0
         made.exact = False
         made.native = None

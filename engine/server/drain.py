@@ -39,7 +39,7 @@ async def drain(
 async def _until_idle(service: Service, limit_s: float, hurry: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + limit_s
-    while service.open and not hurry.is_set() and loop.time() < end:
+    while (service.open or service.copies()) and not hurry.is_set() and loop.time() < end:
         try:
             async with asyncio.timeout(min(0.05, max(0.0, end - loop.time()))):
                 await hurry.wait()

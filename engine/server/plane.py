@@ -39,6 +39,7 @@ class DataPlane:
         self.service = service = Service(current=current, executor=host.executor, metrics=metrics, log=log)
         self.pressure = service.pressure = Pressure(metrics, log)
         self.pressure.short_of_files = self._close_idle
+        service.copies = host.executor.asides.__len__
         metrics.gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(service.open)),))
         host.gauges(current)
         #: What `/admin/status` tells of the work of this process; several workers' are put together.

@@ -58,6 +58,7 @@ class Service:
     draining: no new work is wanted; `/readyz` says so and every answer closes its connection.
     pressure: whether requests are refused now because the process has too much to do.
     open: the requests being answered, so that a drain can wait for them and end them.
+    copies: how many copies of requests are under way that no client waits for; a drain waits for them too.
     """
 
     current: Callable[[], Snapshot]
@@ -74,3 +75,4 @@ class Service:
     paths: Paths | None = None
     open: set[Departure] = field(default_factory=set)
     pressure: Pressure | None = None
+    copies: Callable[[], int] = int

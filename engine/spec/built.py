@@ -85,11 +85,11 @@ BUILT: Final[Mapping[str, Row]] = {
     "SplitArm": _row("share"),
     "RampStep": _row("from share"),
     "ClassifyNode": _row("", f"{_CALL} classify as via labels judge embed"),
-    "CascadeNode": _row("", f"{_CALL} cascade escalate on_last"),
-    "JudgeBelow": _row("", "judge_below judge"),
-    "HedgeNode": _row("", f"{_CALL} hedge after"),
-    "EnsembleNode": _row("", f"{_CALL} ensemble merge judge"),
-    "MirrorNode": _row("", f"{_CALL} mirror to share"),
+    "CascadeNode": _row(f"{_CALL} cascade escalate on_last"),
+    "JudgeBelow": _row("judge_below judge"),
+    "HedgeNode": _row(f"{_CALL} hedge after"),
+    "EnsembleNode": _row(f"{_CALL} ensemble merge judge"),
+    "MirrorNode": _row(f"{_CALL} mirror to share"),
     "CacheNode": _row("", f"{_CALL} cache exact semantic scope_by"),
     "Semantic": _row("", "above ttl embed"),
     # --- engine.yaml
@@ -220,6 +220,4 @@ INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("Deployment", "breaker"): "`failures` moves on to the next target after each failed call",
     ("Deployment", "limits"): "`concurrent` bounds its open calls",
     ("ClassifyNode", "classify"): "a `switch` on `request.*` is built",
-    ("CascadeNode", "cascade"): "`fallback` moves on after failures, though not after poor answers",
-    ("HedgeNode", "hedge"): "`fallback` with a short `timeout.first_token` moves on from a slow target",
 }

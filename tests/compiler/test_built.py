@@ -128,13 +128,13 @@ def test_what_is_not_built_is_refused(name: str, key: str) -> None:
         (Settings, "admin_key: vault:x", ["1:12 a secret from a vault (`vault:`)"]),
         (
             Workspace,
-            "routes: {a: {start: {fallback: [{ensemble: [{hedge: [x], after: p95}], merge: vote}, x]}}}",
-            ["1:34 `ensemble`"],
+            "routes: {a: {start: {fallback: [{ensemble: [{split: [x]}], merge: vote}, x]}}}",
+            ["1:46 `split`"],
         ),
         (
             Workspace,
             "nodes: {a: {switch: [{when: x, cache: y, exact: 1h}], else: {mirror: y, to: z}}}",
-            ["1:32 `cache`", "1:62 `mirror`"],
+            ["1:32 `cache`"],
         ),
         (Workspace, "budgets: {}\nroutes: {a: x}", []),
     ],

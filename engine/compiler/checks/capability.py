@@ -1,8 +1,9 @@
 """What `admit` lets in by name, some target of every branch can serve.
 
 A need is a condition (`request.has("tools")`, `request.input_tokens > 8192`) and a test of a target. A
-branch covers it if its requests cannot have the need, or one of its targets meets it; a fallback or balance
-covers what one of its members covers, a switch what all of its arms do, each under its own condition.
+branch covers it if its requests cannot have the need, or one of its targets meets it; a fallback, balance,
+hedge, cascade or ensemble covers what one of its members covers, a switch what all of its arms do, each under
+its own condition. Judges and mirrors answer nobody: they need not.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from engine.compiler.expr import disjoint
 from engine.compiler.expressions import own_condition
 from engine.diagnostics import Related
 from engine.kinds.balance import Balance
+from engine.kinds.cascade import Cascade
+from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
-from engine.kinds.outline import edges, reached
+from engine.kinds.hedge import Hedge
+from engine.kinds.mirror import Mirror
+from engine.kinds.outline import ANSWER, edges, reached
 from engine.kinds.split import Split
 from engine.kinds.switch import Switch
 from engine.kinds.use import Use
@@ -134,12 +139,14 @@ def find_gap(subject: Subject, node: Node, need: Need, holds: tuple[Expr, ...]) 
                 return None
             having = need.having(deployment)
             return None if having is not None and _excluded(having, holds) else node
-        case Fallback() | Balance():
-            gaps = [find_gap(subject, edge.node, need, holds) for edge in edges(node)]
+        case Fallback() | Balance() | Hedge() | Cascade() | Ensemble():
+            gaps = [find_gap(subject, e.node, need, holds) for e in edges(node) if e.role == ANSWER]
             return node if all(gap is not None for gap in gaps) else None
         case Split():
             found = (find_gap(subject, edge.node, need, holds) for edge in edges(node))
             return next((gap for gap in found if gap is not None), None)
+        case Mirror():
+            return find_gap(subject, node.node, need, holds)
         case Switch():
             for arm in node.arms:
                 gap = find_gap(subject, arm.node, need, (*holds, arm.when))

@@ -15,8 +15,8 @@ from engine.compiler.checks.subject import Subject
 from engine.compiler.expr import disjoint
 from engine.compiler.expressions import own_condition
 from engine.compiler.ledgers import pair
-from engine.compiler.seal import nodes_in
 from engine.diagnostics import Related
+from engine.kinds.outline import answering
 from engine.kinds.use import Use
 from engine.plan.types import Admit, Deployment, Provider, Route
 from engine.upstream.outbound import Outbound
@@ -49,7 +49,7 @@ def check(subject: Subject) -> None:
         if spec.strict is None:
             continue
         route = subject.linked(name)
-        for node in nodes_in(route.start):
+        for node in answering(route.start):
             if isinstance(node, Use):
                 _target(subject, name, route, node)
 

@@ -1,4 +1,4 @@
-"""Chains and balances that are none: one member only, or the same target twice."""
+"""Chains, balances and the like that are none: one member only, or the same target twice."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from engine.compiler.checks.subject import Subject
 from engine.compiler.seal import nodes_in
 from engine.diagnostics import Related
 from engine.kinds.balance import Balance
+from engine.kinds.cascade import Cascade
+from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
+from engine.kinds.hedge import Hedge
 from engine.kinds.use import Use
 from engine.plan.types import Node, Ref
 
@@ -14,12 +17,14 @@ from engine.plan.types import Node, Ref
 def check(subject: Subject) -> None:
     for start in [*(r.start for r in subject.lowered.routes.values()), *subject.lowered.nodes.values()]:
         for node in nodes_in(start):
-            if isinstance(node, Fallback | Balance):
+            if isinstance(node, Fallback | Balance | Cascade | Hedge | Ensemble):
                 _one(subject, node)
+            # The same target twice in a hedge or an ensemble is one more try at an answer of it.
+            if isinstance(node, Fallback | Balance | Cascade):
                 _twice(subject, node)
 
 
-def _one(subject: Subject, node: Fallback | Balance) -> None:
+def _one(subject: Subject, node: Fallback | Balance | Cascade | Hedge | Ensemble) -> None:
     if len(node.children) == 1:
         subject.out.add(
             "W234",
@@ -29,7 +34,7 @@ def _one(subject: Subject, node: Fallback | Balance) -> None:
         )
 
 
-def _twice(subject: Subject, node: Fallback | Balance) -> None:
+def _twice(subject: Subject, node: Fallback | Balance | Cascade) -> None:
     seen: dict[str, Node] = {}
     for child in node.children:
         name = child.deployment if isinstance(child, Use) else child.name if isinstance(child, Ref) else None

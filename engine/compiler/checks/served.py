@@ -5,19 +5,23 @@ from __future__ import annotations
 from engine.compiler.checks.capability import Need, find_gap
 from engine.compiler.checks.subject import Subject
 from engine.compiler.expressions import own_condition
-from engine.kinds.outline import reached
+from engine.kinds.outline import ANSWER, MIRROR, answering, edges, reached, walk_tree
+from engine.kinds.use import Use
 from engine.plan.types import Deployment
 
 
 def check(subject: Subject) -> None:
     for name, lowered in sorted(subject.lowered.routes.items()):
+        _judges(subject, name)
         for op in lowered.match.operations:
             if op == "count_tokens":
                 continue  # where nobody counts, the engine does
             gap = find_gap(subject, subject.linked(name).start, _need(subject, op), ())
             if gap is None:
                 continue
-            targets = reached(gap)
+            targets = tuple(
+                dict.fromkeys(node.deployment for node in answering(gap) if isinstance(node, Use))
+            )
             serves = sorted({each for target in targets for each in _serves(subject, target)})
             subject.out.add(
                 "E421",
@@ -27,6 +31,24 @@ def check(subject: Subject) -> None:
                 help="add a target that does, lead such requests elsewhere with a `switch`"
                 + (f", or write match: {{operations: [{', '.join(serves)}]}}" if serves else ""),
             )
+
+
+def _judges(subject: Subject, name: str) -> None:
+    """What is asked of a judge is a chat, whatever the route takes."""
+    chat = Need("operations", "chat", lambda d: "chat" in _operations(subject, d), lambda _: None)
+    for node in walk_tree(subject.linked(name).start):
+        for edge in edges(node):
+            if edge.role in (ANSWER, MIRROR) or edge.role == "embed":
+                continue
+            gap = find_gap(subject, edge.node, chat, ())
+            if gap is not None:
+                subject.out.add(
+                    "E421",
+                    f"a {edge.role} is asked in chats, and no target here serves that: "
+                    + ", ".join(f"`{each}`" for each in reached(gap)),
+                    subject.place(gap),
+                    help="name a target that does",
+                )
 
 
 def _need(subject: Subject, op: str) -> Need:

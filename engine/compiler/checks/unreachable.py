@@ -1,7 +1,7 @@
 """Arms and children that no request can come to.
 
-An arm is dead if its condition never holds, or if whatever meets it met an earlier one. In a fallback, what
-follows a node that always answers by itself (`respond`, `reject`) is dead: it never fails.
+An arm is dead if its condition never holds, or if whatever meets it met an earlier one. In a fallback or a
+cascade, what follows a node that always answers by itself (`respond`, `reject`) is dead: it never fails.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from engine.compiler.expr import always, disjoint
 from engine.compiler.seal import nodes_in
 from engine.diagnostics import Related, Span
 from engine.kinds.balance import Balance
+from engine.kinds.cascade import Cascade
+from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
+from engine.kinds.hedge import Hedge
+from engine.kinds.mirror import Mirror
 from engine.kinds.outline import edges
 from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
@@ -31,8 +35,8 @@ def check(subject: Subject) -> None:
         for node in nodes_in(start):
             if isinstance(node, Switch):
                 _switch(subject, node)
-            elif isinstance(node, Fallback):
-                _fallback(subject, node)
+            elif isinstance(node, Fallback | Cascade):
+                _chain(subject, node)
 
 
 def _switch(subject: Subject, node: Switch) -> None:
@@ -70,7 +74,7 @@ def implies(a: Expr, b: Expr) -> bool:
     return always(b) is True or a.ir == b.ir or disjoint(a, dataclasses.replace(b, ir=["not", b.ir]))
 
 
-def _fallback(subject: Subject, node: Fallback) -> None:
+def _chain(subject: Subject, node: Fallback | Cascade) -> None:
     for index, child in enumerate(node.children[:-1]):
         if final(child, subject):
             place = subject.place(node.children[index + 1])
@@ -92,8 +96,10 @@ def final(node: Node, subject: Subject) -> bool:
             return final(subject.lowered.nodes[node.name], subject)
         case Switch() | Split():
             return all(final(edge.node, subject) for edge in edges(node))
-        case Fallback():
+        case Fallback() | Cascade() | Hedge() | Ensemble():
             return any(final(child, subject) for child in node.children)
+        case Mirror():
+            return final(node.node, subject)
         case Balance():
             return all(final(child, subject) for child in node.children)
         case _:

@@ -4,7 +4,14 @@
 and then give None. What an expression reads, and whether it can hold, `fields` and `facts` tell.
 """
 
-from engine.compiler.expr.context import Scope, below_classify, deployment_scope, route_scope, scope
+from engine.compiler.expr.context import (
+    Scope,
+    answer_scope,
+    below_classify,
+    deployment_scope,
+    route_scope,
+    scope,
+)
 from engine.compiler.expr.expression import compile_expression
 from engine.compiler.expr.facts import always, disjoint, equals, negation_of
 from engine.compiler.expr.fields import fields_read, reads, uses_clock, writes
@@ -15,6 +22,7 @@ __all__ = [
     "Place",
     "Scope",
     "always",
+    "answer_scope",
     "below_classify",
     "compile_expression",
     "compile_template",

@@ -9,9 +9,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import PlainValidator, WithJsonSchema
 from typing_extensions import TypeAliasType
 
+from engine.kinds.hedge import Hedge
 from engine.spec.containers import Some
 from engine.spec.fault import fault
-from engine.spec.lowering import Path
+from engine.spec.lowering import Lowering, Path
 from engine.spec.model import about
 from engine.spec.nodes.node import CallingNode, Child, NodeSpec
 from engine.units import UnitError, duration
@@ -46,7 +47,12 @@ After = TypeAliasType(
 
 
 class HedgeNode(CallingNode):
-    """Calls the second when the first has not begun to answer; the loser is cancelled, both costs count."""
+    """Calls the next when those before it have not begun to answer, or failed; the first good answer wins.
+
+    The losers are cancelled and their connections closed before the winner's answer goes on. What a loser had
+    used counts: its input at least, as an estimate. `failures` has no say: any failure makes the next start.
+    Where too few calls are known for a percentile (20), the next starts after one second.
+    """
 
     kind: ClassVar[str] = "hedge"
     noun: ClassVar[str] = "node.hedge"
@@ -62,3 +68,10 @@ class HedgeNode(CallingNode):
     def children(self) -> Iterator[tuple[Path, NodeSpec]]:
         for index, child in enumerate(self.hedge):
             yield ("hedge", index), child
+
+    def lower(self, low: Lowering, path: Path) -> Hedge:
+        children = tuple(low.node(child, path + below) for below, child in self.children())
+        own = low.id(path), low.call(self, path), children
+        if isinstance(self.after, str):
+            return Hedge(*own, after_percentile=int(self.after[1:]))
+        return Hedge(*own, after_ms=self.after)

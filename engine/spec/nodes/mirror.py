@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+from engine.kinds.mirror import Mirror
 from engine.spec.amounts import Ratio
-from engine.spec.lowering import Path
+from engine.spec.lowering import Lowering, Path
 from engine.spec.model import about
 from engine.spec.nodes.node import CallingNode, Child, NodeSpec
 
 
 class MirrorNode(CallingNode):
-    """Answers from the node below and sends a copy to another one. Residency and budgets hold for both."""
+    """Answers from the node below and sends a copy to another one. Residency and budgets hold for both.
+
+    Nobody waits for the copy, and its failures are its own: it has a record of its own, and `per_request`
+    holds for it apart. At most 256 copies are under way in a process; beyond that they are left out.
+    """
 
     kind: ClassVar[str] = "mirror"
     noun: ClassVar[str] = "node.mirror"
@@ -25,3 +30,7 @@ class MirrorNode(CallingNode):
     def children(self) -> Iterator[tuple[Path, NodeSpec]]:
         yield ("mirror",), self.mirror
         yield ("to",), self.to
+
+    def lower(self, low: Lowering, path: Path) -> Mirror:
+        node, to = (low.node(child, path + below) for below, child in self.children())
+        return Mirror(low.id(path), low.call(self, path), node, to, self.share)

@@ -56,6 +56,10 @@ class NodeSpec(Spec):
         """The nodes below, each with its path from this node's own map."""
         return iter(())
 
+    def consults(self) -> Iterator[tuple[Path, str]]:
+        """Whom the node asks for itself (a judge, an embedder), each with the path of its name from here."""
+        return iter(())
+
     def lower(self, low: Lowering, path: Path) -> Node:
         """The plan's node. Kinds that do not execute yet never get here: `compiler/built.py` refuses them."""
         raise NotImplementedError(f"`{self.kind}` has no lowering; compiler/built.py refuses it before")
