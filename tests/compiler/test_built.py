@@ -128,8 +128,8 @@ def test_what_is_not_built_is_refused(name: str, key: str) -> None:
         (Settings, "admin_key: vault:x", ["1:12 a secret from a vault (`vault:`)"]),
         (
             Workspace,
-            "routes: {a: {start: {fallback: [{ensemble: [{split: [x]}], merge: vote}, x]}}}",
-            ["1:46 `split`"],
+            "routes: {a: {start: {fallback: [{ensemble: [{cache: x, exact: 1h}], merge: vote}, x]}}}",
+            ["1:46 `cache`"],
         ),
         (
             Workspace,

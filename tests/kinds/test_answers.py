@@ -1,4 +1,4 @@
-"""What kinds read of answers: what expressions see, what is the same, what meets a schema, what judges say."""
+"""Answers as kinds read them: as expressions do, compared, against a schema, and what judges say of them."""
 
 from __future__ import annotations
 
