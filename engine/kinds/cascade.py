@@ -19,14 +19,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
-from engine.kinds.answers import text_of, views
+from engine.kinds.answers import AnswerView, text_of, views
 from engine.kinds.asking import question, score
-from engine.kinds.conformity import conforms
 from engine.kinds.effects import Branch, Consult, Context, Effect, Gather, Note, Outcome, Steps
 from engine.kinds.walk import Rest, walk, worse
 from engine.plan.types import Expr, Node
 from engine.policies.failures import moving
 from engine.wire.canonical import Request
+from engine.wire.conformity import conforms
 
 #: What a judge is told. `answer` and `conversation` come as data.
 JUDGE = """\
@@ -111,9 +111,15 @@ def _lacks(node: Cascade, ctx: Context, outcome: Outcome) -> Generator[Effect, A
         elif check.word == "refusal":
             if any(answer.refused for answer in seen):
                 return "refusal"
-        elif not all(conforms(request.get("response_format", {}), answer) for answer in seen):
+        elif not all(_conforms(request, answer) for answer in seen):
             return "schema"
     return None
+
+
+def _conforms(request: Request, answer: AnswerView) -> bool:
+    """A turn that only calls tools has no form to meet."""
+    only_calls = answer.tool_calls > 0 and not answer.text
+    return only_calls or conforms(request.get("response_format", {}), answer.text)
 
 
 def _judged(check: Check, judge: Node, ctx: Context, outcome: Outcome) -> Generator[Effect, Any, str | None]:

@@ -1,6 +1,6 @@
-"""Whether an answer is the JSON that the client asked for.
+"""Whether a text is the JSON that a `response_format` asks for.
 
-Both the schema and the answer come from outside, so the check is bounded: it fetches nothing, its patterns
+Both the schema and the text come from outside, so the check is bounded: it fetches nothing, its patterns
 are RE2 (no backtracking), and it gives up after so many steps. A schema that cannot be checked is not held
 against an answer: vendors refuse such schemas themselves.
 """
@@ -13,9 +13,8 @@ from contextvars import ContextVar
 from functools import cache
 from typing import Any, Final
 
-from engine.kinds.answers import AnswerView
-from engine.plan.functions import regex
 from engine.wire.canonical import ResponseFormat
+from engine.wire.regex import compile_pattern as regex
 
 #: What a check may cost: a keyword costs one step, and one more for every 64 characters it looks at. A
 #: schema of references could double with every level.
@@ -30,13 +29,13 @@ class _TooMuch(Exception):
     """The check takes more steps than it may."""
 
 
-def conforms(form: ResponseFormat, answer: AnswerView) -> bool:
-    """Whether the answer meets what `response_format` asks. A turn that only calls tools has no such form."""
+def conforms(form: ResponseFormat, text: str) -> bool:
+    """Whether the text meets the form. Only JSON has one: any text meets the others."""
     kind = form.get("type", "text")
-    if kind not in ("json_object", "json_schema") or (answer.tool_calls and not answer.text):
+    if kind not in ("json_object", "json_schema"):
         return True
     try:
-        data = json.loads(answer.text)
+        data = json.loads(text)
     except (ValueError, RecursionError):
         return False
     if kind == "json_object" or "schema" not in form:
