@@ -2,7 +2,8 @@
 
 httptools refuses the malformed requests that smuggling needs (length and chunking together, folded headers,
 bare line feeds, bad chunks). What is added here: a limit on the bytes of a head and on the time it may
-take, refusals in the shape of all other errors, and no log line that a client can cause at will.
+take, refusals in the shape of all other errors, and no log line that a client can cause at will. A client
+that ends its side of the connection is asked whether it is gone (`half_closed`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import orjson
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
+
+from engine.server import half_closed
 
 #: Request line and headers of one request.
 MAX_HEAD: Final = 64 * 1024
@@ -53,6 +56,7 @@ class _Cycle(RequestResponseCycle):
     """
 
     _head: bytes | None = None
+    _events = False  # a stream of SSE, in which a comment may stand anywhere between events
 
     async def send(self, message: Any) -> None:
         """As uvicorn's, for the messages that this project's app sends."""
@@ -95,6 +99,8 @@ class _Cycle(RequestResponseCycle):
             if name == b"content-length":
                 self.expected_content_length = int(value)
                 self.chunked_encoding = False
+            elif name == b"content-type":
+                self._events = value.startswith(b"text/event-stream")
             elif name == b"connection" and value == b"close":
                 self.keep_alive = False
                 continue
@@ -110,6 +116,15 @@ class _Cycle(RequestResponseCycle):
         self._head = head
 
 
+    def idle_bytes(self) -> bytes | None:
+        """Bytes that may be written now and mean nothing to the client; None where there are none."""
+        if self.scope["http_version"] == "1.0":
+            return None
+        if not self.response_started or self._head is not None:
+            return half_closed.BEFORE_ANSWER
+        return half_closed.BETWEEN_EVENTS if self._events and self.chunked_encoding else None
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
@@ -118,6 +133,8 @@ class GuardedProtocol(HttpToolsProtocol):
     _data_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _answer = _BAD
+    _running: _Cycle | None = None  # the request being answered; `cycle` is the last that came
+    _asked: half_closed.Asked | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
         super().connection_made(transport)
@@ -125,7 +142,35 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        if self._asked is not None:
+            self._asked.stop()
+        running = self._running
         super().connection_lost(exc)
+        if running is not None and not running.response_complete:  # with others pipelined behind it
+            running.disconnected = True
+            running.message_event.set()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn's closes always, and says None
+        """The client sends no more. It may still read: then its answer is owed to it."""
+        running = self._running
+        if running is None or running.response_complete or self.cycle.more_body:
+            return False
+        nothing = running.idle_bytes() if half_closed.CAN_TELL else None
+        if nothing is None:
+            return False
+        self.transport.write(nothing)
+        self._asked = half_closed.Asked(self.transport, self.loop)
+        return True
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._asked is not None and (self._running is None or self._running.response_complete):
+            self.transport.close()  # nothing more can come
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        assert isinstance(cycle, _Cycle)
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         self._data_bytes = len(data)
