@@ -127,7 +127,7 @@ class App:
         except EngineError as error:
             self._service.metrics.refused(error.code)
             exchange = Exchange(scope, {}, receive, send, self._service, snapshot, speaks, request_id)
-            await exchange.fail(error, close=error.code == "bad_host")
+            await exchange.fail(error, close=error.code in ("bad_host", "bad_transfer_encoding"))
 
     async def _fixed_path(self, exchange: Exchange, path: str, allowed: str | None) -> None:
         """Everything but a POST to a dialect's path. `allowed`: the path's only method, where it is one."""

@@ -26,6 +26,19 @@ MAX_DEPTH: Final = 128
 BODY_IDLE_S: Final = 30.0
 
 
+#: Keys by which is decided where a request goes and what it may cost, as they stand in a body: none of them
+#: may be there twice. `"model"` is looked for however it is spaced; it is no word of values.
+_DECIDES: Final = (
+    b'"model"',
+    b'"stream":',
+    b'"messages":',
+    b'"max_tokens":',
+    b'"max_completion_tokens":',
+    b'"max_output_tokens":',
+    b'"tools":',
+)
+
+
 class ClientGone(Exception):
     """The client left before its request was whole: nobody is there to be answered."""
 
@@ -92,7 +105,7 @@ def parse_body(raw: bytes) -> dict[str, Any]:
         raise RequestError("the request's body must be a JSON object", code="invalid_json")
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _deeper(body, MAX_DEPTH):
         raise RequestError(f"the request's body is nested more than {MAX_DEPTH} deep", code="invalid_json")
-    if raw.count(b'"model"') > 1:
+    if any(raw.count(name) > 1 for name in _DECIDES):
         _refuse_twins(raw)
     if b"\\u0000" in raw and _has_nul(body):
         raise RequestError("a text in the request holds the character U+0000", code="invalid_json")

@@ -28,7 +28,8 @@ _GOOD_MAX: Final = 256
 def read_head(raw: Iterable[tuple[bytes, bytes]], http_version: str = "1.1") -> dict[bytes, bytes]:
     """Headers by lower-case name. A repeated one is joined by a comma, as RFC 9110 allows.
 
-    Raises RequestError for a bad Host and for a request of another origin's page.
+    Raises RequestError for a bad Host, a transfer coding that somebody on the way could read otherwise, and a
+    request of another origin's page.
     """
     head: dict[bytes, bytes] = {}
     for name, value in raw:
@@ -41,6 +42,10 @@ def read_head(raw: Iterable[tuple[bytes, bytes]], http_version: str = "1.1") -> 
     host = head.get(b"host")
     if host not in _GOOD:
         _check_host(host, http_version)
+    if b"transfer-encoding" in head and head[b"transfer-encoding"].lower() != b"chunked":
+        raise RequestError(
+            "of transfer codings only `chunked` is read", status=501, code="bad_transfer_encoding"
+        )
     if b"origin" in head:
         _check_origin(head)
     return head
