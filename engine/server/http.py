@@ -115,7 +115,6 @@ class _Cycle(RequestResponseCycle):
             raise RuntimeError("a header of the answer holds a line break")
         self._head = head
 
-
     def idle_bytes(self) -> bytes | None:
         """Bytes that may be written now and mean nothing to the client; None where there are none."""
         if self.scope["http_version"] == "1.0":
