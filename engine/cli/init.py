@@ -47,6 +47,7 @@ SETTINGS = """\
 # state: memory              # budgets, limits and health live as long as the process
 # body_limit: 20MiB          # larger requests are answered with 413
 # drain: 30s                 # how long open streams may go on after SIGTERM
+# heartbeat: 15s             # a stream that is silent for so long gets a comment; 0s for never
 # watch: true                # reload when a file changes
 # timezone: Europe/Berlin    # no default: needed once an expression reads the clock or a budget the calendar
 """

@@ -93,6 +93,7 @@ def _settings(spec: Settings) -> ProcessSettings:
         workers=spec.workers,
         body_limit=int(spec.body_limit),
         drain_ms=int(spec.drain),
+        heartbeat_ms=int(spec.heartbeat),
         watch=spec.watch,
         lag_ms=overload.lag,
         files=overload.files,

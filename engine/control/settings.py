@@ -25,6 +25,7 @@ class ProcessSettings:
     workers: int
     body_limit: int
     drain_ms: int
+    heartbeat_ms: int
     watch: bool
     lag_ms: int
     files: float

@@ -9,8 +9,10 @@ request's task: the cancellation reaches the upstream's socket, or the local mod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
+
+from engine.server.heartbeat import Heartbeat
+from engine.server.replies import Receive, Send
 
 #: How old a request gets before anybody watches whether its client is still there.
 GRACE_S: Final = 0.02
@@ -19,7 +21,6 @@ GRACE_S: Final = 0.02
 TICK_S: Final = 10.0
 STALL_TICKS: Final = 6
 
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Reason = Literal["left", "stalled", "draining"]
 
 
@@ -31,7 +32,18 @@ class Departure:
     every write of a stream: an odd number that stays is a write that does not end.
     """
 
-    __slots__ = ("_loop", "_receive", "_seen", "_task", "_ticks", "_timer", "_watcher", "why", "writes")
+    __slots__ = (
+        "_loop",
+        "_receive",
+        "_seen",
+        "_task",
+        "_ticks",
+        "_timer",
+        "_watcher",
+        "heartbeat",
+        "why",
+        "writes",
+    )
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -42,6 +54,7 @@ class Departure:
         self._seen = 0
         self.why: Reason | None = None
         self.writes = 0
+        self.heartbeat: Heartbeat | None = None  # of a stream; begins when the watching does
         self._timer = loop.call_later(GRACE_S, self._start)
 
     def stop(self) -> None:
@@ -49,6 +62,8 @@ class Departure:
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+        if self.heartbeat is not None:
+            self.heartbeat.stop()
         self._task = None
 
     def cancel(self, why: Reason) -> None:
@@ -57,6 +72,17 @@ class Departure:
         if task is not None:
             self.why = why
             task.cancel()
+
+    async def end(self, send: Send, last: bytes) -> None:
+        """Write what ends the stream, and no heartbeat after it."""
+        self.hush()
+        if self.heartbeat is not None:
+            await self.heartbeat.quiet()
+        await send({"type": "http.response.body", "body": last})
+
+    def hush(self) -> None:
+        """No heartbeat begins any more: a whole answer, or the end of a stream, is being written."""
+        self.writes |= 1
 
     def absorb(self) -> None:
         """Call where the cancellation was caught: the task goes on as one that was not cancelled."""
@@ -67,6 +93,8 @@ class Departure:
     def _start(self) -> None:
         self._watcher = self._loop.create_task(self._watch())
         self._timer = self._loop.call_later(TICK_S, self._tick)
+        if self.heartbeat is not None:
+            self.heartbeat.start()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

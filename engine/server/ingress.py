@@ -16,16 +16,19 @@ import orjson
 
 from engine.errors import EngineError, Overloaded, RequestError, UpstreamError
 from engine.runtime.execute import Answer
+from engine.runtime.record import DecisionRecord
 from engine.runtime.run import Inbound
 from engine.runtime.snapshot import Snapshot
 from engine.server.body import BodyTooLarge, ClientGone, parse_body, read_body
 from engine.server.client_headers import ClientHeaders
 from engine.server.departure import Departure
+from engine.server.heartbeat import Heartbeat
 from engine.server.pressure import Pressure
 from engine.server.replies import (
     CLOSE,
     JSON,
     Headers,
+    Message,
     Receive,
     Send,
     about,
@@ -141,6 +144,8 @@ class Ingress:
         return {**body, **said, **({"stream": True} if self._streams else {})}
 
     async def _serve(self, inbound: Inbound, departure: Departure, send: Send) -> None:
+        if inbound.request.get("stream") and self._service.heartbeat_s:
+            departure.heartbeat = self._heartbeat(inbound, departure, send)
         try:
             answer = await self._service.executor.execute(self._snapshot, inbound)
             if answer.flow is None:
@@ -152,12 +157,23 @@ class Ingress:
                 raise
             departure.absorb()
             if departure.why == "draining":
-                await self._fail(inbound.request_id, _draining(), send)
+                await self._failed(inbound, departure, _draining(), send)
         except EngineError as error:
-            await self._fail(inbound.request_id, error, send)
+            await self._failed(inbound, departure, error, send)
         except Exception as error:  # noqa: BLE001 - a fault of ours is an answer too
             self._service.log.fault("request_fault", error, request=inbound.request_id)
-            await self._fail(inbound.request_id, _internal(), send)
+            await self._failed(inbound, departure, _internal(), send)
+
+    def _heartbeat(self, inbound: Inbound, departure: Departure, send: Send) -> Heartbeat | None:
+        """Of a stream that is waited for; None where the client's format has no comments."""
+        bound = self.dialect.operation(self.operation).stream_write
+        if bound is None or not bound.comment:
+            return None
+
+        def head() -> Message:
+            return self._head(inbound.request_id, None, bound.media_type)
+
+        return Heartbeat(self._service.heartbeat_s, departure, send, head, bound.comment)
 
     async def _whole(self, inbound: Inbound, answer: Answer, send: Send) -> None:
         record = answer.record
@@ -176,11 +192,14 @@ class Ingress:
         flow = answer.flow
         assert flow is not None
         writer = self.dialect.stream_writer(self.operation, cast(Request, inbound.request))
+        heartbeat = departure.heartbeat
         try:
-            headers = about(inbound.request_id, self._revision, answer.record)
-            headers += ((b"content-type", writer.media_type.encode()), *_UNBUFFERED)
-            start = {"type": "http.response.start", "status": 200, "headers": self._closing(headers)}
-            await send(start)
+            if heartbeat is None or not heartbeat.begun:
+                departure.writes += 1
+                if heartbeat is not None:
+                    heartbeat.begun = True
+                await send(self._head(inbound.request_id, answer.record, writer.media_type))
+                departure.writes += 1
             try:
                 last = await self._chunks(flow, writer, departure, send, inbound.request_id)
             except asyncio.CancelledError:
@@ -194,22 +213,30 @@ class Ingress:
                 self._service.log.fault("stream_fault", error, request=inbound.request_id)
                 told = error if isinstance(error, EngineError) else _internal()
                 last = self.dialect.stream_error(writer, told)
-            await send({"type": "http.response.body", "body": last})
+            await departure.end(send, last)
         finally:
             await flow.close()
+
+    def _head(self, request_id: str, record: DecisionRecord | None, media_type: str) -> Message:
+        """The message that begins a stream."""
+        headers = about(request_id, self._revision, record)
+        headers += ((b"content-type", media_type.encode()), *_UNBUFFERED)
+        return {"type": "http.response.start", "status": 200, "headers": self._closing(headers)}
 
     async def _chunks(
         self, flow: Flow, writer: StreamWriter, departure: Departure, send: Send, own_id: str
     ) -> bytes:
         """Write the stream; returns what is left to write at its end. `own_id`: of answers without one."""
         raw: bytes | None = None
+        heartbeat = departure.heartbeat
+        before = departure.writes
         async for chunk in flow:
             raw = chunk.raw
             if raw is None:
                 events = chunk.events
                 if chunk.told is not None:
                     writer.events(chunk.told)
-                if not departure.writes and events and events[0]["type"] == "start":
+                if departure.writes == before and events and events[0]["type"] == "start":
                     events[0].setdefault("id", own_id)
                 if events and events[-1]["type"] == "error":
                     data = writer.events(events[:-1])
@@ -218,6 +245,8 @@ class Ingress:
             else:
                 data = raw
             if data:
+                if heartbeat is not None and heartbeat.beating:
+                    await heartbeat.quiet()
                 departure.writes += 1
                 await send({"type": "http.response.body", "body": data, "more_body": True})
                 departure.writes += 1
@@ -231,6 +260,15 @@ class Ingress:
         headers = [*about(request_id, self._revision, None), JSON]
         body = orjson.dumps(self.dialect.write_error(error))
         await send_and_linger(send, receive, self.dialect.status(error), headers, body)
+
+    async def _failed(self, inbound: Inbound, departure: Departure, error: EngineError, send: Send) -> None:
+        """The request failed: the answer, or the last event of one that a heartbeat has begun."""
+        if departure.heartbeat is None or not departure.heartbeat.begun:
+            departure.hush()
+            await self._fail(inbound.request_id, error, send)
+            return
+        writer = self.dialect.stream_writer(self.operation, cast(Request, inbound.request))
+        await departure.end(send, self.dialect.stream_error(writer, error))
 
     async def _fail(self, request_id: str, error: EngineError, send: Send) -> None:
         headers = about(request_id, self._revision, getattr(error, "record", None))

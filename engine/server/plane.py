@@ -53,6 +53,7 @@ class DataPlane:
         """A plan went live at `since`: follow its settings as far as a running process can."""
         self.service.paths = None
         self.service.body_limit = settings.body_limit
+        self.service.heartbeat_s = settings.heartbeat_ms / 1000
         self.service.since = since
         self.pressure.bounds = Bounds(settings.lag_ms, settings.files, settings.memory)
 

@@ -55,6 +55,7 @@ class Service:
     reload: compiles now; (HTTP status, body). Each of status and reload None: not served.
     since: epoch seconds at which the current plan went live.
     paths: the dialects' paths under the current snapshot, bound by the first request to any address.
+    heartbeat_s: how long a stream may say nothing before its client is sent a comment; 0: never.
     draining: no new work is wanted; `/readyz` says so and every answer closes its connection.
     pressure: whether requests are refused now because the process has too much to do.
     open: the requests being answered, so that a drain can wait for them and end them.
@@ -66,6 +67,7 @@ class Service:
     metrics: Metrics = field(default_factory=Metrics)
     log: Log = field(default_factory=Log)
     body_limit: int = BODY_LIMIT
+    heartbeat_s: float = 15.0
     status: Callable[[], Awaitable[dict[str, Any]]] | None = None
     exposition: Callable[[], Awaitable[bytes]] | None = None
     reload: Callable[[], Awaitable[tuple[int, dict[str, Any]]]] | None = None

@@ -94,8 +94,8 @@ BUILT: Final[Mapping[str, Row]] = {
     "Semantic": _row("", "above ttl embed"),
     # --- engine.yaml
     "Settings": _row(
-        "listen admin admin_key probes state timezone workers body_limit drain watch debounce decision_log "
-        "media overload"
+        "listen admin admin_key probes state timezone workers body_limit drain heartbeat watch debounce "
+        "decision_log media overload"
     ),
     "Overload": _row("lag files memory"),
     "Media": _row("fetch http timeout"),

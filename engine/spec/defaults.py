@@ -27,6 +27,7 @@ LISTEN: Final = "127.0.0.1:8080"
 STATE: Final = "memory"
 BODY_LIMIT: Final = 20 * 2**20
 DRAIN_MS: Final = 30_000
+HEARTBEAT_MS: Final = 15_000
 WORKERS: Final = 1
 LAG_MS: Final = 500
 FILES: Final = 0.95
@@ -72,6 +73,7 @@ PRINTED: Final = {
     "workers": show_count(WORKERS),
     "body_limit": show_size(BODY_LIMIT),
     "drain": show_duration(DRAIN_MS),
+    "heartbeat": show_duration(HEARTBEAT_MS),
     "watch": "true",
     "overload.lag": show_duration(LAG_MS),
     "overload.files": f"{FILES:.0%}",

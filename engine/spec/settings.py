@@ -11,7 +11,7 @@ from typing_extensions import TypeAliasType
 
 from engine.spec import defaults
 from engine.spec.address import Address
-from engine.spec.amounts import PositiveDuration, Ratio, Size
+from engine.spec.amounts import Duration, PositiveDuration, Ratio, Size
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
@@ -225,6 +225,12 @@ class Settings(Spec):
     )
     drain: PositiveDuration = about(
         "How long open requests may go on after a stop.", default=defaults.DRAIN_MS, shown=PRINTED["drain"]
+    )
+    heartbeat: Duration = about(
+        "A stream that says nothing for so long gets a comment, where its format has comments (SSE): status "
+        "200 is sent then, and what fails later is told by an event. `0s`: never.",
+        default=defaults.HEARTBEAT_MS,
+        shown=PRINTED["heartbeat"],
     )
     watch: Flag = about("Reloads when a file of the workspace changes.", default=True, shown=PRINTED["watch"])
     overload: Overload | None = about("When requests are refused early.")

@@ -29,6 +29,7 @@ class Framing:
     media_type: the content type of such a stream. options: names that `options` may hold.
     encode: one event from its JSON and its name; None: only read. wrapped: the name of an event is not one of
         its members but the one key around it, as in `{messageStop: {...}}`.
+    comment: bytes between events that every reader skips; empty: there are none.
     """
 
     media_type: str
@@ -36,6 +37,7 @@ class Framing:
     encode: Callable[[bytes, str], bytes] | None = None
     wrapped: bool = False
     options: tuple[str, ...] = ()
+    comment: bytes = b""
 
 
 FRAMINGS: Final[Mapping[str, Framing]] = {
@@ -44,6 +46,7 @@ FRAMINGS: Final[Mapping[str, Framing]] = {
         lambda options: sse.SseDecoder(options.get("line", LINE_CAP)),
         sse.encode,
         options=("data", "line"),
+        comment=b": \n\n",
     ),
     "ndjson": Framing(
         "application/x-ndjson",

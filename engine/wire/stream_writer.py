@@ -18,7 +18,8 @@ class BoundStreamWrite:
     """What all streams of one operation share."""
 
     __slots__ = (
-        "encode", "error", "media_type", "named", "numbered", "rules", "sentinel", "state", "wrapped",
+        "comment", "encode", "error", "media_type", "named", "numbered", "rules", "sentinel", "state",
+        "wrapped",
     )  # fmt: skip
 
     def __init__(self, plan: StreamWrite) -> None:
@@ -26,6 +27,7 @@ class BoundStreamWrite:
         assert framing.encode is not None
         self.encode: Callable[[bytes, str], bytes] = framing.encode
         self.media_type = framing.media_type
+        self.comment = framing.comment
         self.wrapped = framing.wrapped
         self.named = plan.named_events
         self.numbered = plan.numbered
@@ -50,6 +52,11 @@ class StreamWriter:
     def media_type(self) -> str:
         """The content type of the stream."""
         return self._bound.media_type
+
+    @property
+    def comment(self) -> bytes:
+        """Bytes between events that every reader skips; empty where the format has none."""
+        return self._bound.comment
 
     def events(self, events: list[Event]) -> bytes:
         """The bytes of these events, together."""
