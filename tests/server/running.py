@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from engine.control.compile_child import compile_here
+from engine.observe.log import Log
 from engine.server.drain import drain
 from engine.server.sidecar import Options, Sidecar
 
@@ -122,13 +123,15 @@ def post(body: dict[str, Any] | bytes, *headers: str, host: str = "localhost") -
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, **options: Any) -> AsyncIterator[Running]:
-    """The workspace in `folder`, served until the block ends."""
+async def running(folder: Path, *, log: Log | None = None, **options: Any) -> AsyncIterator[Running]:
+    """The workspace in `folder`, served until the block ends. log: instead of the process's own."""
     compiled = compile_here(folder, options.get("env"))
     assert compiled.plan is not None, compiled.rendered
     assert compiled.settings is not None
     told = Options(folder, watch=False, **options)
     sidecar = Sidecar(told, told.over(compiled.settings))
+    if log is not None:
+        sidecar.log = log
     async with sidecar.running(compiled):
         url = f"http://{sidecar.listeners['listen'].address}"
         async with httpx.AsyncClient(base_url=url, timeout=10) as client:
