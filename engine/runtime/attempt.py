@@ -272,11 +272,12 @@ class Attempts:
             attempt=effect.attempt,
             request_id=inbound.request_id,
             connect_ms=call.connect_ms,
-            # What may have to be gone on with must be known.
+            # What may have to be gone on with must be known, and what is held back to its end can be read.
             skim=run.stream
             and inbound.dialect is not None
             and run.bound.route.reply_model == "served"
-            and not _continues(run),
+            and not _continues(run)
+            and run.bound.route.stream.switch_until != "complete",
             headers=inbound.headers,
             credential=self._credential(run, place),
             # What the engine asks for itself has nothing of the client's to lose.

@@ -20,7 +20,10 @@ END_S: Final = 0.05
 
 def transport_failure(deployment: str, error: TransportError) -> Error:
     """A call that failed below HTTP: the client learns whose it was by the name that the plan has for it."""
-    return below_http(error.failure, f"{deployment}: {error}")
+    told = below_http(error.failure, f"{deployment}: {error}")
+    if error.lasting:
+        told["should_retry"] = False
+    return told
 
 
 class HttpFlow:

@@ -45,11 +45,14 @@ class HttpReply(Protocol):
 
 
 class TransportError(Exception):
-    """A call that failed below HTTP."""
+    """A call that failed below HTTP. lasting: another try would fail the same way."""
 
-    def __init__(self, failure: Literal["connect", "timeout", "cut", "server"], message: str) -> None:
+    def __init__(
+        self, failure: Literal["connect", "timeout", "cut", "server"], message: str, *, lasting: bool = False
+    ) -> None:
         super().__init__(message)
         self.failure = failure
+        self.lasting = lasting
 
 
 class Transport(Protocol):

@@ -37,7 +37,7 @@ def unconnected(error: Exception, whom: str = "") -> TransportError:
             return TransportError("connect", "the host's name could not be resolved")
         case ssl.SSLCertVerificationError():
             told = _CERTIFICATE.get(error.verify_code, "the host's certificate is not valid")
-            return TransportError("connect", told)
+            return TransportError("connect", told, lasting=True)
         case ssl.SSLError():
             return TransportError("connect", "no TLS connection")
         case OSError(errno=int(number)):

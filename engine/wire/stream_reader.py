@@ -172,8 +172,13 @@ class StreamReader:
                 if not self.failed:
                     (self.after if self._hold else raw).append(frame.raw)
                 break
-            # After a finish comes little, and what comes counts.
-            if self._skimmed is not None and not self._finished and not self._skimmed.marked(frame.raw):
+            # After a finish comes little, and what comes counts. Half an event is read too: that finds it out.
+            if (
+                self._skimmed is not None
+                and not self._finished
+                and data.endswith(b"}")
+                and not self._skimmed.marked(frame.raw)
+            ):
                 self._skimmed.take(data, frame.name)
                 if self._hold:
                     self._held(frame, False, raw)

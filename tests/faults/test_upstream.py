@@ -41,6 +41,8 @@ class Case:
     ask: list[str] = field(default_factory=lambda: ["whole", "stream"])
     shape: list[str] = field(default_factory=lambda: ["openai"])
     route: dict[str, Any] = field(default_factory=dict)
+    own: bool = False  # a provider of its own: its credential will be refused for a while
+    bare: bool = False  # no limits: what a client wants whole is asked for whole
     by: str | None = None
     text: str | None = None
     tools: str | None = None
@@ -60,6 +62,9 @@ class Case:
     never: list[str] = field(default_factory=list)
 
 
+#: So that what hangs fails a test in time. With them, what a client wants whole is streamed and collected.
+SHORT = {"connect": "1s", "first_token": "2s", "idle": "2s"}
+
 CASES = [Case(**row) for row in yaml.safe_load(Path(__file__).with_name("upstream.yaml").read_text())]
 RUNS = [
     pytest.param(number, stream == "stream", shape, id=f"{case.id} {case.name} ({stream}, {shape})")
@@ -76,27 +81,34 @@ def route_of(number: int, stream: bool, shape: str) -> str:
 
 def workspace(folder: Path, places: dict[str, str]) -> Path:
     """A route for each run of each row, with its own models at its own place."""
+    urls = dict(places)
     models: dict[str, dict[str, str]] = {place: {} for place in places}
     deployments, routes = {}, {}
     for number, stream, shape in (param.values for param in RUNS):
         case, route = CASES[number], route_of(number, stream, shape)
         chain = []
         for role, script, place in (("a", case.primary, case.at), ("b", case.fallback, "vendor")):
+            if role == "a" and case.own:
+                place = f"own-{route}"
+                urls[place], models[place] = places["vendor"], {}
             if script is not None:
                 name = f"{route}-{role}"
                 models[place][name] = f"{script}#{name}"
                 deployments[name] = {"provider": place, "model": name}
                 chain.append(name)
-        routes[route] = {"start": {"fallback": chain} if len(chain) > 1 else chain[0], **case.route}
+        start = {"fallback": chain} if len(chain) > 1 else chain[0]
+        routes[route] = {"start": start, **({} if case.bare else {"timeout": SHORT}), **case.route}
     files: dict[str, Any] = {
-        f"providers.d/{place}.yaml": provider_file(url, models[place]) for place, url in places.items()
+        f"providers.d/{place}.yaml": provider_file(url, models[place]) for place, url in urls.items()
     }
-    backoff = {"retry": {"backoff": "20ms"}, "timeout": {"connect": "1s", "first_token": "2s", "idle": "2s"}}
-    files["routes/main.yaml"] = {"defaults": backoff, "deployments": deployments, "routes": routes}
+    defaults = {"retry": {"backoff": "20ms"}}
+    files["routes/main.yaml"] = {"defaults": defaults, "deployments": deployments, "routes": routes}
     return write_files(folder, files)
 
 
-def context(authority: trustme.CA, name: str = "127.0.0.1", expires: datetime | None = None) -> ssl.SSLContext:
+def context(
+    authority: trustme.CA, name: str = "127.0.0.1", expires: datetime | None = None
+) -> ssl.SSLContext:
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name, not_after=expires).configure_cert(tls)
     return tls

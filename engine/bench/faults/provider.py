@@ -102,12 +102,12 @@ class Provider:
 
     def _accepted(self) -> Link:
         self.connections += 1
-        link = Link(self._serve, self.connections)
-        self.links = [kept for kept in self.links if not kept.closed.is_set()]
-        self.links.append(link)
-        return link
+        return Link(self._serve, self.connections)
 
     async def _serve(self, link: Link) -> None:
+        # From here on: one whose handshake fails never comes so far.
+        self.links = [kept for kept in self.links if not kept.closed.is_set()]
+        self.links.append(link)
         accept = self.default[0].accept
         if accept is not None:
             await accept(link)

@@ -51,6 +51,7 @@ def _after(count: int, ends: str) -> Play:
 async def _bad_event(exchange: Exchange) -> None:
     await exchange.begin()
     await exchange.tokens(0, 8)
+    await exchange.pause(0.2)
     await exchange.chunk(sse(b'{"choices": [{"index": 0, "delta": {"content": " ste'))
     await exchange.tokens(9)
     await exchange.finish()
@@ -87,6 +88,7 @@ def _error_event(count: int) -> Play:
         if count:
             await exchange.chunk(exchange.voice.begin(exchange.model))
             await exchange.tokens(0, count)
+            await exchange.pause(0.2)  # what comes at once with an error is never shown to a client
         await exchange.chunk(exchange.voice.error_event(503, "server_is_overloaded", "overloaded, try later"))
         await exchange.last_chunk()
 
