@@ -172,7 +172,7 @@ class StreamReader:
                 if not self.failed:
                     (self.after if self._hold else raw).append(frame.raw)
                 break
-            # After a finish comes little, and what comes counts. Half an event is read too: that finds it out.
+            # After a finish comes little, and what comes counts. Half an event is read, which finds it out.
             if (
                 self._skimmed is not None
                 and not self._finished
