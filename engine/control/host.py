@@ -119,6 +119,12 @@ class Host:
         def in_flight() -> Numbers:
             return [((name,), self.state.in_flight(name)) for name in current().plan.manifest.deployments]
 
+        self._metrics.counter(
+            "engine_decision_log_dropped",
+            "Records that the decision log's file was too slow or too full for.",
+            (),
+            lambda: (((), 0 if self._log is None else self._log.dropped),),
+        )
         queue_figures.register(self._metrics, self.executor.queues)
         gauge = self._metrics.gauge
         gauge("engine_open_attempts", "Calls that are running.", ("deployment",), in_flight)

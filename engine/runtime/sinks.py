@@ -8,20 +8,31 @@ writes everything that is still in the queue.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from engine.runtime.record import DecisionRecord
 
 Sink = Callable[[DecisionRecord], None]
 
 log = logging.getLogger("engine.decisions")
+
+#: So many records wait for their file at most.
+WAITING: Final = 100_000
+#: A file that could not be written is tried again after this long.
+AGAIN_S: Final = 0.2
+#: The end of the process waits so long for the file.
+CLOSE_S: Final = 5.0
+#: Lines of one write.
+_AT_ONCE: Final = 1_000
 
 
 def as_json(record: DecisionRecord) -> dict[str, Any]:
@@ -30,6 +41,11 @@ def as_json(record: DecisionRecord) -> dict[str, Any]:
     for attempt, own in zip(data["attempts"], record.attempts, strict=True):
         attempt["cost"]["total"] = own.cost.total
     return {**data, "cost": record.cost}
+
+
+def _line(record: DecisionRecord) -> bytes:
+    text = json.dumps(as_json(record), separators=(",", ":"), ensure_ascii=False)
+    return f"{text}\n".encode("utf-8", "backslashreplace")
 
 
 class Ring:
@@ -50,8 +66,9 @@ class Ring:
 class JsonLines:
     """Appends one JSON object a record to a file.
 
-    The queue has no bound: a record is small, and one that is lost cannot be audited. A file that cannot be
-    written is said once in the log; what did not fit is kept and tried again with the next record.
+    A file that cannot be written, or only slowly, delays nobody: what did not fit is kept and tried again,
+    and that it fails is said once in the log. `WAITING` records are kept at most; later ones are dropped and
+    counted in `dropped`.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,33 +77,36 @@ class JsonLines:
         self._file = path.open("ab", buffering=0)
         self._path = path
         self._queue: queue.SimpleQueue[DecisionRecord | None] = queue.SimpleQueue()
-        self._waiting = b""  # lines that are not in the file yet
+        self._waiting: deque[bytes] = deque()  # lines that are not in the file yet
+        self.dropped = 0
         self._failed = False
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="decision-log", daemon=True)
         self._thread.start()
 
     def __call__(self, record: DecisionRecord) -> None:
-        self._queue.put(record)
+        if self._queue.qsize() + len(self._waiting) >= WAITING:
+            self.dropped += 1
+        else:
+            self._queue.put(record)
 
     def close(self) -> None:
-        """Write what is waiting, then close the file. Blocks until the system has it."""
+        """Write what is waiting, then close the file. Blocks until the system has it, `CLOSE_S` at most."""
         if self._closed:
             return
         self._closed = True
         self._queue.put(None)
-        self._thread.join()
-        self._file.close()
-        if self._waiting:
-            log.error("decision log %s: %d records are lost", self._path, self._waiting.count(b"\n"))
+        self._thread.join(CLOSE_S)
+        lost = self.dropped + len(self._waiting) + self._queue.qsize()
+        if lost:
+            log.error("decision log %s: %d records are lost", self._path, lost)
 
     def _run(self) -> None:
         last = False
         while not last:
             batch = self._batch()
             last = None in batch
-            lines = (json.dumps(as_json(r), separators=(",", ":"), ensure_ascii=False) for r in batch if r)
-            self._waiting += "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+            self._waiting.extend(_line(record) for record in batch if record is not None)
             try:
                 self._write()
                 self._failed = False
@@ -94,10 +114,22 @@ class JsonLines:
                 if not self._failed:
                     self._failed = True
                     log.error("decision log %s cannot be written: %s", self._path, error)
+                if not last:
+                    time.sleep(AGAIN_S)
+        self._file.close()
 
     def _write(self) -> None:
-        while self._waiting:
-            self._waiting = self._waiting[self._file.write(self._waiting) :]
+        waiting = self._waiting
+        while waiting:
+            lines = list(itertools.islice(waiting, _AT_ONCE))
+            data = b"".join(lines)
+            written = self._file.write(data) or 0
+            for line in lines:
+                if written < len(line):
+                    waiting[0] = line[written:]
+                    break
+                written -= len(line)
+                waiting.popleft()
 
     def _batch(self) -> list[DecisionRecord | None]:
         """What is in the queue; waits for the first."""

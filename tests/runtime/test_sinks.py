@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
 
+from engine.runtime import sinks
 from engine.runtime.record import AttemptRecord, DecisionRecord
 from engine.runtime.sinks import JsonLines, Ring, as_json
 from engine.wire.pricing import Cost
@@ -66,3 +69,46 @@ def test_a_full_disk_delays_nobody_and_is_said_once(caplog: pytest.LogCaptureFix
     sink.close()
     assert caplog.text.count("cannot be written") == 1
     assert "50 records are lost" in caplog.text
+
+
+def test_a_file_that_takes_nothing_holds_no_more_than_so_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sinks, "WAITING", 100)
+    monkeypatch.setattr(sinks, "CLOSE_S", 0.2)
+    path = tmp_path / "slow"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        sink = JsonLines(path)
+        for number in range(2_000):  # a pipe holds 64 KiB: some 150 records
+            sink(record(number))
+            if number % 50 == 0:
+                time.sleep(0.002)
+        assert sink.dropped > 1_000
+        sink.close()
+        assert "records are lost" in caplog.text
+    finally:
+        os.close(reading)
+        sink._thread.join(5)
+
+
+def test_lines_go_on_where_a_write_stopped(tmp_path: Path) -> None:
+    sink = JsonLines(tmp_path / "d.jsonl")
+    file, pieces = sink._file, bytearray()
+
+    class Narrow:
+        """Takes seven bytes at a time."""
+
+        def write(self, data: bytes) -> int:
+            pieces.extend(data[:7])
+            return min(len(data), 7)
+
+        def close(self) -> None:
+            file.close()
+
+    sink._file = Narrow()  # type: ignore[assignment]
+    for number in range(5):
+        sink(record(number))
+    sink.close()
+    assert [json.loads(line)["id"] for line in pieces.decode().splitlines()] == [f"r{n}" for n in range(5)]
