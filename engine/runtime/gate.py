@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from engine.kinds.effects import Admission, Reserve
+from engine.kinds.effects import CONSULTS, Admission, Reserve
 from engine.plan.types import Credential
 from engine.policies.credential import STRIKES
 from engine.runtime.record import AttemptRecord
@@ -49,7 +49,7 @@ class Gate:
 
     def enter(self, run: Run, effect: Reserve, place: Place, now: float) -> Admission | Pass | None:
         """May the attempt be made? None: it may, as any healthy one; else with a pass, or why not."""
-        again = run.numbers.failed_at
+        again = run.numbers.failed_at if run.role not in CONSULTS else None
         if again is None and run.role != "hedge" and self._health.calm(place.deployment.name):
             return None
         deployment, moment, drawn = place.deployment, int(now), False

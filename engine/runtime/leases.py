@@ -132,12 +132,16 @@ class Leases:
         """Close the lease of a call that was cancelled under way.
 
         Where another branch answered first (a hedge's loser), the vendor had the request and will bill it: it
-        is settled with an estimate of its input. Where the client left or the engine failed, it is released.
+        is settled with an estimate of its input. Its time counts as its latency too: it would have taken
+        longer still, and percentiles of those alone that were quick enough would sink with every race. Where
+        the client left or the engine failed, the lease is released.
         """
         self.gate.dropped(lease, self._clock.now_ms())
         if not run.lost:
             await self.release(run, lease, entry)
             return
+        if entry.first_token_ms is None and entry.ended_ms is not None:
+            self.observe(place, None, entry.ended_ms - entry.started_ms)
         usage = whole_usage(run, None, lambda: 0)
         await self.settle(run, lease, entry, place, usage)
 

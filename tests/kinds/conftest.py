@@ -14,14 +14,19 @@ import engine.kinds.table  # noqa: F401 - a kind behaves once the table names it
 from engine.kinds.balance import Balance, Sticky
 from engine.kinds.effects import (
     Admission,
+    Aside,
     Attempt,
+    Branch,
+    Consult,
     Draw,
     Effect,
+    Gather,
     Keep,
     Measure,
     Next,
     Note,
     Outcome,
+    Race,
     Recall,
     Reserve,
     Steps,
@@ -39,6 +44,7 @@ from engine.kinds.use import Use
 from engine.kinds.walk import walk
 from engine.plan.types import Call, Expr, Node
 from engine.policies.shares import change, lay_out, points_of
+from engine.upstream.protocol import Whole
 
 
 def use(name: str, **call: Any) -> Use:
@@ -136,10 +142,14 @@ class Hand:
         self.waits: list[int] = []
         self.measured: list[tuple[str, ...]] = []
         self.notes: list[tuple[str, str]] = []
+        self.races: list[tuple[Branch, ...]] = []
+        self.gathered: list[tuple[Branch, ...]] = []
+        self.consulted: list[Consult] = []
+        self.asides: list[Aside] = []
 
     # the Context
     def test(self, expr: Expr, *more: Any) -> bool:
-        return expr.source in self.true
+        return bool(self.value(expr, *more)) if more else expr.source in self.true
 
     def value(self, expr: Expr, *more: Any) -> Any:
         found = self.values[expr.source]
@@ -209,10 +219,27 @@ class Hand:
             self.kept[effect.space, effect.key] = effect.value
             self.kept_ms[effect.space, effect.key] = effect.ttl_ms
             return None
+        if isinstance(effect, Race):
+            self.races.append(effect.branches)
+            return self._race([self.drive(branch.steps) for branch in effect.branches])
+        if isinstance(effect, Gather):
+            self.gathered.append(effect.branches)
+            return tuple(self.drive(branch.steps) for branch in effect.branches)
+        if isinstance(effect, Consult):
+            self.consulted.append(effect)
+            return self.walk(effect.node)
+        if isinstance(effect, Aside):
+            self.asides.append(effect)
+            return None
         assert isinstance(effect, Measure)
         self.measured.append(effect.deployments)
         known = self.measures.get(effect.what, self.measures)
         return tuple(known.get(name, math.nan) for name in effect.deployments)
+
+    def _race(self, outcomes: list[Outcome]) -> Outcome:
+        """As if each had failed before the next began."""
+        good = next((each for each in outcomes if each.ok or each.final), None)
+        return outcomes[-1] if good is None else good
 
     def _peek(self, name: str) -> Any:
         return self.script.get(name, ["ok"])[0]
@@ -224,6 +251,8 @@ class Hand:
         self.attempts.append(effect)
         entries = self.script.get(name, ["ok"])
         entry = entries.pop(0) if len(entries) > 1 else entries[0]
+        if isinstance(entry, Whole):
+            return Outcome(ok=True, deployment=name, attempt=effect.attempt, reply=entry)
         if entry == "ok":
             return Outcome(ok=True, deployment=name, attempt=effect.attempt, reply=f"from {name}")
         failure, after = entry if isinstance(entry, tuple) else (entry, None)

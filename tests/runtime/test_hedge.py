@@ -46,6 +46,8 @@ async def test_a_slow_first_loses(bench: Callable[..., Bench], kit: Kit) -> None
     assert b.record.cost == lost.cost.total + won.cost.total
     assert b.record.served_by == "b"
     assert b.clock.now_ms() < 900
+    # It would have taken longer still: its time is known as its latency.
+    assert b.state.latency("a", int(b.clock.now_ms())) == pytest.approx(150, abs=2)
 
 
 async def test_the_losers_stream_is_closed_before_the_winners_is_read(
