@@ -13,6 +13,7 @@ from engine.compiler.addresses import filled, holes, spoken_urls, written_in
 from engine.compiler.document import Document, Path
 from engine.compiler.lower_auth import lower_credential
 from engine.compiler.lower_concurrency import concurrency
+from engine.compiler.lower_health import breaker, probing
 from engine.compiler.resolve import there_is
 from engine.compiler.settings import given
 from engine.compiler.suggest import did_you_mean
@@ -91,6 +92,8 @@ class Deployments:
             options=_options(spec),
             settings=settings,
             urls=spoken_urls(provider, base_url, region.name, settings, endpoint=own),
+            breaker=breaker(spec.breaker),
+            probe=probing(spec.probe),
         )
 
     def _settings(self, name: str, spec: Spec, vendor: Vendor, region: Region) -> dict[str, str]:

@@ -85,6 +85,7 @@ def seal(lowered: Lowered) -> Plan:
         deployments={name: deployment.provider for name, deployment in deployments.items()},
         deployment_segments={name: store(DeploymentSegment(d)) for name, d in deployments.items()},
         ingress=_ingress(lowered, dialects),
+        probes={name: d.probe.every_ms for name, d in deployments.items() if d.probe is not None},
     )
     return Plan.seal(manifest, segments)
 

@@ -21,7 +21,7 @@ from engine.kinds.split import Split
 from engine.kinds.use import Use
 from engine.plan.link import link
 from engine.plan.plan import Plan
-from engine.plan.types import Call, Concurrent, Deployment, Expr, Node, Route
+from engine.plan.types import Breaker, Call, Concurrent, Deployment, Expr, Node, Route
 from engine.policies import failures
 from engine.spec import defaults
 
@@ -203,7 +203,22 @@ def _options(plan: Plan, node: Node) -> str:
     parts = [_where(deployment), *_call(node.call)]
     if deployment.concurrent is not None:
         parts.append(f"open at a time: {_places(deployment.concurrent)}")
+    parts += _health(deployment)
     return "  " + "; ".join(parts)
+
+
+def _health(deployment: Deployment) -> Iterator[str]:
+    """What its breaker and probe have beside the printed defaults."""
+    if deployment.breaker != defaults.BREAKER:
+        yield f"breaker {_breaker(deployment.breaker)}"
+    if (probe := deployment.probe) is not None:
+        yield f"probed every {units.show_duration(probe.every_ms)} without a good call"
+
+
+def _breaker(breaker: Breaker) -> str:
+    sample = units.show_sample(breaker.calls, breaker.window_ms)
+    pause = units.show_duration(breaker.pause_ms)
+    return f"opens at {units.show_ratio(breaker.open_at)} of {sample}, for {pause}"
 
 
 def _where(deployment: Deployment) -> str:
@@ -239,7 +254,8 @@ _USUAL: Final = (
     f"where nothing is said: {defaults.RETRY_EXTRA} more on {', '.join(failures.RETRIED)}, connect "
     f"{defaults.PRINTED['timeout.connect']}, first token {defaults.PRINTED['timeout.first_token']}, idle "
     f"{defaults.PRINTED['timeout.idle']}, total {units.show_duration(defaults.TOTAL_MS)} "
-    f"({units.show_duration(defaults.WHOLE_MS)} for a vendor's answer in one piece)"
+    f"({units.show_duration(defaults.WHOLE_MS)} for a vendor's answer in one piece), a breaker that "
+    f"{_breaker(defaults.BREAKER)}"
 )
 
 

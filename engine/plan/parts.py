@@ -25,7 +25,11 @@ FIELDS: Final = tuple(sorted(field.name for field in dataclasses.fields(Manifest
 
 _Matches = tuple[tuple[str, Match], ...]
 #: Fields whose entries are more than strings. The others are maps of names to names or digests.
-_SHAPED: Final[dict[str, Any]] = {"ingress": Mapping[str, tuple[str, str]], "matches": _Matches}
+_SHAPED: Final[dict[str, Any]] = {
+    "ingress": Mapping[str, tuple[str, str]],
+    "matches": _Matches,
+    "probes": Mapping[str, int],
+}
 _WHOLE: Final[dict[str, Any]] = {"schema": int, "settings": Settings}
 
 

@@ -578,7 +578,10 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The plan's table of contents. Its canonical JSON's sha256 is the revision."""
+    """The plan's table of contents. Its canonical JSON's sha256 is the revision.
+
+    probes: deployments that are probed -> every how many ms.
+    """
 
     schema: int
     settings: Settings
@@ -590,3 +593,4 @@ class Manifest:
     deployments: Mapping[str, str]  # deployment -> provider
     deployment_segments: Mapping[str, str]
     ingress: Mapping[str, tuple[str, str]]  # HTTP path -> (dialect, operation)
+    probes: Mapping[str, int] = field(default_factory=dict)

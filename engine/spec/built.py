@@ -38,12 +38,12 @@ BUILT: Final[Mapping[str, Row]] = {
     "Retry": _row("extra failures backoff"),
     "Deployment": _row(
         "provider model region credentials endpoint settings wire_model concurrent quality "
-        "execution_providers path threads",
-        "breaker limits probe",
+        "execution_providers path threads breaker probe",
+        "limits",
     ),
     "Concurrent": _row("most queue wait"),
-    "Breaker": _row("", "open_at of for"),
-    "Probe": _row("", "every timeout"),
+    "Breaker": _row("open_at of for"),
+    "Probe": _row("every timeout"),
     "Credential": _row(
         "provider secret client_id client_secret tenant certificate token_file service_account private_key "
         "issuer key_id subject assertion access_key secret_key session_token profile role external_id "
@@ -217,7 +217,6 @@ INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("Workspace", "groups"): "a `switch` on `key.*` and `reject` say who may what",
     ("Keys", "clients"): "without client keys only a loopback address is served",
     ("PerRequest", "cost"): "`per_request.calls` and `admit` bound it",
-    ("Deployment", "breaker"): "`failures` moves on to the next target after each failed call",
     ("Deployment", "limits"): "`concurrent` bounds its open calls",
     ("ClassifyNode", "classify"): "a `switch` on `request.*` is built",
 }

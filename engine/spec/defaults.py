@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from engine.plan.types import Breaker
 from engine.policies.admission import USUAL
 from engine.policies.failures import MOVES_ON, RETRIED
-from engine.units import show_count, show_duration, show_size
+from engine.units import show_count, show_duration, show_ratio, show_sample, show_size
 
 CONNECT_MS: Final = 5_000
 FIRST_TOKEN_MS: Final = 30_000
@@ -18,6 +19,9 @@ TOTAL_MS: Final = 600_000
 WHOLE_MS: Final = 120_000
 RETRY_EXTRA: Final = 1
 RETRY_BACKOFF_MS: Final = 200
+BREAKER: Final = Breaker()
+PROBE_EVERY_MS: Final = 30_000
+PROBE_TIMEOUT_MS: Final = 5_000
 #: How long a place of `concurrent` is waited for, where there is a queue.
 QUEUE_WAIT_MS: Final = 5_000
 #: How long a value of `sticky` is remembered after its last request.
@@ -67,6 +71,10 @@ PRINTED: Final = {
     "reject.status": "403",
     "deployment.region": "the provider file's default region",
     "deployment.credentials": "what the provider file's `auth` names",
+    "deployment.breaker": (
+        f"{{open_at: {show_ratio(BREAKER.open_at)}, of: {show_sample(BREAKER.calls, BREAKER.window_ms)}, "
+        f"for: {show_duration(BREAKER.pause_ms)}}}"
+    ),
     "listen": LISTEN,
     "admin": "on `listen`, while that is loopback",
     "state": STATE,

@@ -8,11 +8,11 @@ from pydantic import model_validator
 from typing_extensions import TypeAliasType
 
 from engine.spec.address import BaseUrl
-from engine.spec.amounts import PositiveDuration, Ratio, Sample
 from engine.spec.concurrency import Concurrent
 from engine.spec.containers import Some
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault
+from engine.spec.health import Breaker, Probe
 from engine.spec.model import Spec, about
 from engine.spec.names import CredentialName, LimitName, Name, Word
 from engine.spec.one_or_more import OneOrMore
@@ -23,32 +23,6 @@ ExecutionProvider = TypeAliasType("ExecutionProvider", Literal["cpu", "cuda", "d
 #: The provider whose models run in the engine's own worker, and the keys that only it reads.
 LOCAL_PROVIDER = "onnx"
 LOCAL_KEYS = ("execution_providers", "path", "threads")
-
-
-class Breaker(Spec):
-    """When calls to a deployment stop for a while: by a share of calls, never a bare count."""
-
-    noun: ClassVar[str] = "breaker"
-
-    open_at: Ratio = about("Share of calls that fail.", default=0.5, shown="50%")
-    of: Sample = about(
-        "Counted over at least so many calls in so long.", default=(20, 30_000), shown="20 in 30s"
-    )
-    pause: PositiveDuration = about(
-        "How long it stays open; doubles with jitter up to 30s while probes fail.",
-        default=5_000,
-        shown="5s",
-        alias="for",
-    )
-
-
-class Probe(Spec):
-    """A small call now and then, so that health is known before a client finds out."""
-
-    noun: ClassVar[str] = "probe"
-
-    every: PositiveDuration = about("Time between two probes.", default=30_000, shown="30s")
-    timeout: PositiveDuration = about("How long a probe may take.", default=5_000, shown="5s")
 
 
 class Deployment(Spec):
@@ -82,7 +56,9 @@ class Deployment(Spec):
         examples=[{"resource": "acme-eu"}],
     )
     wire_model: Text | None = about("The model's name on the wire, where it is not the provider file's.")
-    breaker: Breaker | None = about("When calls to it stop for a while.")
+    breaker: Breaker | None = about(
+        "When calls to it stop for a while (docs/health.md).", shown=PRINTED["deployment.breaker"]
+    )
     concurrent: Concurrent | None = about(
         "Most calls open at a time. Beyond that a call waits where there is a queue; else, and when that is "
         "full or took too long, it is skipped as `full`.",
@@ -95,7 +71,9 @@ class Deployment(Spec):
         examples=[0.8],
     )
     limits: Some[LimitName] | None = about("The vendor's quota, as named limits.")
-    probe: Probe | None = about("Probes its health in the background.", shown="none")
+    probe: Probe | None = about(
+        "Probes its health in the background.", shown="none", examples=[{"every": "1m"}]
+    )
 
     execution_providers: Some[ExecutionProvider] | None = about(
         "Local models: what may run them, tried in this order. Never the CPU unless it is in the list.",
@@ -116,6 +94,13 @@ class Deployment(Spec):
                     "remove it",
                     at=(key,),
                 )
+        if self.probe is not None and self.model == "*":
+            raise fault(
+                "E113",
+                '`probe` and `model: "*"` exclude each other',
+                "probe a deployment of one model: of this one nobody knows which to ask",
+                at=("probe",),
+            )
         if self.execution_providers is not None:
             _once(self.execution_providers, "execution_providers")
         return self
