@@ -15,7 +15,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from engine.control import queue_figures
+from engine.control import health_figures, queue_figures
+from engine.control.prober import Prober
 from engine.control.provision import provision
 from engine.control.reload import ProvisionFault
 from engine.observe.metrics import Metrics
@@ -50,6 +51,7 @@ class Host:
         self.state = MemoryState()
         self.health = Health(Random().random)
         self.executor = Executor(self.state, SystemClock(), Random(), [metrics.record], self.health)
+        self._prober = Prober(self.executor, Random().random)
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -84,6 +86,8 @@ class Host:
             raise ProvisionFault(str(error)) from error
         self._take_log(log, plan.manifest.settings.decision_log)
         self._running = snapshot
+        self.health.keep(plan.manifest.deployments, plan.manifest.routes)
+        self._prober.take(snapshot)
         return snapshot
 
     async def abandon(self, snapshot: Snapshot, running: Snapshot) -> None:
@@ -91,6 +95,7 @@ class Host:
         path = running.plan.manifest.settings.decision_log
         self._take_log(await asyncio.to_thread(self._opened, path), path)
         self._running = running
+        self._prober.take(running)
         await snapshot.close()
 
     # --- what is told -----------------------------------------------------------------------------------
@@ -106,6 +111,7 @@ class Host:
                 "in_flight": self.state.in_flight(name),
                 "latency_ms": None if math.isnan(latency) else round(latency, 1),
                 "missing": snapshot.missing.get(name),
+                "health": self.health.told(name, now),
             }
         return told
 
@@ -125,6 +131,7 @@ class Host:
             (),
             lambda: (((), 0 if self._log is None else self._log.dropped),),
         )
+        health_figures.register(self._metrics, self.health, self.executor.clock, current)
         queue_figures.register(self._metrics, self.executor.queues)
         gauge = self._metrics.gauge
         gauge("engine_open_attempts", "Calls that are running.", ("deployment",), in_flight)
@@ -177,6 +184,7 @@ class Host:
             asyncio.get_running_loop().run_in_executor(None, old.close)
 
     async def _close(self) -> None:
+        await self._prober.close()
         await self.executor.asides.close()
         await self._transport.close()
         if self._models is not None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 #: Fields that count what goes on now, or has happened.
-_COUNTS: Final = frozenset(("in_flight", "open", "waiting"))
+_COUNTS: Final = frozenset(("in_flight", "open", "waiting", "opened", "calls", "failed"))
 _MEANS: Final = frozenset(("latency_ms",))
 
 

@@ -119,8 +119,8 @@ class Metrics:
         self._registry: CollectorRegistry | None = None
 
     def record(self, record: DecisionRecord) -> None:
-        """A request has ended. Of a copy that no client waited for, only its calls count."""
-        if record.aside_of is not None:
+        """A request has ended. Of a copy or a probe that no client waited for, only its calls count."""
+        if record.aside_of is not None or record.probe_of is not None:
             for attempt in record.attempts:
                 self._attempt(attempt)
             return

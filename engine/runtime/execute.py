@@ -47,6 +47,7 @@ from engine.runtime.gate import Gate
 from engine.runtime.leases import Leases
 from engine.runtime.live import Finish, LiveFlow
 from engine.runtime.measures import measured
+from engine.runtime.probing import Probes
 from engine.runtime.queue import Queues
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Inbound, Run
@@ -109,6 +110,7 @@ class Executor:
         self._attempts = Attempts(state, clock, self._leases, self._go_on)
         self._branches = Branches(clock, self._drive)
         self.asides = Asides(clock, self._drive, self._finish)
+        self.probes = Probes(self._begin, self._drive, self._finish)
 
     async def execute(self, snapshot: Snapshot, inbound: Inbound) -> Answer:
         """Serve one request.

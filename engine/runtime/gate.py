@@ -49,6 +49,8 @@ class Gate:
 
     def enter(self, run: Run, effect: Reserve, place: Place, now: float) -> Admission | Pass | None:
         """May the attempt be made? None: it may, as any healthy one; else with a pass, or why not."""
+        if run.role == "probe":
+            return None
         again = run.numbers.failed_at if run.role not in CONSULTS else None
         if again is None and run.role != "hedge" and self._health.calm(place.deployment.name):
             return None
@@ -120,6 +122,10 @@ class Gate:
             failure = "cancelled"
         peers: Sequence[str] = () if failure is None else run.bound.peers.get(entry.node, ())
         how = Ended(failure, delay_ms, entry.credential or "", trial, peers)
+        if run.role == "probe":
+            how.failure = None if failure in _ANSWERED else failure
+            self._health.probed(deployment, how, int(now))
+            return
         self._health.ended(deployment, how, int(now))
 
     def _over(self, lease: int, ok: bool | None, now: float) -> None:

@@ -40,7 +40,7 @@ class AttemptRecord:
     closed: str | None = None  # "settled" or "released"
     dropped: tuple[str, ...] = ()
     credential: str | None = None  # the name of the one that was shown
-    role: str = "answer"  # or hedge, judge, mirror, classify, embed, continue
+    role: str = "answer"  # or hedge, judge, mirror, classify, embed, continue, probe
 
 
 @dataclass(slots=True)
@@ -78,6 +78,7 @@ class DecisionRecord:
     duration_ms: float | None = None
     committed_ms: float | None = None
     dropped: tuple[str, ...] = ()
+    probe_of: str | None = None  # the deployment that the engine asked by itself, for no client
     aside_of: str | None = None  # the id of the request that this is a copy of, which no client waits for
     schema: int = SCHEMA_VERSION
 

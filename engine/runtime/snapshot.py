@@ -212,7 +212,9 @@ class Snapshot:
         """The route, linked and bound on first use."""
         bound = self._routes.get(name)
         if bound is None:
-            bound = self._routes[name] = self._bind(name)
+            plan = self.plan
+            route = link(plan.route(name), plan.node, lambda deployment: plan.deployment(deployment).call)
+            bound = self._routes[name] = self.bind(route)
         return bound
 
     def dialect(self, name: str) -> BoundDialect:
@@ -229,9 +231,8 @@ class Snapshot:
             test = self._match_tests[id(when)] = bind_expr(when)
         return test
 
-    def _bind(self, name: str) -> BoundRoute:
-        plan = self.plan
-        route = link(plan.route(name), plan.node, lambda deployment: plan.deployment(deployment).call)
+    def bind(self, route: Route) -> BoundRoute:
+        """A linked route with what it runs on."""
         names = sorted({use.deployment for use in _targets(route.start)})
         places = {deployment: self._place(deployment) for deployment in names}
         return BoundRoute(

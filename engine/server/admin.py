@@ -39,6 +39,12 @@ async def status(exchange: Exchange) -> None:
     await exchange.json(200, await _served(exchange.service.status)())
 
 
+async def deployments(exchange: Exchange) -> None:
+    """Of each deployment of the plan: what is open there, how quick it is, what is known of its health."""
+    told = await _served(exchange.service.status)()
+    await exchange.json(200, {"deployments": told.get("deployments", {})})
+
+
 async def plan(exchange: Exchange) -> None:
     """The canonical plan, as `engine plan --format json` prints it."""
     await exchange.bytes(200, [JSON], exchange.snapshot.plan.dump())

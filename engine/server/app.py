@@ -36,6 +36,7 @@ PATHS: Final[dict[str, tuple[Surface, str, Handler]]] = {
     "/readyz": ("probes", "GET", probes.readyz),
     "/metrics": ("admin", "GET", admin.metrics),
     "/admin/status": ("admin", "GET", admin.status),
+    "/admin/deployments": ("admin", "GET", admin.deployments),
     "/admin/plan": ("admin", "GET", admin.plan),
     "/admin/reload": ("admin", "POST", admin.reload),
 }

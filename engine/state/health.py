@@ -18,7 +18,7 @@ well. Breakers of members at which nothing goes well, the vendors' own delays an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -211,10 +211,15 @@ class Health:
             return
         self.ended(deployment, how, now_ms)
 
-    def well_at(self, name: str) -> int | None:
-        """When a call there last went well, on the clock; None: never."""
-        seen = self._seen.get(name)
-        return None if seen is None else seen.well_at
+    def wants_probe(self, deployment: Deployment, every_ms: int, now_ms: int) -> bool:
+        """Whether no call went well there for so long, and nothing forbids a probe: a vendor that wants a
+        pause, credentials that are all aside.
+        """
+        seen = self._of(deployment)
+        if seen.well_at is not None and now_ms - seen.well_at < every_ms:
+            return False
+        names = [c.name for c in deployment.credentials] or [""]
+        return self._no_credential(seen, names, now_ms) is None
 
     # --- what is told -----------------------------------------------------------------------------------
 
@@ -252,11 +257,10 @@ class Health:
         """What is left of the retry budgets of routes that ever used theirs."""
         return {route: budget.held(now_ms) for route, budget in self._routes.items()}
 
-    def keep(self, deployments: Iterable[str], routes: Iterable[str]) -> None:
+    def keep(self, deployments: Container[str], routes: Container[str]) -> None:
         """Forget what is not among these names: a plan without them has been published."""
-        named, running = set(deployments), set(routes)
-        self._seen = {name: seen for name, seen in self._seen.items() if name in named}
-        self._routes = {name: budget for name, budget in self._routes.items() if name in running}
+        self._seen = {name: seen for name, seen in self._seen.items() if name in deployments}
+        self._routes = {name: budget for name, budget in self._routes.items() if name in routes}
         vendors = {seen.deployment.provider for seen in self._seen.values()}
         self._refused = {key: known for key, known in self._refused.items() if key[0] in vendors}
 

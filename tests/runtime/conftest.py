@@ -149,6 +149,7 @@ def plan(
         deployments={d.name: "fake" for d in deployments},
         deployment_segments={d.name: keep(DeploymentSegment(d)) for d in deployments},
         ingress={},
+        probes={d.name: d.probe.every_ms for d in deployments if d.probe is not None},
     )
     return Plan.seal(manifest, segments)
 

@@ -273,15 +273,19 @@ def test_a_probe_asks_whatever_the_breaker_says(failure: str | None, state: str)
     bed.end("a", "server", 4)
     bed.health.probed(bed.all["a"], Ended(failure), bed.now)
     assert bed.health.told("a", bed.now)["breaker"] == state
-    assert bed.health.well_at("a") == (bed.now if failure is None else None)
+    assert bed.health.wants_probe(bed.all["a"], 1_000, bed.now) is (failure is not None)
 
 
 def test_failed_probes_open_a_closed_one() -> None:
     bed = Bed(deployment("a"))
-    assert bed.health.well_at("a") is None
+    assert bed.health.wants_probe(bed.all["a"], 1_000, bed.now)
     for _ in range(4):
         bed.health.probed(bed.all["a"], Ended("timeout"), bed.now)
     assert bed.told("a") == ("full", 1_000)
+    bed.end("a", "rate_limited", delay_ms=1)
+    assert bed.health.wants_probe(bed.all["a"], 1_000, bed.now)
+    bed.end("a", "rate_limited", delay_ms=1_000)
+    assert not bed.health.wants_probe(bed.all["a"], 1_000, bed.now), "the vendor wants a pause"
 
 
 def test_health_outlives_a_plan_where_it_measures_the_same() -> None:
