@@ -26,7 +26,7 @@ MEANING: Final = {
     "unsupported": "The target cannot do what the request needs.",
     "cut": "The answer broke off before its end.",
     "invalid_output": "The answer is not in the form that was asked for.",
-    "full": "Skipped: a limit, an open breaker or a cooldown stood before the call ([health](health.md)).",
+    "full": "Skipped: a limit, an open breaker or a cooldown stood before the call (docs/health.md).",
     "cancelled": "The client left.",
 }
 
