@@ -115,10 +115,10 @@ def _complete(data: bytes) -> bool:
     return False
 
 
-def post(body: dict[str, Any] | bytes, *headers: str, host: str = "localhost") -> bytes:
+def post(body: dict[str, Any] | bytes, *headers: str, host: str = "localhost", path: str = CHAT) -> bytes:
     """A chat request as bytes."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    rows = [f"POST {CHAT} HTTP/1.1", f"host: {host}", f"content-length: {len(data)}", *headers]
+    rows = [f"POST {path} HTTP/1.1", f"host: {host}", f"content-length: {len(data)}", *headers]
     return "\r\n".join([*rows, "", ""]).encode() + data
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from clients import STREAMS
 from running import Running, running, write_workspace
 from scripted import Connection, chunk, head, whole
 from vendor import DONE, USAGE, Vendor, event
@@ -135,38 +136,9 @@ def served(started: tuple[Teller, Running]) -> Running:
     return started[1]
 
 
-#: dialect -> path and body of a streamed request
-CLIENTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "openai_chat": (
-        "/v1/chat/completions",
-        {
-            "messages": [{"role": "user", "content": "Tell."}],
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        },
-    ),
-    "anthropic_messages": (
-        "/v1/messages",
-        {"messages": [{"role": "user", "content": "Tell."}], "stream": True, "max_tokens": 2000},
-    ),
-    "openai_responses": ("/v1/responses", {"input": "Tell.", "stream": True}),
-    "openai_completions": ("/v1/completions", {"prompt": "Tell.", "stream": True}),
-    "gemini": (
-        "/v1beta/models/MODEL:streamGenerateContent?alt=sse",
-        {"contents": [{"role": "user", "parts": [{"text": "Tell."}]}]},
-    ),
-    "ollama": ("/api/chat", {"messages": [{"role": "user", "content": "Tell."}]}),
-    "cohere_v2": ("/v2/chat", {"messages": [{"role": "user", "content": "Tell."}], "stream": True}),
-    "bedrock_converse": (
-        "/model/MODEL/converse-stream",
-        {"messages": [{"role": "user", "content": [{"text": "Tell."}]}]},
-    ),
-}  # fmt: skip
-
-
 async def ask(served: Running, dialect: str, model: str) -> tuple[httpx.Response, list[Any], dict[str, Any]]:
     """The answer, its events as the dialect itself reads them, and the decision record."""
-    path, body = CLIENTS[dialect]
+    path, body = STREAMS[dialect]
     records: list[Any] = []
     sinks = served.sidecar.host.executor.sinks
     sinks.append(records.append)
@@ -204,7 +176,7 @@ async def test_the_whole_exact_text(served: Running, teller: Teller, broken: str
     nothing_open(served)
 
 
-@pytest.mark.parametrize("dialect", CLIENTS)
+@pytest.mark.parametrize("dialect", STREAMS)
 async def test_in_every_format(served: Running, teller: Teller, dialect: str) -> None:
     _, events, record = await ask(served, dialect, "same")
     assert text_of(events) == TEXT
@@ -213,7 +185,7 @@ async def test_in_every_format(served: Running, teller: Teller, dialect: str) ->
     nothing_open(served)
 
 
-@pytest.mark.parametrize("dialect", CLIENTS)
+@pytest.mark.parametrize("dialect", STREAMS)
 async def test_nobody_goes_on(served: Running, teller: Teller, dialect: str) -> None:
     """What came, then an error event in the client's format; a refused prefill is never shown."""
     answer, events, record = await ask(served, dialect, "nobody")
