@@ -172,7 +172,7 @@ def _as_text(driven: Driven, sent: list[dict[str, Any]]) -> list[str]:
     worst = "unknown: a price or an output limit is missing"
     if driven.worst_cost is not None:
         worst = f"{show_cost(driven.worst_cost)} over all calls this request may make"
-    return [*prose(driven.record, driven.error), f"Worst cost: {worst}.", *wire_text(sent)]
+    return [*prose(driven.record, driven.error, driven.copies), f"Worst cost: {worst}.", *wire_text(sent)]
 
 
 def _as_json(driven: Driven, plan: Plan, sent: list[dict[str, Any]]) -> dict[str, Any]:
@@ -182,6 +182,7 @@ def _as_json(driven: Driven, plan: Plan, sent: list[dict[str, Any]]) -> dict[str
     return {
         "revision": plan.revision,
         "record": as_json(driven.record),
+        "copies": [as_json(each) for each in driven.copies],
         "worst_cost": driven.worst_cost,
         "calls": [ask.deployment.name for ask in driven.asks],
         "requests": sent,

@@ -75,6 +75,7 @@ Refuses = Callable[[Ask], Error | None]
 class Driven:
     """What came of a request: its record, and a reply or an error. Costs in nano-dollars.
 
+    copies: the records of the copies that mirrors got.
     asks: what each attempt was asked, in order. worst_cost: the most that this request may cost on its way
     through the route; None where a price or a limit is unknown. timetable is in the record's attempts.
     """
@@ -85,6 +86,7 @@ class Driven:
     asks: list[Ask]
     worst_cost: int | None
     unscripted: list[str]
+    copies: list[DecisionRecord] = field(default_factory=list)
 
 
 def drive(
@@ -137,7 +139,9 @@ async def _drive(
     clock = VirtualClock(wall)
     upstream = ScriptedUpstream(clock, script, refuses)
     snapshot = scripted_snapshot(plan, upstream, route)
-    executor = _Watched(_ScriptedState(upstream) if state is None else state, clock, Random(seed))
+    records: list[DecisionRecord] = []
+    kept = _ScriptedState(upstream) if state is None else state
+    executor = _Watched(kept, clock, Random(seed), [records.append])
     reply: AnyReply | None = None
     fault: EngineError | None = None
     try:
@@ -155,6 +159,7 @@ async def _drive(
         asks=upstream.asks,
         worst_cost=worst_of(executor.run),
         unscripted=sorted({ask.deployment.name for ask in upstream.asks} - script.keys()),
+        copies=[each for each in records if each.aside_of is not None],
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from engine.errors import EngineError
 from engine.runtime.record import AttemptRecord, DecisionRecord
@@ -26,14 +26,22 @@ _VERBS = {
 }
 
 
-def prose(record: DecisionRecord, error: EngineError | None = None) -> list[str]:
-    """The lines that tell what happened to a request, in order."""
+def prose(
+    record: DecisionRecord, error: EngineError | None = None, copies: Sequence[DecisionRecord] = ()
+) -> list[str]:
+    """The lines that tell what happened to a request, in order, and to the copies that were made of it."""
     return [
         *_route(record),
         *_path(record),
         *_attempts(record),
         *_end(record, error),
+        *(line for copy in copies for line in _copy(copy)),
     ]
+
+
+def _copy(record: DecisionRecord) -> Iterator[str]:
+    ended = f"fails: {record.failure}" if record.failure is not None else f"{record.served_by} answers"
+    yield f"A copy, which no client waits for: {ended}, {show_cost(record.cost)}."
 
 
 def _route(record: DecisionRecord) -> Iterator[str]:

@@ -51,7 +51,7 @@ class Branches:
         try:
             winner = await self._winner(run, branches, begun, finish)
         except BaseException:
-            await _end(begun, lost=run.lost)
+            await _end(begun, lost=run.fate.lost)
             raise
         finally:
             for branch in branches[len(begun) :]:
@@ -73,7 +73,7 @@ class Branches:
             await asyncio.wait([each.task for each in begun], return_when=asyncio.FIRST_EXCEPTION)
             return tuple([await each.task for each in begun])
         finally:
-            await _end(begun, lost=run.lost)
+            await _end(begun, lost=run.fate.lost)
 
     def _begin(self, run: Run, branch: Branch, finish: Finish, *, whole: bool) -> _Runner:
         own = run.beside(branch.role, whole=whole)
@@ -122,7 +122,7 @@ async def _end(runners: Iterable[_Runner], *, lost: bool) -> None:
     ended = list(runners)
     for each in ended:
         if not each.task.done():
-            each.run.lost = lost
+            each.run.fate.lost = lost
             each.task.cancel()
     interrupted = False
     while pending := [each.task for each in ended if not each.task.done()]:

@@ -137,7 +137,7 @@ class Leases:
         the client left or the engine failed, the lease is released.
         """
         self.gate.dropped(lease, self._clock.now_ms())
-        if not run.lost:
+        if not run.fate.lost:
             await self.release(run, lease, entry)
             return
         if entry.first_token_ms is None and entry.ended_ms is not None:

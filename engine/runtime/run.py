@@ -67,6 +67,21 @@ class Numbers:
         self.out = 0  # handed out and not given back: the calls made or about to be
 
 
+class Fate:
+    """What becomes of a branch: shared by all that walks in it.
+
+    lost: it is cancelled because another branch answered, not because the client left.
+    """
+
+    __slots__ = ("lost",)
+
+    def __init__(self) -> None:
+        self.lost = False
+
+
+_NO_RACE = Fate()
+
+
 class Run:
     """A request being served, or one branch of it. Implements `kinds.effects.Context`.
 
@@ -83,8 +98,8 @@ class Run:
         "exact",
         "inbound",
         "labels",
+        "fate",
         "leases",
-        "lost",
         "native",
         "max_tokens",
         "needs",
@@ -122,7 +137,7 @@ class Run:
         self.native: str | None = None  # a field of the client's body that only its own format can carry
         self.numbers = Numbers()
         self.role = "answer"
-        self.lost = False  # it is cancelled because another branch answered, not because the client left
+        self.fate = _NO_RACE
         self.labels: Mapping[str, str] = _NO_LABELS
         self.entered: str | None = None  # the route that it has a place of
         self.leases: set[int] = set()
@@ -217,6 +232,7 @@ class Run:
         """This request for a branch of its own; `whole`: its answer is never a live stream."""
         made = copy(self)
         made.stream = self.stream and not whole
+        made.fate = Fate()
         if role != "answer":
             made.role = role
         return made
@@ -270,6 +286,7 @@ class Run:
         made.stream = False
         made.role = role
         made.numbers = Numbers()
+        made.fate = _NO_RACE
         made.leases = set()
         made.entered = None
         return made

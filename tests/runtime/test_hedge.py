@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from engine.kinds.cascade import Cascade, Check
 from engine.kinds.hedge import Hedge
 from engine.plan.types import Call, Ceilings, Concurrent, Node, Streaming
 
@@ -160,6 +161,22 @@ async def test_a_race_in_a_race(bench: Callable[..., Bench], kit: Kit) -> None:
         ("a", "cancelled", "settled"),
         ("b", "cancelled", "settled"),
         ("c", None, "settled"),
+    ]
+
+
+async def test_a_judge_in_a_lost_branch_is_paid_for(bench: Callable[..., Bench], kit: Kit) -> None:
+    judged = Cascade(
+        "r/cascade", Call(), (kit.use("a"), kit.use("b")), (Check(judge=kit.use("j"), below=0.5),)
+    )
+    b = bench(
+        hedge(judged, kit.use("c"), after_ms=50),
+        {"a": [kit.Say()], "b": [kit.Say()], "j": [kit.Say(first=900)], "c": [kit.Say(first=10)]},
+    )
+    await b.run()
+    assert [(a.deployment, a.role, a.failure, a.closed) for a in b.record.attempts] == [
+        ("a", "answer", None, "settled"),
+        ("j", "judge", "cancelled", "settled"),
+        ("c", "hedge", None, "settled"),
     ]
 
 

@@ -63,7 +63,8 @@ class CascadeNode(CallingNode):
     cascade: Some[Child] = about("The stages, cheapest first.", required=True, examples=[["small", "big"]])
     escalate: Some[Escalate] = about(
         "Goes on when one of these matches (or a failure): `schema` (the client's json_schema is not met), "
-        "`refusal`, an expression over `answer`, or a judge.",
+        "`refusal` (marked so by its vendor, or stopped by its content filter), an expression over `answer` "
+        "(`text`, `length` in characters, `finish`, `refused`, `tool_calls`, `output_tokens`), or a judge.",
         required=True,
         examples=[["schema", "refusal", "answer.length < 20"]],
     )
