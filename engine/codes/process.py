@@ -72,6 +72,23 @@ CODES = (
         },
     ),
     Code(
+        "N262",
+        "counted-by-worker",
+        why="With several workers each process keeps its own counts: open calls and queues of `concurrent`, "
+        "breakers, cooldowns and retry budgets, latencies, and what a `cache` or a sticky choice remembers in "
+        "memory. A bound holds for each worker, so the sidecar as a whole may reach it once for each. Stores "
+        "that processes share are not built yet.",
+        fix="Divide the bound by the number of workers, or write `workers: 1`.",
+        bad={
+            "engine.yaml": "workers: 4\n",
+            "routes/main.yaml": HERE.replace("}", ", concurrent: 20}") + "routes:\n  chat: here\n",
+        },
+        good={
+            "engine.yaml": "workers: 1\n",
+            "routes/main.yaml": HERE.replace("}", ", concurrent: 20}") + "routes:\n  chat: here\n",
+        },
+    ),
+    Code(
         "E244",
         "secret-missing",
         why="`--secrets` was asked for, and a secret that the plan needs cannot be read on this machine.",

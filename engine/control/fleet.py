@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from engine.control import slices
 from engine.control.channel import Frame
@@ -20,6 +20,18 @@ from engine.control.worker import PREPARE_S, Worker, WorkerFault
 from engine.observe.log import Log
 from engine.observe.merge import Merger
 from engine.plan.plan import Plan
+
+
+#: Workers are asked so often whether they are there; one that says nothing for so long is ended.
+LOOK_S: Final = 5.0
+HUNG_S: Final = 30.0
+
+#: What is told of a worker may take so long; the document goes out without a busy one.
+TELL_S: Final = 2.0
+
+
+#: Workers that are told to hurry may take so long before they are killed.
+GRACE_S: Final = 2.0
 
 
 class Desk(Protocol):
@@ -67,6 +79,8 @@ class Fleet:
         self._prepared: set[tuple[int, int | None]] = set()
         self._adopted: dict[int, Worker] = {}
         self._left: list[Desk] = []
+        self._looking: asyncio.Task[None] | None = None
+        self.grace_s = GRACE_S
 
     async def start(self, plan: Plan, settings: ProcessSettings, since: float) -> None:
         """Raises WorkerFault where one of them cannot run the plan."""
@@ -80,6 +94,7 @@ class Fleet:
         for worker, desk in zip(self.workers, desks, strict=True):
             assert not isinstance(desk, BaseException)
             self._keepers.append(asyncio.create_task(self._keep(worker, desk)))
+        self._looking = asyncio.create_task(self._look())
 
     @property
     def up(self) -> list[Worker]:
@@ -140,7 +155,9 @@ class Fleet:
     async def gather(self, op: str) -> list[tuple[Worker, dict[str, Any]]]:
         """What each worker that is up answers to `op`; one that does not answer is left out."""
         workers = self.up
-        told = await asyncio.gather(*(worker.ask(op) for worker in workers), return_exceptions=True)
+        told = await asyncio.gather(
+            *(worker.ask(op, limit_s=TELL_S) for worker in workers), return_exceptions=True
+        )
         return [
             (worker, frame.words)
             for worker, frame in zip(workers, told, strict=True)
@@ -218,6 +235,21 @@ class Fleet:
                     "worker_fault", worker=worker.index, message=str(fault), restart_in_s=round(wait, 2)
                 )
 
+    async def _look(self) -> None:
+        """A worker that neither works nor dies would keep its share of the connections for ever."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await asyncio.gather(*map(self._check, self.up))
+
+    async def _check(self, worker: Worker) -> None:
+        pid = worker.pid
+        try:
+            await worker.ask("ping", limit_s=HUNG_S)
+        except WorkerFault as fault:
+            if worker.state == "up" and worker.pid == pid:
+                self._log.error("worker_hung", worker=worker.index, pid=pid, message=str(fault))
+                worker.kill()
+
     def _adopt(self, worker: Worker) -> None:
         """A neighbour takes the connections of a worker that is away, and those that it had adopted."""
         neighbour = next(iter(self.up), None)
@@ -238,13 +270,14 @@ class Fleet:
     async def drain(self, limit_ms: int, hurry: asyncio.Event) -> bool:
         """End all of them within `limit_ms`; at once when `hurry` is set. True if each ended by itself."""
         self._stopping = True
-        for worker in self.workers:
-            if worker.state != "up":
-                worker.kill()
-            worker.tell("drain", {"limit_ms": limit_ms})
+        if self._looking is not None:
+            self._looking.cancel()
         for keeper, worker in zip(self._keepers, self.workers, strict=True):
-            if worker.state != "up":
+            if worker.state == "up":
+                worker.tell("drain", {"limit_ms": limit_ms})
+            else:
                 keeper.cancel()
+                worker.kill()
         ended = asyncio.gather(*self._keepers, return_exceptions=True)
         hurried = asyncio.ensure_future(hurry.wait())
         await asyncio.wait((ended, hurried), timeout=limit_ms / 1000 + 3, return_when=asyncio.FIRST_COMPLETED)
@@ -252,7 +285,7 @@ class Fleet:
         if not ended.done():
             for worker in self.workers:
                 worker.tell("hurry")
-            await asyncio.wait((ended,), timeout=2)
+            await asyncio.wait((ended,), timeout=self.grace_s)
         self._unclean = self._unclean or not ended.done()
         for worker in self.workers:
             worker.kill()

@@ -81,6 +81,8 @@ class DataWorker:
                 await self._commit(frame.words)
             case "listen":
                 await self._listen(frame.words["socket"])
+            case "ping":
+                pass
             case "status":
                 return Frame({name: ask() for name, ask in self.plane.figures.items()})
             case "figures":

@@ -39,6 +39,30 @@ def check(subject: Subject) -> None:
         )
     if settings.timezone is None:
         _needs_timezone(subject)
+    if settings.workers > 1:
+        _counted_by_worker(subject)
+
+
+def _counted_by_worker(subject: Subject) -> None:
+    """Each process counts by itself: what reads like a bound of the sidecar is one of each worker."""
+    workers, lowered = subject.settings.workers, subject.lowered
+    bounded = [
+        (("deployments", name, "concurrent"), each.concurrent)
+        for name, each in lowered.deployments.items()
+        if each.concurrent is not None
+    ]
+    bounded += [
+        (("routes", name, "concurrent"), each.concurrent)
+        for name, each in lowered.routes.items()
+        if each.concurrent is not None
+    ]
+    for path, concurrent in bounded:
+        subject.out.add(
+            "N262",
+            f"each of the {workers} workers counts by itself: {workers} x {concurrent.most} may be open",
+            subject.document.span(path),
+            help=f"for {concurrent.most} in all, write {max(1, concurrent.most // workers)}",
+        )
 
 
 def _needs_timezone(subject: Subject) -> None:
