@@ -75,7 +75,7 @@ CODES = (
         "N262",
         "counted-by-worker",
         why="With several workers each process keeps its own counts: open calls and queues of `concurrent`, "
-        "breakers, cooldowns and retry budgets, latencies, and what a `cache` or a sticky choice remembers in "
+        "breakers, cooldowns and retry budgets, latencies, what a `cache` or a sticky choice remembers in "
         "memory. A bound holds for each worker, so the sidecar as a whole may reach it once for each. Stores "
         "that processes share are not built yet.",
         fix="Divide the bound by the number of workers, or write `workers: 1`.",

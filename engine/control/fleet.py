@@ -21,7 +21,6 @@ from engine.observe.log import Log
 from engine.observe.merge import Merger
 from engine.plan.plan import Plan
 
-
 #: Workers are asked so often whether they are there; one that says nothing for so long is ended.
 LOOK_S: Final = 5.0
 HUNG_S: Final = 30.0
