@@ -15,6 +15,7 @@ ACME = (
     "  eu: {base_url: 'https://eu.acme.ai/v1', residency: eu}\ndefault_region: us\ndrop: [logit_bias]\n"
     "models:\n  large: {context: 128k, output: 8k, can: [tools]}\n"
     "  small: {context: 8k, output: 1k, can: []}\n"
+    "  able: {context: 8k, output: 1k, can: [prefill, stream]}\n"
 )
 
 #: A deployment of that vendor, routed to.

@@ -110,6 +110,23 @@ CODES = (
         good=TWO + "routes:\n  chat: {start: {balance: [here, there], rank: in_flight}}\n",
     ),
     Code(
+        "W264",
+        "nobody-goes-on",
+        why="`on_cut: continue` asks for the rest of a broken stream at targets whose facts have `prefill` "
+        "(they go on with an answer that is begun), and no target of the route has it: every broken stream "
+        "ends with an error event.",
+        fix="Add a target that can, list `prefill` under `can` of a model of yours that goes on with a last "
+        "message of the assistant's, or write `switch_until: complete` to have nothing sent before the end.",
+        bad=with_acme(
+            "deployments:\n  low: {provider: acme, model: small}\nroutes:\n"
+            "  chat: {stream: {on_cut: continue}, start: low}\n"
+        ),
+        good=with_acme(
+            "deployments:\n  low: {provider: acme, model: small}\n  pre: {provider: acme, model: able}\n"
+            "routes:\n  chat: {stream: {on_cut: continue}, start: {fallback: [low, pre]}}\n"
+        ),
+    ),
+    Code(
         "W236",
         "never-retried",
         why="`retry.failures` names a class after which the same target is never asked again: it would "

@@ -1,8 +1,9 @@
 """The most that one request may cost on its way through a route: every call that it could come to.
 
-Targets that this request could reach, with their retries, each as dear as it may get; judges and the like,
-which read the request and the answers in question again; and the copies that mirrors make, which have the
-route's ceilings for themselves. Of each, as many calls as the route allows, the dearest first.
+Targets that this request could reach, with their retries, each as dear as it may get (who may have to go on
+with a broken stream reads what was said by then, too); judges and the like, which read the request and the
+answers in question again; and the copies that mirrors make, which have the route's ceilings for themselves.
+Of each, as many calls as the route allows, the dearest first.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def _costs(node: Node, run: Run, copies: list[int]) -> list[int]:
     if isinstance(node, Use):
         if run.unfit(node) is not None:
             return []
-        return [_known(run.worst_cost(_place(node, run)))] * _calls(node)
+        return [max(_known(run.worst_cost(_place(node, run))), _continuing(node, run))] * _calls(node)
     found: list[int] = []
     below = (Edge("", branch(node, run)),) if isinstance(node, Switch) else edges(node)
     for edge in below:
@@ -61,6 +62,16 @@ def _costs(node: Node, run: Run, copies: list[int]) -> list[int]:
         else:
             found += [cost for use in _targets(edge.node) for cost in _consulted(use, node, run)] * edge.times
     return found
+
+
+def _continuing(use: Use, run: Run) -> int:
+    """What a call costs that goes on with a stream that broke: it reads what was said by then, too."""
+    place = _place(use, run)
+    if not run.continues or "prefill" not in (run.face(place).can or ()):
+        return 0
+    said = max((_output(_place(each, run), run) for each in _targets(run.bound.route.start)), default=0)
+    read = run.view.input_tokens + said + run.bound.overhead["message"]
+    return _known(worst_cost(read, _output(place, run), run.prices(place), run.clock.now))
 
 
 def _consulted(use: Use, asking: Node, run: Run) -> list[int]:

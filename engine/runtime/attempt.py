@@ -147,7 +147,7 @@ class Attempts:
         entry.dropped = opened.flow.dropped
         reply: LiveFlow | OpenFlow = opened
         if run.role != "continue":  # else its flow is the one that broke
-            continuing = Continuing(run, self._drive) if _continues(run) else None
+            continuing = Continuing(run, self._drive) if run.continues else None
             reply = LiveFlow(run, opened, self._leases, finish, run.told_model(place), continuing)
         return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=reply)
 
@@ -276,7 +276,7 @@ class Attempts:
             skim=run.stream
             and inbound.dialect is not None
             and run.bound.route.reply_model == "served"
-            and not _continues(run)
+            and not run.continues
             and run.bound.route.stream.switch_until != "complete",
             headers=inbound.headers,
             credential=self._credential(run, place),
@@ -294,11 +294,6 @@ class Attempts:
 
     def _since(self, run: Run) -> float:
         return self._clock.now_ms() - run.started
-
-
-def _continues(run: Run) -> bool:
-    """Whether a stream that breaks after its commit point may be gone on with."""
-    return run.bound.route.stream.on_cut == "continue" and run.inbound.operation == "chat"
 
 
 def _collectable(run: Run, place: Place) -> bool:

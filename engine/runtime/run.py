@@ -291,6 +291,17 @@ class Run:
         made.entered = None
         return made
 
+    @property
+    def continues(self) -> bool:
+        """Whether a stream that breaks after its commit point may be gone on with."""
+        stream = self.bound.route.stream
+        return (
+            stream.on_cut == "continue"
+            and stream.switch_until == "first_token"
+            and self.stream
+            and self.inbound.operation == "chat"
+        )
+
     def joins(self) -> bool:
         """Whether events of ours may follow a vendor's own bytes in the client's format: where events are
         numbered, they may not.

@@ -12,6 +12,7 @@ from engine.compiler.pipeline import compile_workspace
 from engine.explain.driver import Driven, Play, drive
 from engine.explain.why import prose
 from engine.plan.plan import Plan
+from engine.runtime.tokens import OVERHEAD
 from engine.runtime.views import Key
 from engine.state.memory import MemoryState
 
@@ -23,6 +24,7 @@ residency: on_prem
 models:
   large: {context: 128k, output: 1k, input_price: $2/M, output_price: $6/M, can: [tools]}
   small: {context: 8k, output: 1k, input_price: $1/M, output_price: $2/M, can: []}
+  able: {context: 128k, output: 1k, input_price: $2/M, output_price: $6/M, can: [stream, prefill]}
 """
 
 ROUTES = """
@@ -30,6 +32,7 @@ deployments:
   big: {provider: acme, model: large}
   little: {provider: acme, model: small}
   night: {provider: acme, model: large}
+  able: {provider: acme, model: able}
 routes:
   assistant:
     admit: {output: 1k, tools: true}
@@ -40,6 +43,7 @@ routes:
           use: night
       else: day
   plain: little
+  going_on: {start: able, stream: {on_cut: continue}, retry: {extra: 1}, admit: {output: 1k}}
 nodes:
   day:
     fallback:
@@ -130,6 +134,16 @@ def test_the_worst_cost_is_what_the_calls_may_cost(plan: Plan) -> None:
     dear, cheap = tokens * 2_000 + 1_000 * 6_000, tokens * 1_000 + 1_000 * 2_000
     assert driven.worst_cost == 2 * dear + cheap
     assert driven.record.cost <= driven.worst_cost
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_goes_on_reads_what_was_said(plan: Plan, stream: bool) -> None:
+    """Two calls; of a stream, each may read 1k tokens that another wrote, in a message of their own."""
+    driven = ask(plan, model="going_on", stream=stream)
+    tokens = driven.record.input_tokens
+    assert tokens is not None
+    read = tokens + 1_000 + OVERHEAD["message"] if stream else tokens
+    assert driven.worst_cost == 2 * (read * 2_000 + 1_000 * 6_000)
 
 
 def test_a_target_that_cannot_serve_costs_nothing(plan: Plan) -> None:
