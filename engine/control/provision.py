@@ -13,9 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.control import slices
 from engine.plan.codec import canonical, digest
 from engine.plan.plan import Plan
 from engine.plan.types import Deployment
+from engine.runtime.match import Matcher
 from engine.runtime.snapshot import Shared, Snapshot
 from engine.upstream.choice import default_transport
 from engine.upstream.protocol import Transport, Upstream
@@ -49,12 +51,15 @@ async def provision(
         previous: the snapshot that this one will replace.
         env: the environment that `env:` secrets are read from; default: the process's own.
     """
+    matcher = Matcher()
+    await slices.run(matcher.take(plan.manifest.matches))
     own = None if transport is not None or not _speaks_http(plan) else _own_transport(previous)
-    snapshot = Snapshot(plan, {}, transport=own)
-    if previous is not None:
-        snapshot.adopt(previous)
+    snapshot = Snapshot(plan, {}, transport=own, matcher=matcher)
     try:
+        if previous is not None:
+            await slices.run(snapshot.adopt(previous))
         for name in plan.manifest.providers:
+            await asyncio.sleep(0)
             if name == LOCAL:
                 await _add_local(snapshot, root or Path.cwd(), local, previous)
             else:
@@ -100,7 +105,11 @@ def _add_http(
     kept = None if previous is None else previous.upstreams.get(name)
     if kept is None or kept.key != key:
         media = None if fetch is None else MediaFetcher(fetch)
-        upstream: Upstream = http_upstream(provider, snapshot.dialect, transport, Secrets(env), media)
+        # Not the snapshot's own `dialect`: an upstream outlives the snapshot that it was made for.
+        bound = {dialect: snapshot.dialects[dialect] for dialect in spoken}
+        upstream: Upstream = http_upstream(
+            provider, lambda name: bound[name].bound, transport, Secrets(env), media
+        )
         kept = Shared(upstream, key)
     snapshot.upstreams[name] = kept.hold()
 

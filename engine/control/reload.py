@@ -13,9 +13,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from engine.control import garbage
 from engine.control.child import Compiler
 from engine.control.compiled import CompileFault
 from engine.control.last_good import LastGood
+from engine.control.retire import retire
 from engine.control.settings import ProcessSettings
 from engine.control.status import Status
 from engine.diagnostics import Diagnostic
@@ -130,6 +132,7 @@ class Reloader:
         if self._commit is not None:
             await self._commit(snapshot, settings)
         self._publish(snapshot, settings)
+        garbage.plan_is_live(plan)
         took = round((time.monotonic() - began) * 1000)
         self._log.info("reload_ack", revision=plan.revision, why=why, ms=took)
         await self._keep()
@@ -153,7 +156,7 @@ class Reloader:
         self._settings = settings
         self._status.live(snapshot.revision, time.time())
         self._published(snapshot, settings)
-        task = asyncio.get_running_loop().create_task(old.drain())
+        task = asyncio.get_running_loop().create_task(retire(old))
         self._draining.add(task)
         task.add_done_callback(self._draining.discard)
 

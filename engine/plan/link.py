@@ -47,34 +47,43 @@ def link(route: Route, node: Callable[[str], Node], deployment_call: Callable[[s
         deployment_call: the options that a deployment itself declares; they are nearest to the call
             but for what the target says.
     """
+    return dataclasses.replace(route, start=_Links(node, deployment_call).walk(route.start, route.call))
 
-    def walk(item: Node, outer: Call) -> Node:
+
+class _Links:
+    """Walks a tree. A class, because functions inside a function that call each other are a cycle: each
+    route that was ever linked would hold its plan until the collector comes by.
+    """
+
+    def __init__(self, node: Callable[[str], Node], deployment_call: Callable[[str], Call]) -> None:
+        self._node = node
+        self._deployment_call = deployment_call
+
+    def walk(self, item: Node, outer: Call) -> Node:
         if isinstance(item, Ref):
-            return walk(node(item.name), inherit(outer, item.call))
+            return self.walk(self._node(item.name), inherit(outer, item.call))
         call = inherit(outer, item.call)
         changes: dict[str, Any] = {"call": call}
         for field in dataclasses.fields(item):
-            changes.update(_children(field.name, getattr(item, field.name), call))
+            changes.update(self._children(field.name, getattr(item, field.name), call))
         if item.kind == "use":
-            own = deployment_call(getattr(item, "deployment"))  # noqa: B009  (plan does not know kinds)
+            own = self._deployment_call(getattr(item, "deployment"))  # noqa: B009  (plan does not know kinds)
             changes["call"] = inherit(inherit(outer, own), item.call)
         return dataclasses.replace(item, **changes)
 
-    def _children(name: str, value: Any, call: Call) -> Mapping[str, Any]:
+    def _children(self, name: str, value: Any, call: Call) -> Mapping[str, Any]:
         if isinstance(value, Node):
-            return {name: walk(value, _for(name, call))}
+            return {name: self.walk(value, _for(name, call))}
         if isinstance(value, tuple) and value and isinstance(value[0], Node):
-            return {name: tuple(walk(child, call) for child in value)}
+            return {name: tuple(self.walk(child, call) for child in value)}
         if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
-            return {name: tuple(_inner(child, call) for child in value)}
+            return {name: tuple(self._inner(child, call) for child in value)}
         return {}
 
-    def _inner(edge: Any, call: Call) -> Any:
+    def _inner(self, edge: Any, call: Call) -> Any:
         nodes = {
-            field.name: walk(getattr(edge, field.name), _for(field.name, call))
+            field.name: self.walk(getattr(edge, field.name), _for(field.name, call))
             for field in dataclasses.fields(edge)
             if isinstance(getattr(edge, field.name), Node)
         }
         return dataclasses.replace(edge, **nodes)
-
-    return dataclasses.replace(route, start=walk(route.start, route.call))

@@ -7,7 +7,7 @@ plans share the segments that did not change, so a reload costs what the edit wa
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -91,11 +91,16 @@ class Plan:
         for names in (held.routes, held.nodes, held.providers, held.dialects, held.deployment_segments):
             yield from names.values()
 
-    def adopt(self, other: Plan) -> None:
-        """Take over what another plan has decoded of segments that both have."""
-        for name, value in other._decoded.items():
+    def adopt(self, other: Plan) -> Iterator[None]:
+        """Take over what another plan has decoded of segments that both have, in steps."""
+        for name, value in list(other._decoded.items()):
             if name in self.segments:
-                self._decoded[name] = value
+                self._decoded.setdefault(name, value)
+            yield
+
+    def decoded(self) -> Iterable[Any]:
+        """What was decoded so far."""
+        return self._decoded.values()
 
     def check(self) -> None:
         """Decode every segment now. Raises PlanDecodeError where one has another version's shape."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from engine.errors import NoRoute
 from engine.plan.types import Expr, Match
@@ -20,6 +20,9 @@ IMPLIED: Final = {"count_tokens": "chat"}
 
 #: So many names stand in a 404 at most: it is read by people.
 NAMES_TOLD = 40
+
+#: Among more names than these nobody is asked whether one of them was meant.
+NAMES_COMPARED = 1_000
 
 
 @dataclass(slots=True)
@@ -34,9 +37,15 @@ class _Ranks:
 class Matcher:
     """The matches of one plan."""
 
-    def __init__(self, matches: Iterable[tuple[str, Match]]) -> None:
+    def __init__(self, matches: Iterable[tuple[str, Match]] = ()) -> None:
         self._by_operation: dict[str, _Ranks] = {}
+        for _ in self.take(matches):
+            pass
+
+    def take(self, matches: Iterable[tuple[str, Match]]) -> Iterator[None]:
+        """Take in all matches, once; a step for each, so that thousands can be taken between other work."""
         for route, match in matches:
+            yield
             for operation in match.operations:
                 ranks = self._by_operation.setdefault(operation, _Ranks())
                 for model in match.models:
@@ -65,6 +74,13 @@ class Matcher:
                         return route
         raise NoRoute(self._nobody(model, operation))
 
+    def held(self) -> Iterator[Iterable[Any]]:
+        """Everything that a large plan has much of, for `Snapshot.held`."""
+        for ranks in self._by_operation.values():
+            for names in (ranks.exact, ranks.prefixes):
+                yield names
+                yield names.values()
+
     def names(self, operation: str = "chat") -> list[str]:
         """Every name of an operation as the plan writes it, patterns too, in order."""
         ranks = self._by_operation.get(operation)
@@ -77,7 +93,8 @@ class Matcher:
         if not names:
             served = ", ".join(sorted(self._by_operation)) or "none"
             return f"no route serves the operation {operation!r}; operations here: {served}"
-        near = difflib.get_close_matches(model, names, n=1)
+        # Comparing with each of many thousand names would hold up everybody else.
+        near = difflib.get_close_matches(model, names, n=1) if len(names) <= NAMES_COMPARED else []
         guess = f"; did you mean {near[0]!r}?" if near else "."
         told = ", ".join(names[:NAMES_TOLD])
         more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 from zoneinfo import ZoneInfo
 
 from engine.kinds.balance import Balance
 from engine.kinds.table import KINDS
 from engine.kinds.use import Use
 from engine.plan.code import bind_expr
+from engine.plan.codec import decode
 from engine.plan.link import link
 from engine.plan.plan import Plan
-from engine.plan.types import Credential, Deployment, Dialect, Expr, Node, Provider, Route
+from engine.plan.types import Credential, Deployment, Dialect, DialectSegment, Expr, Node, Provider, Route
 from engine.runtime.match import Matcher
 from engine.runtime.tokens import widest
 from engine.upstream.protocol import Transport, Upstream
@@ -131,6 +133,29 @@ class BoundRoute:
     peers: dict[str, tuple[str, ...]]
 
 
+class LazyDialect:
+    """A dialect of a plan, decoded and bound when first needed, shared by the snapshots that have it."""
+
+    __slots__ = ("_bound", "_plan", "_text")
+
+    def __init__(self, text: bytes) -> None:
+        self._text = text
+        self._plan: Dialect | None = None
+        self._bound: BoundDialect | None = None
+
+    @property
+    def plan(self) -> Dialect:
+        if self._plan is None:
+            self._plan = decode(DialectSegment, json.loads(self._text)).dialect
+        return self._plan
+
+    @property
+    def bound(self) -> BoundDialect:
+        if self._bound is None:
+            self._bound = BoundDialect(self.plan)
+        return self._bound
+
+
 class Snapshot:
     """A published plan. Made by `control.provision`.
 
@@ -139,7 +164,11 @@ class Snapshot:
         upstreams: provider -> its upstream, already held for this snapshot.
         missing: deployment -> why this process cannot use it; requests go to the next target.
         transport: what the upstreams send with, held for this snapshot, where it is the engine's own.
+        matcher: of the plan's matches; default: made here.
     """
+
+    #: How many routes were bound in this process.
+    bindings: ClassVar[int] = 0
 
     def __init__(
         self,
@@ -147,17 +176,20 @@ class Snapshot:
         upstreams: Mapping[str, Shared[Upstream]],
         missing: Mapping[str, str] | None = None,
         transport: Shared[Transport] | None = None,
+        matcher: Finds | None = None,
     ) -> None:
         self.plan = plan
         self.revision = plan.revision
-        self.matcher: Finds = Matcher(plan.manifest.matches)
+        self.matcher: Finds = Matcher(plan.manifest.matches) if matcher is None else matcher
         self.upstreams = dict(upstreams)
         self.missing = dict(missing or {})
         self.transport = transport
         zone = plan.manifest.settings.timezone
         self.zone: tzinfo = ZoneInfo(zone) if zone else UTC
         self._routes: dict[str, BoundRoute] = {}
-        self._dialects: dict[str, BoundDialect] = {}
+        self.dialects = {
+            name: LazyDialect(plan.segments[segment]) for name, segment in plan.manifest.dialects.items()
+        }
         self._match_tests: dict[int, Test] = {}
         self._users = 0
         self._retired = False
@@ -198,15 +230,34 @@ class Snapshot:
         if transport is not None:
             await transport.let_go()
 
+    def held(self) -> Iterator[Iterable[Any]]:
+        """Everything that a large plan has much of. Whoever lets a snapshot go while he holds these, and lets
+        go of them some at a time, never frees all of it in one go.
+        """
+        manifest = self.plan.manifest
+        for names in (manifest.routes, manifest.nodes, manifest.deployments, manifest.deployment_segments):
+            yield names
+            yield names.values()
+        yield manifest.matches
+        yield self.plan.segments.values()
+        yield self.plan.decoded()
+        yield self._routes.values()
+        yield self._match_tests.values()
+        if isinstance(self.matcher, Matcher):
+            yield from self.matcher.held()
+
     # --- what it binds ------------------------------------------------------------------------------
 
-    def adopt(self, previous: Snapshot) -> None:
+    def adopt(self, previous: Snapshot) -> Iterator[None]:
         """Take over the dialects that another snapshot has bound and that are the same here: binding one
-        takes tens of milliseconds, and a reload hardly ever changes one.
+        takes tens of milliseconds, and a reload hardly ever changes one. And what its plan has decoded. In
+        steps.
         """
         mine, others = self.plan.manifest.dialects, previous.plan.manifest.dialects
-        same = {name: bound for name, bound in previous._dialects.items() if mine.get(name) == others[name]}
-        self._dialects = {**same, **self._dialects}
+        for name, shared in previous.dialects.items():
+            if mine.get(name) == others[name]:
+                self.dialects[name] = shared
+        yield from self.plan.adopt(previous.plan)
 
     def route(self, name: str) -> BoundRoute:
         """The route, linked and bound on first use."""
@@ -219,10 +270,7 @@ class Snapshot:
 
     def dialect(self, name: str) -> BoundDialect:
         """A dialect of the plan, bound on first use: for clients that speak it and upstreams that do."""
-        bound = self._dialects.get(name)
-        if bound is None:
-            bound = self._dialects[name] = BoundDialect(self.plan.dialect(name))
-        return bound
+        return self.dialects[name].bound
 
     def match_test(self, when: Expr) -> Test:
         """The function of a `match.when`, which is asked before its route is bound."""
@@ -233,6 +281,7 @@ class Snapshot:
 
     def bind(self, route: Route) -> BoundRoute:
         """A linked route with what it runs on."""
+        Snapshot.bindings += 1
         names = sorted({use.deployment for use in _targets(route.start)})
         places = {deployment: self._place(deployment) for deployment in names}
         return BoundRoute(
@@ -252,7 +301,7 @@ class Snapshot:
             deployment=deployment,
             upstream=self.upstreams[deployment.provider].value,
             operations=self._operations(provider),
-            formats=Formats(provider, deployment, lambda name: frozenset(self.plan.dialect(name).operations)),
+            formats=Formats(provider, deployment, _operations_of(self.dialects)),
             faces=tuple(self._face(deployment, face.dialect) for face in faces(provider)),
             local=provider.dialect is None,
             credentials=credentials,
@@ -261,19 +310,24 @@ class Snapshot:
 
     def _operations(self, provider: Provider) -> frozenset[str]:
         """What it serves, as far as one of its formats carries it."""
-        formats = [self.plan.dialect(face.dialect) for face in faces(provider) if face.dialect is not None]
+        formats = [self.dialects[face.dialect].plan for face in faces(provider) if face.dialect is not None]
         if not formats:
             return _LOCAL
         return frozenset(op for each in formats for op in each.operations).intersection(provider.operations)
 
     def _face(self, deployment: Deployment, name: str | None) -> Face:
-        dialect = None if name is None else self.plan.dialect(name)
+        dialect = None if name is None else self.dialects[name].plan
         can = deployment.facts.can
         if can is None and dialect is not None:
             # Unknown is whatever the dialect can, but for `prefill`: few models are trained for it.
             can = tuple(c for c in dialect.can if c != "prefill")
         streams = frozenset[str]() if can is not None and "stream" not in can else _streams(dialect)
         return Face(name, None if can is None else frozenset(can), streams)
+
+
+def _operations_of(dialects: Mapping[str, LazyDialect]) -> Callable[[str], frozenset[str]]:
+    """Without the snapshot: what a route holds must not hold it, or it would outlive its last user."""
+    return lambda name: frozenset(dialects[name].plan.operations)
 
 
 def _streams(dialect: Dialect | None) -> frozenset[str]:

@@ -118,6 +118,7 @@ class App:
             path = path[len(mounted) :] or "/"
         ingress, said = paths.find(path) if self._clients else (None, {})
         speaks = paths.speaks if ingress is None else ingress.dialect
+        snapshot.pin()  # from here, not from its decision: a body may be long in coming
         try:
             head = read_head(scope["headers"], scope.get("http_version", "1.1"))
             if ingress is not None and scope["method"] == "POST":
@@ -129,6 +130,8 @@ class App:
             self._service.metrics.refused(error.code)
             exchange = Exchange(scope, {}, receive, send, self._service, snapshot, speaks, request_id)
             await exchange.fail(error, close=error.code in ("bad_host", "bad_transfer_encoding"))
+        finally:
+            snapshot.unpin()
 
     async def _fixed_path(self, exchange: Exchange, path: str, allowed: str | None) -> None:
         """Everything but a POST to a dialect's path. `allowed`: the path's only method, where it is one."""

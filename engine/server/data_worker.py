@@ -17,11 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from engine.control import slices
+from engine.control import garbage, slices
 from engine.control.channel import Channel, ChannelClosed, Frame, Refused
 from engine.control.compiled import CompileFault, Receiver
 from engine.control.host import Host
 from engine.control.reload import ProvisionFault
+from engine.control.retire import retire
 from engine.control.settings import ProcessSettings
 from engine.local.remote import LineCut, LineRefused, RemoteModels
 from engine.observe.log import Log
@@ -32,7 +33,7 @@ from engine.server.asked import answer, forward
 from engine.server.exchange import Exchange
 from engine.server.life import Life
 from engine.server.loop import run_on_loop
-from engine.server.plane import DataPlane, log_libraries, spare_collections
+from engine.server.plane import DataPlane, log_libraries
 
 #: Without a word of the supervisor, open requests get this long.
 _ALONE_MS: Final = 30_000
@@ -158,7 +159,8 @@ class DataWorker:
             self._probes = App(self.plane.service, frozenset({"probes"}))
             self._stack.push_async_callback(self._close_current)
         else:
-            self._life.spawn(old.drain())
+            self._life.spawn(retire(old))
+        garbage.plan_is_live(prepared.plan)
         self.settings = ProcessSettings.from_json(words["settings"])
         self.plane.follow(self.settings, words["since"])
 
@@ -179,7 +181,7 @@ class DataWorker:
             self.plane.serving({"listen": self._sockets[index].dup()}, lambda _: app)
         )
         self._listener = self.plane.listeners["listen"]
-        spare_collections()
+        garbage.spare()
 
     # --- local models, as `remote.Line` ---------------------------------------------------------------------
 

@@ -62,6 +62,7 @@ class Departure:
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
+            self._watcher = None  # how it ended refers to this object, and through the request to its plan
         if self.heartbeat is not None:
             self.heartbeat.stop()
         self._task = None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -81,15 +80,6 @@ class DataPlane:
         """No new work; open requests have `limit_ms`, or none once `hurry` is set."""
         self._log.info("draining", requests=len(self.service.open), limit_ms=limit_ms)
         await drain(self.service, list(self.listeners.values()), limit_ms / 1000, hurry)
-
-
-def spare_collections() -> None:
-    """What is there now stays, so no collection need look at it again; and a request makes hundreds of
-    objects that its end frees without one, so collections may be rarer than every other request.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 50)
 
 
 def log_libraries(log: Log) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from engine.control import garbage
 from engine.control.child import Compiler
 from engine.control.compiled import Compiled
 from engine.control.host import Host
@@ -33,7 +34,7 @@ from engine.server.app import App, Surface
 from engine.server.head import is_loopback
 from engine.server.life import Life
 from engine.server.listen import Listener, bind, split_address
-from engine.server.plane import DataPlane, log_libraries, spare_collections
+from engine.server.plane import DataPlane, log_libraries
 from engine.server.service import AdminKey, Service
 from engine.upstream.secrets import SecretMissing, Secrets
 
@@ -78,7 +79,7 @@ async def serve(options: Options, start: Start, content: str, ready: Callable[[S
     async with sidecar.running(start.compiled):
         await took(start, sidecar.status, sidecar.log)
         ready(sidecar)
-        spare_collections()
+        garbage.spare()
         return await sidecar.until_stopped(content)
 
 

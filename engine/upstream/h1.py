@@ -233,6 +233,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self._end(error)
         self._owner.lost(self)
+        # They refer to this object: without them it is freed at once, not when the collector comes by.
+        del self._parser
+        self._stirs = bool
 
     def _end(self, error: Exception | None) -> None:
         exchange, self._exchange = self._exchange, None

@@ -1,0 +1,46 @@
+"""The collector, kept from looking at what stays: a look at a large plan would hold up every request.
+
+What is frozen is never looked at again, and is still freed when nobody holds it any more. Only what is in a
+cycle would stay for ever, so plans and what is bound of them have none (`tests/control/test_garbage.py`).
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Final
+
+from engine.plan.plan import Plan
+from engine.runtime.snapshot import Snapshot
+
+#: From this many routes and deployments on a plan is frozen when it goes live.
+LARGE: Final = 1_000
+
+#: After so many routes were bound they are frozen: bound ones are some hundred objects each.
+BOUND: Final = 200
+
+_frozen_at = 0
+
+
+def spare() -> None:
+    """What is there now stays, so no collection need look at it again; and a request makes hundreds of
+    objects that its end frees without one, so collections may be rarer than every other request.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 2, 10)
+    if _look not in gc.callbacks:
+        gc.callbacks.append(_look)
+
+
+def plan_is_live(plan: Plan) -> None:
+    """Freeze a large plan."""
+    if len(plan.manifest.routes) + len(plan.manifest.deployments) >= LARGE:
+        gc.freeze()
+
+
+def _look(phase: str, told: dict[str, int]) -> None:
+    """After a collection: what survived it is no garbage, and most of it are routes where many were bound."""
+    global _frozen_at
+    if phase == "stop" and told["generation"] > 0 and Snapshot.bindings - _frozen_at >= BOUND:
+        _frozen_at = Snapshot.bindings
+        gc.freeze()
