@@ -62,9 +62,10 @@ class Departure:
         self._timer.cancel()
         if self._watcher is not None:
             self._watcher.cancel()
-            self._watcher = None  # how it ended refers to this object, and through the request to its plan
         if self.heartbeat is not None:
             self.heartbeat.stop()
+        # Both refer to this object, and through the request to its plan: without them it is freed at once.
+        self._watcher = self.heartbeat = None
         self._task = None
 
     def cancel(self, why: Reason) -> None:
