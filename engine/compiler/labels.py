@@ -45,9 +45,8 @@ def labels_by_place(spec: Workspace) -> Callable[[Path], Labels] | None:
         path, node, labels = waiting.pop()
         for here in _below(path, node, labels):
             places[here.path] = here.labels
-            if isinstance(here.node, UseNode) and here.node.use in spec.nodes:
-                name = here.node.use
-                named[name] = here.labels if name not in named else _both(named[name], here.labels)
+            for name, labels_there in _uses(here, spec):
+                named[name] = labels_there if name not in named else _both(named[name], labels_there)
                 users[name] -= 1
                 if users[name] == 0:
                     waiting.append((("nodes", name), spec.nodes[name], named[name]))
@@ -67,11 +66,20 @@ def _users(spec: Workspace) -> dict[str, int]:
     waiting = [route.start for route in spec.routes.values()]
     while waiting:
         for here in _below((), waiting.pop(), _NONE):
-            if isinstance(here.node, UseNode) and (name := here.node.use) in spec.nodes:
+            for name, _ in _uses(here, spec):
                 counts[name] = counts.get(name, 0) + 1
                 if counts[name] == 1:
                     waiting.append(spec.nodes[name])
     return counts
+
+
+def _uses(here: _Here, spec: Workspace) -> Iterator[tuple[str, Labels]]:
+    """The named nodes that a node uses, with the labels there: who is asked by the engine has none."""
+    if isinstance(here.node, UseNode) and here.node.use in spec.nodes:
+        yield here.node.use, here.labels
+    for _, name in here.node.consults():
+        if name in spec.nodes:
+            yield name, _NONE
 
 
 def _below(path: Path, node: NodeSpec, labels: Labels) -> Iterator[_Here]:

@@ -12,6 +12,7 @@ from typing import Final
 from engine import units
 from engine.kinds.balance import Balance
 from engine.kinds.cascade import Cascade, Check
+from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.outline import edges, reached, worst
@@ -156,6 +157,8 @@ def title(node: Node) -> str:
             kept = _sticky(node.sticky.by if node.sticky else None)
             tries = f", {_count(node.tries, 'try', 'tries')}" if node.tries is not None else ""
             return f"balance by {_rank(node)}{tries}{kept}"
+        case Classify():
+            return f"classify {node.name} by {node.via}: {_labels(node)}"
         case Split():
             return f"split{_sticky(node.sticky)}"
         case Cascade():
@@ -175,6 +178,15 @@ def title(node: Node) -> str:
 
 def _sticky(by: Expr | None) -> str:
     return "" if by is None else f", sticky by {by.source}"
+
+
+def _labels(node: Classify) -> str:
+    """`code, prose else` or `short up to 2000, long else`."""
+    bounds = (
+        f"{label.name} up to {label.most:g}" if label.most is not None else label.name
+        for label in node.labels
+    )
+    return ", ".join((*bounds, f"{node.otherwise} else"))
 
 
 def _rank(node: Balance) -> str:

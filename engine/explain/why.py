@@ -10,6 +10,7 @@ from engine.units import show_money
 
 _VERBS = {
     "took": "takes the branch",
+    "labelled": "labels it",
     "variant": "gives the arm",
     "skipped": "skipped",
     "left": "is left",

@@ -256,12 +256,44 @@ class Unfit(NamedTuple):
     why: str
 
 
+class View(Protocol):
+    """What a request says of itself, computed when it is first asked for."""
+
+    @property
+    def text(self) -> str:
+        """What the user wrote."""
+        ...
+
+    @property
+    def input_tokens(self) -> int: ...
+
+    @property
+    def language(self) -> str:
+        """The ISO 639-1 code of the text's language; "" where that is not clear."""
+        ...
+
+    @property
+    def features(self) -> frozenset[str]:
+        """What it holds or asks for beside text: image, tools, json_schema, ..."""
+        ...
+
+    @property
+    def turns(self) -> int:
+        """Messages of the user."""
+        ...
+
+
 class Context(Protocol):
     """What a node may know, without asking the driver. All of it is fixed when the request begins."""
 
     @property
     def request(self) -> AnyRequest:
         """The canonical request."""
+        ...
+
+    @property
+    def view(self) -> View:
+        """`request.*` of the language."""
         ...
 
     @property
@@ -292,6 +324,12 @@ class Context(Protocol):
 
     def label(self, name: str, value: str) -> Context:
         """The context for what stands below a `classify`: there `label.NAME` has this value."""
+        ...
+
+    def meaning(self, node: Node) -> str:
+        """A digest of all that shapes what a node of this route answers: another one after an edit of it, or
+        of the deployments, vendors and formats below it.
+        """
         ...
 
     def deployment(self, name: str) -> Deployment:
@@ -334,5 +372,6 @@ __all__ = [
     "Steps",
     "Unfit",
     "Variant",
+    "View",
     "Wait",
 ]

@@ -1,4 +1,4 @@
-"""Labels that somebody is asked for: an embedder, or a judge. What cannot be found out is the `else` label."""
+"""Labels that somebody is asked for: an embedder, or a judge. What they cannot tell is the `else` label."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, Final, cast
 
 from engine.kinds.asking import question, told
 from engine.kinds.effects import Consult, Context, Effect, Keep, Outcome, Recall
+from engine.plan.functions import unpack
 from engine.plan.types import Node
-from engine.policies.shares import digest_of
-from engine.wire.operations import EmbeddingInput, EmbeddingReply, EmbeddingRequest
+from engine.policies.digest import digest_of
+from engine.wire.operations import Embedding, EmbeddingInput, EmbeddingReply, EmbeddingRequest
 
 Found = Generator[Effect, Any, tuple[str, str]]
 Labels = Sequence[tuple[str, Sequence[str]]]
@@ -71,10 +72,16 @@ def embedded(
     if not outcome.ok:
         return f"the embedder failed: {outcome.failure}"
     reply = cast(EmbeddingReply, outcome.reply.reply)
-    vectors = [unit(each.get("vector", ())) for each in reply.get("embeddings", ())]
+    vectors = [unit(_numbers(each)) for each in reply.get("embeddings", ())]
     if len(vectors) != len(texts) or len({len(each) for each in vectors}) != 1 or not vectors[0]:
         return "the embedder gave no vector for each text"
     return vectors
+
+
+def _numbers(embedding: Embedding) -> Sequence[float]:
+    """The numbers of a vector, whichever way the vendor wrote it."""
+    found = embedding.get("vector")
+    return unpack(embedding.get("base64")) or () if found is None else found
 
 
 def unit(vector: Sequence[float]) -> list[float]:

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 
 from engine.kinds.balance import Balance
 from engine.kinds.cascade import Cascade
+from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
@@ -104,6 +105,12 @@ def edges(node: Node) -> tuple[Edge, ...]:
                 if check.judge is not None
             )
             return (*(Edge("", child) for child in node.children), *judges)
+        case Classify():
+            below = Edge("", node.node)
+            if node.asks is None:
+                return (below,)
+            role = "embed" if node.via == "embedding" else "judge"
+            return (below, Edge(role, node.asks, role))
         case Mirror():
             return (Edge("", node.node), Edge(f"copy of {node.share * 100:.4g}%", node.to, MIRROR))
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from engine.kinds import (
     balance,
     cascade,
+    classify,
     ensemble,
     fallback,
     hedge,
@@ -17,6 +18,7 @@ from engine.kinds import (
 )
 from engine.kinds.balance import Balance
 from engine.kinds.cascade import Cascade
+from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
@@ -32,7 +34,20 @@ from engine.plan.types import Node
 
 KINDS: dict[str, type[Node]] = {
     cls.kind: cls
-    for cls in (Use, Fallback, Balance, Split, Switch, Cascade, Hedge, Ensemble, Mirror, Reject, Respond)
+    for cls in (
+        Use,
+        Fallback,
+        Balance,
+        Split,
+        Switch,
+        Classify,
+        Cascade,
+        Hedge,
+        Ensemble,
+        Mirror,
+        Reject,
+        Respond,
+    )
 }
 
 BEHAVIOURS.update(
@@ -42,6 +57,7 @@ BEHAVIOURS.update(
         "balance": Behaviour(balance.steps, children_targets),
         "split": Behaviour(split.steps, split.split_targets),
         "switch": Behaviour(switch.steps, switch.targets),
+        "classify": Behaviour(classify.steps, classify.targets),
         "cascade": Behaviour(cascade.steps, children_targets),
         "ensemble": Behaviour(ensemble.steps, children_targets),
         "mirror": Behaviour(mirror.steps, mirror.targets),

@@ -21,8 +21,9 @@ from collections.abc import Collection
 from typing import Final
 
 _SIGNS: Final = re.compile(
-    r"\b(?:step[ -]by[ -]step|prove|proof|derive|compare|trade-?offs?|analy[sz]e|evaluate|explain why|why|optimi[sz]e"
-    r"|design|architect\w*|refactor|debug|implement|plan|strategy|critique|reason(?:ing)?|edge cases?|complexity"
+    r"\b(?:step[ -]by[ -]step|prove|proof|derive|compare|trade-?offs?|analy[sz]e|evaluate|explain why|why"
+    r"|optimi[sz]e|design|architect\w*|refactor|debug|implement|plan|strategy|critique|reason(?:ing)?"
+    r"|edge cases?|complexity"
     r"|beweise|vergleiche|analysiere|begründe|warum|entwirf|optimiere|schritt für schritt"
     r"|prouve|compare[rz]?|analyse[rz]?|pourquoi|conçois|étape par étape"
     r"|demuestra|compara|analiza|por qué|diseña|paso a paso)\b",
@@ -30,7 +31,8 @@ _SIGNS: Final = re.compile(
 )
 _ITEMS: Final = re.compile(r"\?|？|^\s*(?:[-*•]|\d+[.)])\s", re.MULTILINE)
 _CODE: Final = re.compile(
-    r"```|^\s*(?:def|class|import|function|public|SELECT|#include)\b|[{};]\s*$|\$\$|\\(?:frac|sum|int)", re.MULTILINE
+    r"```|^\s*(?:def|class|import|function|public|SELECT|#include)\b|[{};]\s*$|\$\$|\\(?:frac|sum|int)",
+    re.MULTILINE,
 )
 _ASKED: Final = ("tools", "json_schema", "reasoning")
 _MEDIA: Final = frozenset({"image", "audio", "file"})

@@ -43,59 +43,94 @@ _ALONE: Final = {
 
 #: The small words of languages in Latin script.
 _SMALL: Final = {
-    "en": "the of and to in is that it for was with as on are this be by an at from or have not you what how"
-    " can which will their has my please do does would should could me i we they your if there write give"
-    " when where why who but about into these those using make between",
-    "de": "der die das und ist nicht ein eine einen einem einer zu den dem des mit für auf von im ich sie wir"
-    " es auch wie was als an bei nach aus über kann wird sind hat haben oder aber bitte mir mein dass wenn noch"
-    " nur schreibe gib warum welche zwischen einfach durch zum zur er diese dieser dieses etwas mehr sehr meine meinem meinen ihre seine uns ihr bin war",
-    "fr": "le la les des et est une un dans que qui pour pas sur avec ce cette il elle nous vous je du au aux"
-    " par plus ne se sont mais ou où comment pourquoi quel quelle moi mon ma mes ses son sa être peut leur cet cette cet vos votre notre fait très"
-    " à entre s'il écris donne j ai l d qu n c en",
-    "es": "el la los las de que y en un una es por con para no se lo su del al como más pero sus le ya o este"
-    " sí porque esta entre cuando muy sin sobre también me hasta hay donde quien desde todo nos qué cómo mi"
-    " puede son está tengo cuál",
-    "it": "il lo la i gli le di che e è un una in per con non si da del della dei delle al alla nel nella sono"
-    " come ma più anche se mi perché questo questa quale cosa ho ha hanno tra o su ci mio mia può scrivi qual"
-    " dal dalla cui",
-    "pt": "o a os as de que e em um uma é por com para não se do da dos das no na ao como mais mas foi ele sua"
-    " ou quando muito nos já eu também só pelo pela até isso ela entre depois sem mesmo qual meu minha você são"
-    " está pode porque escreva me",
-    "nl": "de het een en van in is dat op te zijn met voor niet aan er om ook als bij maar uit dan wat nog of"
-    " naar deze door over ik je jij we wij hoe kan wordt heeft hebben mijn waarom welke geen moet schrijf naar"
-    " tussen tot zou mij",
-    "sv": "och att det i en jag som är på för med av den inte till om ett har de vi så kan från vad hur var men"
-    " eller när ska min mitt mig du denna detta vilka varför skriv mellan också bara blir här där vem detta mejl hade vara vilken någon några mer",
-    "da": "og at det i en jeg som er på for med af den ikke til om et har de vi så kan fra hvad hvordan var men"
-    " eller når skal min mit mig du denne dette hvilke hvorfor skriv mellem også kun bliver endnu hvem ud mere"
-    " nogle meget efter hvis været blevet",
-    "nb": "og at det i en jeg som er på for med av den ikke til om et har de vi så kan fra hva hvordan var men"
-    " eller når skal min mitt meg du denne dette hvilke hvorfor skriv mellom også bare blir ble etter ennå hvem ut mer noen mye hvis vært blitt",
-    "fi": "ja on ei se että en hän mitä miten mutta tai kun niin kuin ovat ole oli joka tämä minun minulle"
-    " voi miksi myös jos sen nyt vain olen kanssa ovatko kirjoita mikä missä oleva olisi minä sinä tässä tämän siitä mukaan pitäisi",
-    "pl": "i w na się nie to że z do jest jak o co ale po przez dla od czy za tak są być może mi mnie jego"
-    " które który która ten tej proszę dlaczego między oraz także lub jaki jaka jakie ma tego bardziej tym mam napisz jej ich był była",
-    "cs": "a v na se je že to s z do i o jak ale za by pro po co jsem jsou jako tak může mi které který která"
-    " nebo proč mezi také ve ze bylo být prosím jaký jaká jaké má můj podle",
-    "hu": "a az és hogy nem is egy van meg de ez azt csak el mi mint vagy már ha volt miért hogyan között"
-    " milyen kell írj lehet én te nekem egyik ezt mit amely minden legyen ki be fel vagyok vannak össze át szerint",
-    "ro": "și de la în nu este cu o pe un să care din mai ce pentru sunt că au fost dar sau cum ca se am fi"
-    " este între acest această mi te rog cele cel dintre cât",
-    "tr": "ve bir bu da de için ile ne çok daha gibi ama var mı mi olarak olan en nasıl neden kadar sonra"
-    " ben bana değil her ya hangi arasındaki lütfen yaz nedir şey benim olduğu üç iki yeniden bunu şu kim eğer lazım gerek",
-    "id": "yang dan di ini itu dengan untuk tidak dari dalam akan pada saya ke adalah ada juga atau bisa karena"
-    " oleh apa bagaimana mengapa sebuah anda kami mereka antara tolong tulis seperti lebih",
-    "vi": "và là của có không được cho một trong các với này những đã để người về khi tôi từ như đến làm thế"
-    " nào hãy viết giữa bạn tại sao gì",
+    "en": "the of and to in is that it for was with as on are this be by an at from or have not you what "
+    "how can which will their has my please do does would should could me i we they your if there "
+    "write give when where why who but about into these those using make between",
+    "de": "der die das und ist nicht ein eine einen einem einer zu den dem des mit für auf von im ich sie "
+    "wir es auch wie was als an bei nach aus über kann wird sind hat haben oder aber bitte mir mein "
+    "dass wenn noch nur schreibe gib warum welche zwischen einfach durch zum zur er diese dieser "
+    "dieses etwas mehr sehr meine meinem meinen ihre seine uns ihr bin war",
+    "fr": "le la les des et est une un dans que qui pour pas sur avec ce cette il elle nous vous je du au "
+    "aux par plus ne se sont mais ou où comment pourquoi quel quelle moi mon ma mes ses son sa être "
+    "peut leur cet vos votre notre fait très à entre s'il écris donne j ai l d qu n c en",
+    "es": "el la los las de que y en un una es por con para no se lo su del al como más pero sus le ya o "
+    "este sí porque esta entre cuando muy sin sobre también me hasta hay donde quien desde todo nos "
+    "qué cómo mi puede son está tengo cuál",
+    "it": "il lo la i gli le di che e è un una in per con non si da del della dei delle al alla nel nella "
+    "sono come ma più anche se mi perché questo questa quale cosa ho ha hanno tra o su ci mio mia può "
+    "scrivi qual dal dalla cui",
+    "pt": "o a os as de que e em um uma é por com para não se do da dos das no na ao como mais mas foi ele "
+    "sua ou quando muito nos já eu também só pelo pela até isso ela entre depois sem mesmo qual meu "
+    "minha você são está pode porque escreva me",
+    "nl": "de het een en van in is dat op te zijn met voor niet aan er om ook als bij maar uit dan wat nog "
+    "of naar deze door over ik je jij we wij hoe kan wordt heeft hebben mijn waarom welke geen moet "
+    "schrijf tussen tot zou mij",
+    "sv": "och att det i en jag som är på för med av den inte till om ett har de vi så kan från vad hur var "
+    "men eller när ska min mitt mig du denna detta vilka varför skriv mellan också bara blir här där "
+    "vem mejl hade vara vilken någon några mer",
+    "da": "og at det i en jeg som er på for med af den ikke til om et har de vi så kan fra hvad hvordan var "
+    "men eller når skal min mit mig du denne dette hvilke hvorfor skriv mellem også kun bliver endnu "
+    "hvem ud mere nogle meget efter hvis været blevet",
+    "nb": "og at det i en jeg som er på for med av den ikke til om et har de vi så kan fra hva hvordan var "
+    "men eller når skal min mitt meg du denne dette hvilke hvorfor skriv mellom også bare blir ble "
+    "etter ennå hvem ut mer noen mye hvis vært blitt",
+    "fi": "ja on ei se että en hän mitä miten mutta tai kun niin kuin ovat ole oli joka tämä minun minulle "
+    "voi miksi myös jos sen nyt vain olen kanssa ovatko kirjoita mikä missä oleva olisi minä sinä "
+    "tässä tämän siitä mukaan pitäisi",
+    "pl": "i w na się nie to że z do jest jak o co ale po przez dla od czy za tak są być może mi mnie jego "
+    "które który która ten tej proszę dlaczego między oraz także lub jaki jaka jakie ma tego bardziej "
+    "tym mam napisz jej ich był była",
+    "cs": "a v na se je že to s z do i o jak ale za by pro po co jsem jsou jako tak může mi které který "
+    "která nebo proč mezi také ve ze bylo být prosím jaký jaká jaké má můj podle",
+    "hu": "a az és hogy nem is egy van meg de ez azt csak el mi mint vagy már ha volt miért hogyan között "
+    "milyen kell írj lehet én te nekem egyik ezt mit amely minden legyen ki be fel vagyok vannak "
+    "össze át szerint",
+    "ro": "și de la în nu este cu o pe un să care din mai ce pentru sunt că au fost dar sau cum ca se am fi "
+    "între acest această mi te rog cele cel dintre cât",
+    "tr": "ve bir bu da de için ile ne çok daha gibi ama var mı mi olarak olan en nasıl neden kadar sonra "
+    "ben bana değil her ya hangi arasındaki lütfen yaz nedir şey benim olduğu üç iki yeniden bunu şu "
+    "kim eğer lazım gerek",
+    "id": "yang dan di ini itu dengan untuk tidak dari dalam akan pada saya ke adalah ada juga atau bisa "
+    "karena oleh apa bagaimana mengapa sebuah anda kami mereka antara tolong tulis seperti lebih",
+    "vi": "và là của có không được cho một trong các với này những đã để người về khi tôi từ như đến làm "
+    "thế nào hãy viết giữa bạn tại sao gì",
 }  # fmt: skip
 #: Small words that Bulgarian has and Russian has not, where no letter tells.
 _BULGARIAN: Final = frozenset(
-    "е са съм се ще със към това този тази тези който която които каква какво какъв защо още една един напиши"
-    " моля си няма имам искам".split()
+    [
+        "е",
+        "са",
+        "съм",
+        "се",
+        "ще",
+        "със",
+        "към",
+        "това",
+        "този",
+        "тази",
+        "тези",
+        "който",
+        "която",
+        "които",
+        "каква",
+        "какво",
+        "какъв",
+        "защо",
+        "още",
+        "една",
+        "един",
+        "напиши",
+        "моля",
+        "си",
+        "няма",
+        "имам",
+        "искам",
+    ]
 )
 #: Letters that few of these languages have.
 _LETTERS: Final = {
-    "ä": ("de", "sv", "fi"), "ö": ("de", "sv", "fi", "hu", "tr"), "ü": ("de", "hu", "tr"), "ß": ("de",), "ñ": ("es",), "¿": ("es",), "ã": ("pt",), "õ": ("pt",), "ő": ("hu",), "ű": ("hu",),
+    "ä": ("de", "sv", "fi"), "ö": ("de", "sv", "fi", "hu", "tr"), "ü": ("de", "hu", "tr"),
+    "ß": ("de",), "ñ": ("es",), "¿": ("es",), "ã": ("pt",), "õ": ("pt",), "ő": ("hu",), "ű": ("hu",),
     "ł": ("pl",), "ż": ("pl",), "ą": ("pl",), "ę": ("pl",), "ś": ("pl",), "ř": ("cs",), "ě": ("cs",),
     "ů": ("cs",), "ğ": ("tr",), "ı": ("tr",), "ş": ("tr",), "ă": ("ro", "vi"), "ș": ("ro",), "ț": ("ro",),
     "đ": ("vi",), "ơ": ("vi",), "ư": ("vi",), "ø": ("da", "nb"), "æ": ("da", "nb"), "å": ("sv", "da", "nb"),
@@ -116,6 +151,9 @@ def _weights() -> dict[str, tuple[tuple[str, float], ...]]:
 
 
 _SPEAKS: Final = _weights()
+
+#: All codes that can come out.
+LANGUAGES: Final = tuple(sorted({*_SMALL, *_ALONE.values(), "ru", "uk", "bg", "ar", "fa", "ur"}))
 
 
 def language_of(text: str) -> str:

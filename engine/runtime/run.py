@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from engine.kinds.effects import Unfit
 from engine.kinds.use import Use
-from engine.plan.types import Credential, Deployment, Expr, PriceRow
+from engine.plan.types import Credential, Deployment, Expr, Node, PriceRow
 from engine.policies.admission import USUAL, priority_of
 from engine.runtime import tokens
 from engine.runtime.record import DecisionRecord
@@ -190,6 +190,10 @@ class Run:
         made.labels = Texts(self.labels)
         made.labels[name] = value
         return made
+
+    def meaning(self, node: Node) -> str:
+        """What a node of this route would mean: the same text while nothing below it has changed."""
+        return self.snapshot.meaning(self.bound, node)
 
     def deployment(self, name: str) -> Deployment:
         return self.bound.places[name].deployment

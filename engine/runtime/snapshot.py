@@ -24,6 +24,7 @@ from engine.plan.link import link
 from engine.plan.plan import Plan
 from engine.plan.types import Credential, Deployment, Dialect, DialectSegment, Expr, Node, Provider, Route
 from engine.runtime.match import Matcher
+from engine.runtime.meaning import meaning_of
 from engine.runtime.tokens import widest
 from engine.upstream.protocol import Transport, Upstream
 from engine.wire.canonical import Request
@@ -131,6 +132,9 @@ class BoundRoute:
     overhead: dict[str, int]
     counters: tuple[tuple[Counter, Deployment], ...]  # one a deployment where all can count, else empty
     peers: dict[str, tuple[str, ...]]
+    meanings: dict[int, str] = dataclasses.field(
+        default_factory=dict
+    )  # by the node's id(); filled when asked
 
 
 class LazyDialect:
@@ -278,6 +282,13 @@ class Snapshot:
         if test is None:
             test = self._match_tests[id(when)] = bind_expr(when)
         return test
+
+    def meaning(self, bound: BoundRoute, node: Node) -> str:
+        """`meaning_of` a node of a bound route."""
+        found = bound.meanings.get(id(node))
+        if found is None:
+            found = bound.meanings[id(node)] = meaning_of(self.plan, node)
+        return found
 
     def bind(self, route: Route) -> BoundRoute:
         """A linked route with what it runs on."""

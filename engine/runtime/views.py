@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import cast
 
+from engine.policies.language import language_of
 from engine.wire.canonical import Part, Request
 from engine.wire.operations import AnyRequest, EmbeddingRequest, RerankRequest
 
@@ -51,6 +52,7 @@ class RequestView:
         "_body",
         "_count",
         "_features",
+        "_language",
         "_headers",
         "_text",
         "_tokens",
@@ -73,6 +75,7 @@ class RequestView:
         self._tokens: int | None = None
         self._text: str | None = None
         self._features: frozenset[str] | None = None
+        self._language: str | None = None
         self.operation = operation
         self.dialect = dialect or ""
         self.max_output_tokens = request.get("max_tokens", 0)
@@ -118,6 +121,18 @@ class RequestView:
         if self._text is None:
             self._text = "\n".join(_user_texts(self._body))
         return self._text
+
+    @property
+    def language(self) -> str:
+        """The ISO 639-1 code of the text's language; "" where that is not clear."""
+        if self._language is None:
+            self._language = language_of(self.text)
+        return self._language
+
+    @property
+    def turns(self) -> int:
+        """Messages of the user."""
+        return sum(message.get("role") == "user" for message in self._body.get("messages", ()))
 
     def header(self, name: str) -> str:
         """The value of a request header, whatever the case of its name."""

@@ -84,7 +84,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "SplitNode": _row(f"{_CALL} split sticky ramp"),
     "SplitArm": _row("share"),
     "RampStep": _row("from share"),
-    "ClassifyNode": _row("", f"{_CALL} classify as via labels judge embed"),
+    "ClassifyNode": _row(f"{_CALL} classify as via labels judge embed"),
     "CascadeNode": _row(f"{_CALL} cascade escalate on_last"),
     "JudgeBelow": _row("judge_below judge"),
     "HedgeNode": _row(f"{_CALL} hedge after"),
@@ -218,5 +218,4 @@ INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("Keys", "clients"): "without client keys only a loopback address is served",
     ("PerRequest", "cost"): "`per_request.calls` and `admit` bound it",
     ("Deployment", "limits"): "`concurrent` bounds its open calls",
-    ("ClassifyNode", "classify"): "a `switch` on `request.*` is built",
 }

@@ -12,6 +12,7 @@ import pytest
 
 import engine.kinds.table  # noqa: F401 - a kind behaves once the table names it
 from engine.kinds.balance import Balance, Sticky
+from engine.kinds.classify import Classify, Label
 from engine.kinds.effects import (
     Admission,
     Aside,
@@ -88,6 +89,15 @@ def switch(*arms: tuple[str, Node], otherwise: Node) -> Switch:
     return Switch(id="switch", call=Call(), arms=made, otherwise=otherwise)
 
 
+def classify(
+    node: Node, via: str, *labels: Label, otherwise: str = "rest", asks: str | None = None
+) -> Classify:
+    return Classify(
+        id="labels", call=Call(), node=node, name="task", via=via, labels=labels, otherwise=otherwise,
+        asks=None if asks is None else use(asks),
+    )  # fmt: skip
+
+
 def reject(code: str = "not_allowed") -> Reject:
     return Reject(id="no", call=Call(), code=code, status=403, message="Not here.")
 
@@ -117,6 +127,8 @@ class Hand:
         now: float = 0.0,
         request: Any = None,
         stream: bool = False,
+        view: Mapping[str, Any] | None = None,
+        consults: Mapping[str, list[Any]] | None = None,
     ) -> None:
         self.script = {name: list(entries) for name, entries in (script or {}).items()}
         self.true = true
@@ -134,6 +146,17 @@ class Hand:
         self.kept: dict[tuple[str, str], Any] = {}
         self.kept_ms: dict[tuple[str, str], int] = {}
         self.variants: list[str] = []
+        self.view = SimpleNamespace(
+            **{
+                "text": "",
+                "input_tokens": 1,
+                "language": "",
+                "features": frozenset(),
+                "turns": 1,
+                **(view or {}),
+            }
+        )
+        self.consults = {name: list(entries) for name, entries in (consults or {}).items()}
         self.whys: list[str] = []
         self.made = 0
         self.turn = 0
@@ -149,7 +172,10 @@ class Hand:
 
     # the Context
     def test(self, expr: Expr, *more: Any) -> bool:
-        return bool(self.value(expr, *more)) if more else expr.source in self.true
+        if more:
+            return bool(self.value(expr, *more))
+        name, _, value = expr.source.partition(" is ")
+        return expr.source in self.true or (bool(value) and self.labels.get(name) == value)
 
     def value(self, expr: Expr, *more: Any) -> Any:
         found = self.values[expr.source]
@@ -159,6 +185,9 @@ class Hand:
         made = copy(self)
         made.labels = {**self.labels, name: value}
         return made
+
+    def meaning(self, node: Node) -> str:
+        return f"meaning of {node.id}"
 
     def deployment(self, name: str) -> Any:
         known = {
@@ -227,7 +256,8 @@ class Hand:
             return tuple(self.drive(branch.steps) for branch in effect.branches)
         if isinstance(effect, Consult):
             self.consulted.append(effect)
-            return self.walk(effect.node)
+            name = getattr(effect.node, "deployment", None)
+            return self._told(name) if name in self.consults else self.walk(effect.node)
         if isinstance(effect, Aside):
             self.asides.append(effect)
             return None
@@ -240,6 +270,16 @@ class Hand:
         """As if each had failed before the next began."""
         good = next((each for each in outcomes if each.ok or each.final), None)
         return outcomes[-1] if good is None else good
+
+    def _told(self, name: str) -> Outcome:
+        """The next scripted reply of a judge or an embedder; a text that begins with `!` is a failure."""
+        reply = self.consults[name].pop(0)
+        if isinstance(reply, str) and reply.startswith("!"):
+            return Outcome(ok=False, failure=reply[1:], deployment=name)
+        if isinstance(reply, str):
+            message = {"role": "assistant", "content": [{"type": "text", "text": reply}]}
+            reply = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+        return Outcome(ok=True, deployment=name, attempt=1, reply=Whole(reply))
 
     def _peek(self, name: str) -> Any:
         return self.script.get(name, ["ok"])[0]
@@ -270,6 +310,8 @@ class Kit:
     sticky = staticmethod(sticky)
     when = staticmethod(when)
     Score = Score
+    Label = Label
+    classify = staticmethod(classify)
     switch = staticmethod(switch)
     reject = staticmethod(reject)
     respond = staticmethod(respond)

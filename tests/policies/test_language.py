@@ -26,7 +26,13 @@ def test_single_sentences() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "12345 !?", "xyzzy plugh frobnicate", "```\nthe code is in a fence\n```", "日本 abc αβγ Привет עברית"],
+    [
+        "",
+        "12345 !?",
+        "xyzzy plugh frobnicate",
+        "```\nthe code is in a fence\n```",
+        "日本 abc αβγ Привет עברית",
+    ],
 )
 def test_what_is_not_clear(text: str) -> None:
     assert language_of(text) == ""

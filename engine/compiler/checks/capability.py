@@ -18,6 +18,7 @@ from engine.compiler.expressions import own_condition
 from engine.diagnostics import Related
 from engine.kinds.balance import Balance
 from engine.kinds.cascade import Cascade
+from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
@@ -145,7 +146,7 @@ def find_gap(subject: Subject, node: Node, need: Need, holds: tuple[Expr, ...]) 
         case Split():
             found = (find_gap(subject, edge.node, need, holds) for edge in edges(node))
             return next((gap for gap in found if gap is not None), None)
-        case Mirror():
+        case Mirror() | Classify():
             return find_gap(subject, node.node, need, holds)
         case Switch():
             for arm in node.arms:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from engine.compiler.checks.capability import Need, find_gap
 from engine.compiler.checks.subject import Subject
 from engine.compiler.expressions import own_condition
@@ -9,10 +11,13 @@ from engine.kinds.outline import ANSWER, MIRROR, answering, edges, reached, walk
 from engine.kinds.use import Use
 from engine.plan.types import Deployment
 
+#: Who is asked by the engine itself, by the role of the edge.
+_WHO: Final = {"judge": "a judge", "embed": "an embedder"}
+
 
 def check(subject: Subject) -> None:
     for name, lowered in sorted(subject.lowered.routes.items()):
-        _judges(subject, name)
+        _consulted(subject, name)
         for op in lowered.match.operations:
             if op == "count_tokens":
                 continue  # where nobody counts, the engine does
@@ -33,26 +38,27 @@ def check(subject: Subject) -> None:
             )
 
 
-def _judges(subject: Subject, name: str) -> None:
-    """What is asked of a judge is a chat, whatever the route takes."""
-    chat = Need("operations", "chat", lambda d: "chat" in _operations(subject, d), lambda _: None)
+def _consulted(subject: Subject, name: str) -> None:
+    """What is asked of a judge is a chat, and of an embedder embeddings, whatever the route takes."""
     for node in walk_tree(subject.linked(name).start):
         for edge in edges(node):
-            if edge.role in (ANSWER, MIRROR) or edge.role == "embed":
+            if edge.role in (ANSWER, MIRROR):
                 continue
-            gap = find_gap(subject, edge.node, chat, ())
+            op = "embeddings" if edge.role == "embed" else "chat"
+            gap = find_gap(subject, edge.node, _need(subject, op, always=True), ())
             if gap is not None:
                 subject.out.add(
                     "E421",
-                    f"a {edge.role} is asked in chats, and no target here serves that: "
+                    f"{_WHO[edge.role]} is asked for {op}, and no target here serves that: "
                     + ", ".join(f"`{each}`" for each in reached(gap)),
                     subject.place(gap),
                     help="name a target that does",
                 )
 
 
-def _need(subject: Subject, op: str) -> Need:
-    having = own_condition(f'request.operation == "{op}"')
+def _need(subject: Subject, op: str, *, always: bool = False) -> Need:
+    """That the operation is served; of requests that have it, or of all (`always`)."""
+    having = None if always else own_condition(f'request.operation == "{op}"')
     return Need("operations", op, lambda d: op in _operations(subject, d), lambda _: having)
 
 

@@ -14,6 +14,7 @@ from engine.compiler.seal import nodes_in
 from engine.diagnostics import Related, Span
 from engine.kinds.balance import Balance
 from engine.kinds.cascade import Cascade
+from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
@@ -98,7 +99,7 @@ def final(node: Node, subject: Subject) -> bool:
             return all(final(edge.node, subject) for edge in edges(node))
         case Fallback() | Cascade() | Hedge() | Ensemble():
             return any(final(child, subject) for child in node.children)
-        case Mirror():
+        case Mirror() | Classify():
             return final(node.node, subject)
         case Balance():
             return all(final(child, subject) for child in node.children)

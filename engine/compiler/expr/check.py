@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
-from engine.compiler.expr.context import ELSEWHERE, LATER, NOT_BUILT, Scope
+from engine.compiler.expr.context import ELSEWHERE, LATER, Scope
 from engine.compiler.expr.invoke import Invoke
 from engine.compiler.expr.lexer import Parsed, Refused
 from engine.compiler.expr.operators import Operators
@@ -153,11 +153,7 @@ class Checker(Operators, Invoke):
     def struct_field(self, owner: Typed, name: str, at: int) -> Typed:
         fields = fields_of(owner.type.name)
         end = self.end(at)
-        root = self.parsed.text[owner.begin : self.end(owner.begin)]
         if name not in fields:
-            if (root, name) in NOT_BUILT:
-                hint = "nothing finds out the language of a request yet"
-                raise Refused("E090", f"`{root}.{name}` is not built yet", at, end, hint)
             methods = {"request view": ("has", "header")}.get(owner.type.name, ())
             if name in methods:
                 example = 'request.has("image")' if name == "has" else 'request.header("x-team")'

@@ -42,8 +42,6 @@ ELSEWHERE: Final[dict[str, str]] = {
 }
 #: Of these, what is nowhere yet.
 LATER: Final = frozenset({"budget"})
-#: Fields that the language has and this version does not compute.
-NOT_BUILT: Final = frozenset({("request", "language")})
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ _VIEWS: Final[dict[str, T]] = {
         {
             "model": STRING, "operation": STRING, "dialect": STRING, "stream": BOOL, "input_tokens": INTEGER,
             "max_output_tokens": INTEGER.maybe(), "user": STRING, "conversation": STRING, "text": STRING,
-            "metadata": map_of(STRING),
+            "language": STRING, "metadata": map_of(STRING),
         },
         "attr",
     ),
