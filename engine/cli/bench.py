@@ -49,7 +49,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     failover = which.add_parser(
         "failover", help="sixteen failures of a vendor, and what a caller gets of them"
     )
-    failover.add_argument("--fast", action="store_true", help="a fifth of all waits and timeouts")
+    failover.add_argument("--fast", action="store_true", help="a quarter of all waits and timeouts")
     failover.add_argument("--only", metavar="S01[,S02]", help="these alone; never passes, as it needs all")
     failover.add_argument(
         "--client", choices=("openai", "anthropic"), default="openai", help="the caller's format"
