@@ -207,6 +207,8 @@ async def _dial(loop: asyncio.AbstractEventLoop, origin: Origin) -> socket.socke
 
 async def connect_first(loop: asyncio.AbstractEventLoop, found: list[Any]) -> socket.socket:
     """A connected socket to the first of these addresses (as `getaddrinfo` gives them) that answers."""
+    if not found:
+        raise TransportError("connect", "the host's name has no address")
     try:
         opened = await aiohappyeyeballs.start_connection(
             found, loop=loop, happy_eyeballs_delay=NEXT_ADDRESS_S, interleave=1

@@ -44,7 +44,7 @@ PATHS: Final = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 
 def provider_file(url: str, models: Mapping[str, str], **more: Any) -> dict[str, Any]:
     """A vendor at `url`. models: the vendor's name (a fault script) by ours."""
-    prices = {"context": "128k", "output": "8k", "input_price": "$1/M", "output_price": "$10/M"}
+    prices = {"context": "100M", "output": "8k", "input_price": "$1/M", "output_price": "$10/M"}
     return {
         "dialect": "openai_chat",
         "base_url": url if "/fault/" in url else f"{url}/v1",

@@ -21,9 +21,10 @@ async def _down(exchange: Exchange) -> None:
 
 async def _sometimes(exchange: Exchange) -> None:
     # By the turn, not by a stream of draws: the n-th request fails or not whatever came before it.
-    draw = Random(f"{exchange.model}{exchange.turn}").random()
-    if draw < 0.3:
-        status = (500, 502, 503)[int(draw * 10)]
+    block, place = divmod(exchange.turn, 10)
+    failing = Random(f"{exchange.model}{block}").sample(range(10), 3)
+    if place in failing:
+        status = (500, 502, 503)[failing.index(place)]
         await exchange.refuse(status, "server_error", "three in ten fail")
         return
     await healthy(exchange)
@@ -31,5 +32,5 @@ async def _sometimes(exchange: Exchange) -> None:
 
 CHANGING: Final = table(
     fault("down-60s", "503 for 60 s from the first request, then healthy", "S15 U19", _down),
-    fault("random-5xx", "three requests in ten get 500, 502 or 503", "U20", _sometimes),
+    fault("random-5xx", "of every ten requests three, by chance, get 500, 502 and 503", "U20", _sometimes),
 )
