@@ -1,7 +1,8 @@
-"""The judges of `engine bench failover`: each accepts what the scenario asks for, and nothing less."""
+"""`engine bench failover`: sixteen of sixteen, and judges that accept what is asked for and nothing less."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from engine.bench.failover.scenarios import SCENARIOS, Observed
 from engine.bench.failover.workspace import MODES
 from engine.bench.faults.catalogue import script
 from engine.bench.faults.voices import TEXT
+from engine.cli.main import main
 
 JUDGES = {scenario.id: scenario.judge for scenario in SCENARIOS}
 USAGE = {"prompt_tokens": 12, "completion_tokens": 60}
@@ -105,6 +107,27 @@ FAILS = {
     "S16 nothing billed": ("S16", seen([0], [1], records=[record(("overloaded", 0), (None, 0))])),
     "S16 no record": ("S16", seen([0], [1], records=[])),
 }
+
+
+@pytest.mark.slow
+@pytest.mark.alone
+@pytest.mark.timeout(120)
+def test_sixteen_of_sixteen(capsys: pytest.CaptureFixture[str]) -> None:
+    """A real gateway, real sockets, both answers to a cut, at four times the speed."""
+    code = main(["bench", "failover", "--fast", "--format", "json"])
+    told = json.loads(capsys.readouterr().out)
+    failed = [
+        f"{mode} {row['id']}: {row['why']}"
+        for mode, rows in told["modes"].items()
+        for row in rows
+        if row["why"]
+    ]
+    assert (failed, code) == ([], 0)
+
+
+def test_what_is_no_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "failover", "--only", "S99"]) == 2
+    assert "S01 to S16" in capsys.readouterr().err
 
 
 def test_there_are_sixteen() -> None:

@@ -31,7 +31,7 @@ from engine.bench.faults.provider import Provider
 from engine.bench.loop import run
 from engine.bench.process import BenchError, Process
 
-#: `--fast` runs at four times the speed: what the gateway waits for the end of a complete stream (1 s, always)
+#: `--fast` runs at four times the speed: what the gateway waits for the end of a complete stream (1 s)
 #: still fits S11's limit then.
 FAST: Final = 0.25
 
