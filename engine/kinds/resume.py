@@ -29,13 +29,14 @@ class Broken:
     """A stream that broke.
 
     attempt: the call behind it. failure, message: how. for_good: no time is left to go on.
-    said: characters that the client had by then.
+    retry_after_ms: when its vendor said to come again. said: characters that the client had by then.
     """
 
     attempt: Attempt
     failure: str
     message: str
     for_good: bool = False
+    retry_after_ms: int | None = None
     said: int = 0
 
 
@@ -43,7 +44,14 @@ def steps(broken: Broken, ctx: Context) -> Steps:
     """Ask for the rest of the answer until somebody goes on with it."""
     attempt, failure = broken.attempt, broken.failure
     target = attempt.target
-    failed = Outcome(False, failure, broken.message, deployment=target.deployment, attempt=attempt.attempt)
+    failed = Outcome(
+        False,
+        failure,
+        broken.message,
+        retry_after_ms=broken.retry_after_ms,
+        deployment=target.deployment,
+        attempt=attempt.attempt,
+    )
     yield Note(target.id, "cut", f"{failure} after {broken.said} characters")
     outcome = yield from use.steps(target, ctx, attempt.rest, failed, attempt.retry)
     if outcome.ok:

@@ -43,6 +43,7 @@ class OpenFlow:
         "flow",
         "guard",
         "left",
+        "moved",
         "over",
         "place",
         "ready",
@@ -64,6 +65,7 @@ class OpenFlow:
         self.tally = Tally()
         self.over = False  # its end was seen
         self.left = False  # it was closed, and its end told
+        self.moved = True  # the last that came held an event
         self.ready: deque[Chunk] = deque()
         self._clock = clock
         self._idle_ms = effect.target.call.idle_ms
@@ -81,10 +83,13 @@ class OpenFlow:
             self.over = True
             return None
         self.tally.take(chunk)
+        self.moved = chunk.moved
         return chunk
 
     def idle_limit(self) -> None:
         """From now on the pause between two events is limited, instead of the time to the first."""
+        if not self.moved:  # a byte now and then is no event
+            return
         at = None if self._idle_ms is None else self._clock.now_ms() + self._idle_ms
         if at is None or (self.whole_at is not None and self.whole_at < at):
             self.guard.limit(self.whole_at, self.whole_why)
@@ -211,7 +216,12 @@ class LiveFlow:
         before = [event for event in chunk.events if event["type"] != "error"]
         if before or chunk.raw:
             self._give(Chunk(before, chunk.raw))
-        return Broken(opened.effect, error.get("failure", "cut"), error.get("message", ""))
+        return Broken(
+            opened.effect,
+            error.get("failure", "cut"),
+            error.get("message", ""),
+            retry_after_ms=error.get("retry_after_ms"),
+        )
 
     def _give(self, chunk: Chunk) -> None:
         if self._continuing is None or self._continuing.fits(chunk):

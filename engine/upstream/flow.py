@@ -107,11 +107,11 @@ class HttpFlow:
         else:
             events = reader.feed(data) if data else reader.eof()
         if not self.raw_ok:
-            return Chunk(events)
+            return Chunk(events, moved=reader.moved)
         if self._usage is not None and events and events[0]["type"] == "start":
             self._usage.events(events[:1])
         if not reader.done or reader.failed:
-            return Chunk(events, reader.raw, unread=reader.unread)
+            return Chunk(events, reader.raw, unread=reader.unread, moved=reader.moved)
         end = b"" if reader.sentinel_seen else self._sentinel
         if self._usage is None:
             return Chunk(events, reader.raw + end, unread=reader.unread)

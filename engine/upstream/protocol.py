@@ -109,6 +109,7 @@ class Chunk:
         once that event is complete (`usage` settled, `served` known).
     unread: about how many characters of content all that came so far held beside its events. Asked only where
         the vendor says no usage.
+    moved: an event came with it, whether anybody reads it or not; the time between two of them is limited.
     told: what the client got until here as bytes that passed through, in events; on the first chunk that has
         to be written after such bytes, for a writer that must go on from them.
     """
@@ -118,6 +119,7 @@ class Chunk:
     closing: Callable[[Event], bytes] | None = None
     unread: Callable[[], int] | None = None
     told: list[Event] | None = None
+    moved: bool = True
 
 
 class Flow(Protocol):

@@ -79,7 +79,7 @@ class StreamReader:
     __slots__ = (
         "_bound", "_calls", "_classifier", "_decoder", "_finished", "_hide", "_hold", "_keep", "_open",
         "_skim", "_skimmed", "_state", "_usage",
-        "after", "done", "failed", "raw", "sentinel_seen", "usage_data",
+        "after", "done", "failed", "moved", "raw", "sentinel_seen", "usage_data",
         "usage_raw",
     )  # fmt: skip
 
@@ -113,6 +113,7 @@ class StreamReader:
         self.done = False  # the last event was given
         self.failed = False  # it was an error
         self.sentinel_seen = False
+        self.moved = False  # the last bytes held an event; neither a part of one nor a comment is any
 
     @property
     def complete(self) -> bool:
@@ -146,6 +147,7 @@ class StreamReader:
         except StreamFormatError as error:
             self.raw = b""
             return [self._fail({"failure": "server", "message": str(error)})]
+        self.moved = len(frames) > 1 or (len(frames) == 1 and bool(frames[0].data))
         return self._read(frames)
 
     def eof(self) -> list[Event]:

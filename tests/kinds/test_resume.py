@@ -105,3 +105,11 @@ def test_a_node_that_answers_by_itself_never_goes_on(kit: Any) -> None:
     chain = kit.fallback(kit.use("a"), kit.respond("Closed."), kit.use("b"))
     assert broken(hand, chain).ok
     assert hand.called == ["b"]
+
+
+def test_the_vendors_delay_holds_for_a_break_too(kit: Any) -> None:
+    hand = kit.Hand()
+    assert hand.walk(kit.use("a", **again(kit))).ok
+    broken_off = resume.Broken(hand.attempts[-1], "rate_limited", "slower", retry_after_ms=300)
+    assert hand.drive(resume.steps(broken_off, hand)).ok
+    assert hand.waits == [300]

@@ -64,6 +64,18 @@ async def silent(connection: Connection) -> None:
     await asyncio.sleep(3600)
 
 
+async def drip(connection: Connection) -> None:
+    for byte in b'data: {"choices": [{"index": 0, "delta": {"content": "never the end of this event':
+        connection.send(chunk(bytes([byte])))
+        await asyncio.sleep(0.05)
+
+
+async def comments(connection: Connection) -> None:
+    while True:
+        connection.send(chunk(b": still here\n\n"))
+        await asyncio.sleep(0.05)
+
+
 async def no_json(connection: Connection) -> None:
     connection.send(chunk(b'data: {"choices": [{"delta": {"content": "wo\n\n') + event({"content": "never"}))
     await asyncio.sleep(3600)
@@ -81,7 +93,7 @@ async def long_line(connection: Connection) -> None:
 
 
 BREAKS: dict[str, Callable[[Connection], Awaitable[None]]] = {
-    each.__name__: each for each in (cut, reset, truncated, silent, no_json, told, long_line)
+    each.__name__: each for each in (cut, reset, truncated, silent, drip, comments, no_json, told, long_line)
 }
 
 
