@@ -54,11 +54,13 @@ def register(parser: argparse.ArgumentParser) -> None:
     failover.add_argument(
         "--client", choices=("openai", "anthropic"), default="openai", help="the caller's format"
     )
+    outage = which.add_parser("outage", help="attempts and answers while vendors fail, in virtual time")
+    outage.add_argument("--seed", type=int, default=1, metavar="N", help="of all chance (default 1)")
     disconnects = which.add_parser("disconnects", help="clients that leave mid-stream; what is left of them")
     disconnects.add_argument(
         "--count", type=int, default=10_000, metavar="N", help="how many, twice (default 10000)"
     )
-    for parser_ in (sidecar, local, templates, simulate, disconnects):
+    for parser_ in (sidecar, local, templates, simulate, outage, disconnects):
         parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")
 
 
@@ -101,6 +103,12 @@ def _bench(args: argparse.Namespace) -> Report:
         from engine.bench import simulate
 
         return simulate.bench(simulate.Options(20 if args.smoke else args.seeds, args.first))
+    if args.what == "outage":
+        from engine.bench.outage import bench as outage
+
+        if args.smoke:
+            return outage.bench(outage.Options(rate=50, outage=5, partial=500, seed=args.seed, smoke=True))
+        return outage.bench(outage.Options(seed=args.seed))
     if args.what == "disconnects":
         from engine.bench import disconnects
 

@@ -5,11 +5,12 @@
 | an attempt after a request's first moves on to another target | gives 1, where it holds 1 |
 | an attempt after a request's first repeats a call in place, or hedges | gives 1, if over half full |
 | such an attempt was not made after all | gets its 1 back |
-| a call is answered | gets 1, up to `CAPACITY` |
+| a call is answered | gets `REFILL`, up to `CAPACITY` |
 | a second passes | gets `PER_SECOND`, up to `CAPACITY` |
 
-While most calls are answered it stays full: with less than half of the calls failing, fewer are repeated than
-are answered. In a total outage it empties once, however many ask. What moves on may use the
+While most calls are answered it stays full: with less than half of the calls failing, what is answered
+gives more than what is repeated takes, even at a deployment that gets nothing but what others failed at,
+whose every call takes 1. In a total outage it empties once, however many ask. What moves on may use the
 half that repeating may not, so that a target which fails for good cannot use up what leads away from it.
 The little that time gives lets a route find its way back in which nothing went well for long.
 """
@@ -20,6 +21,7 @@ from typing import Final
 
 CAPACITY: Final = 200.0
 PER_SECOND: Final = 1.0
+REFILL: Final = 2.0
 
 
 class RetryBudget:
@@ -40,9 +42,13 @@ class RetryBudget:
         self._held -= 1.0
 
     def refill(self) -> None:
-        """A call was answered, or what was drawn is not used."""
+        """A call was answered."""
         if self._held < CAPACITY:
-            self._held = min(CAPACITY, self._held + 1.0)
+            self._held = min(CAPACITY, self._held + REFILL)
+
+    def give_back(self) -> None:
+        """What was drawn is not used."""
+        self._held = min(CAPACITY, self._held + 1.0)
 
     def held(self, now_ms: int) -> float:
         """What it holds now."""

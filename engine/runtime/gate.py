@@ -78,7 +78,7 @@ class Gate:
     def give_back(self, given: Pass, now: float) -> None:
         """The attempt is not made after all."""
         if given.drawn:
-            self._health.refill(given.route, given.deployment)
+            self._health.give_back(given.route, given.deployment)
         if given.trial is not None:
             self._health.trial_over(given.deployment, given.trial, None, int(now))
 

@@ -18,7 +18,7 @@ well. Breakers of members at which nothing goes well, the vendors' own delays an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -166,14 +166,21 @@ class Health:
         return None
 
     def refill(self, route: str, name: str) -> None:
-        """A call was answered, or what was drawn for it is not used."""
-        if not self._drawn:
-            return
-        ours, seen = self._routes.get(route), self._seen.get(name)
-        if ours is not None:
-            ours.refill()
-        if seen is not None:
-            seen.budget.refill()
+        """A call was answered."""
+        if self._drawn:
+            for budget in self._budgets(route, name):
+                budget.refill()
+
+    def give_back(self, route: str, name: str) -> None:
+        """What was drawn for an attempt is not used."""
+        for budget in self._budgets(route, name):
+            budget.give_back()
+
+    def _budgets(self, route: str, name: str) -> Iterator[RetryBudget]:
+        if (ours := self._routes.get(route)) is not None:
+            yield ours
+        if (seen := self._seen.get(name)) is not None:
+            yield seen.budget
 
     # --- after a call -----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.policies.retry_budget import CAPACITY, RetryBudget
+from engine.policies.retry_budget import CAPACITY, REFILL, RetryBudget
 
 
 def test_repeating_in_place_leaves_half_for_moving_on() -> None:
@@ -22,8 +22,10 @@ def test_repeating_in_place_leaves_half_for_moving_on() -> None:
         budget.draw()
         drawn += 1
     assert drawn == CAPACITY
+    budget.give_back()
+    assert budget.held(0) == 1
     budget.refill()
-    assert budget.has(0, in_place=False)
+    assert budget.held(0) == 1 + REFILL
     assert not budget.has(0, in_place=True)
 
 
@@ -62,12 +64,24 @@ def test_an_outage_empties_it_once() -> None:
 
 
 @pytest.mark.parametrize("fail", [0.05, 0.3, 0.45])
+def test_nor_that_of_a_deployment_that_gets_only_what_others_failed_at(fail: float) -> None:
+    rng, budget, least = Random(7), RetryBudget(), CAPACITY
+    for _ in range(20_000):
+        if budget.has(0, in_place=False):
+            budget.draw()
+            if rng.random() >= fail:
+                budget.refill()
+        least = min(least, budget.held(0))
+    assert least > CAPACITY / 2
+
+
+@pytest.mark.parametrize("fail", [0.05, 0.3, 0.45])
 def test_a_partial_fault_never_empties_it(fail: float) -> None:
     _, least = attempts(200, fail, 60, extra=2, targets=2)
     assert least > CAPACITY / 2
 
 
-@given(st.lists(st.sampled_from(["draw", "in_place", "refill", "time"]), max_size=300))
+@given(st.lists(st.sampled_from(["draw", "in_place", "refill", "give_back", "time"]), max_size=300))
 def test_it_stays_between_nothing_and_full(steps: list[str]) -> None:
     budget, now = RetryBudget(), 0
     for step in steps:
@@ -75,6 +89,8 @@ def test_it_stays_between_nothing_and_full(steps: list[str]) -> None:
             now += 700
         elif step == "refill":
             budget.refill()
+        elif step == "give_back":
+            budget.give_back()
         elif budget.has(now, in_place=step == "in_place"):
             budget.draw()
         assert 0 <= budget.held(now) <= CAPACITY

@@ -261,7 +261,8 @@ def test_both_budgets_pay() -> None:
     assert bed.health.draw_retry("r", bed.all["b"], bed.now, in_place=False) == "route r"
     bed.health.refill("r", "a")
     bed.health.refill("r", "x")
-    assert bed.health.route_budgets(bed.now) == {"r": 2, "s": 100, "t": 200}
+    bed.health.give_back("s", "x")
+    assert bed.health.route_budgets(bed.now) == {"r": 4, "s": 101, "t": 200}
 
 
 @pytest.mark.parametrize(
