@@ -98,6 +98,7 @@ def _settings(spec: Settings) -> ProcessSettings:
         lag_ms=overload.lag,
         files=overload.files,
         memory=overload.memory,
+        idempotency_ms=spec.idempotency,
         debounce_ms=int(spec.debounce),
     )
 

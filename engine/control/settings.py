@@ -30,6 +30,7 @@ class ProcessSettings:
     lag_ms: int
     files: float
     memory: float
+    idempotency_ms: int
     debounce_ms: int
 
     @classmethod

@@ -24,6 +24,7 @@ from engine.server.client_headers import ClientHeaders
 from engine.server.departure import Departure
 from engine.server.heartbeat import Heartbeat
 from engine.server.pressure import Pressure
+from engine.server.repeats import HEADER, BrokenOff, Repeats
 from engine.server.replies import (
     CLOSE,
     JSON,
@@ -97,7 +98,10 @@ class Ingress:
         departure = Departure(receive)
         service.open.add(departure)
         try:
-            await self._serve(inbound, departure, send)
+            if HEADER in head and service.repeats is not None:
+                await self._once(service.repeats, head, inbound, departure, send)
+            else:
+                await self._serve(inbound, departure, send)
         except asyncio.CancelledError:
             # It left while its last words were being written: then nobody is cancelled any more.
             if departure.why is None:
@@ -143,15 +147,51 @@ class Ingress:
             return body
         return {**body, **said, **({"stream": True} if self._streams else {})}
 
-    async def _serve(self, inbound: Inbound, departure: Departure, send: Send) -> None:
+    async def _once(
+        self,
+        repeats: Repeats,
+        head: Mapping[bytes, bytes],
+        inbound: Inbound,
+        departure: Departure,
+        send: Send,
+    ) -> None:
+        """Serve the first request under an idempotency key; give its answer to those that repeat it."""
+        asked = [inbound.body, inbound.request.get("model"), bool(inbound.request.get("stream"))]
+        try:
+            scope = repeats.scope(head, f"{self.dialect.name} {self.operation}")
+            while scope is not None and (entry := repeats.find(scope, asked)) is not None:
+                if await entry.follow(departure, send):
+                    return
+        except RequestError as error:
+            await self._fail(inbound.request_id, error, send)
+            return
+        except BrokenOff:
+            if not inbound.request.get("stream"):
+                return  # in the middle of a body of a known length: the connection is closed
+            writer = self.dialect.stream_writer(self.operation, cast(Request, inbound.request))
+            told = UpstreamError("cut", "the request whose answer this repeats was broken off")
+            await departure.end(send, self.dialect.stream_error(writer, told))
+            return
+        if scope is None:
+            await self._serve(inbound, departure, send)
+            return
+        entry, record = repeats.begin(scope, asked), None
+        try:
+            record = await self._serve(inbound, departure, entry.recording(send))
+        finally:
+            repeats.end(scope, entry, good=record is not None and record.failure is None)
+
+    async def _serve(self, inbound: Inbound, departure: Departure, send: Send) -> DecisionRecord | None:
+        """Decide, call, answer. The record of a request that got an answer."""
         if inbound.request.get("stream") and self._service.heartbeat_s:
             departure.heartbeat = self._heartbeat(inbound, departure, send)
         try:
-            answer = await self._service.executor.execute(self._snapshot, inbound)
+            answer: Answer = await self._service.executor.execute(self._snapshot, inbound)
             if answer.flow is None:
                 await self._whole(inbound, answer, send)
             else:
                 await self._stream(inbound, answer, departure, send)
+            return answer.record
         except asyncio.CancelledError:
             if departure.why is None:
                 raise
@@ -163,6 +203,7 @@ class Ingress:
         except Exception as error:  # noqa: BLE001 - a fault of ours is an answer too
             self._service.log.fault("request_fault", error, request=inbound.request_id)
             await self._failed(inbound, departure, _internal(), send)
+        return None
 
     def _heartbeat(self, inbound: Inbound, departure: Departure, send: Send) -> Heartbeat | None:
         """Of a stream that is waited for; None where the client's format has no comments."""

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from engine.server.app import App
 from engine.server.drain import drain
 from engine.server.listen import Listener
 from engine.server.pressure import Bounds, Pressure
+from engine.server.repeats import Repeats
 from engine.server.service import Service
 
 
@@ -38,6 +40,7 @@ class DataPlane:
         self.service = service = Service(current=current, executor=host.executor, metrics=metrics, log=log)
         self.pressure = service.pressure = Pressure(metrics, log)
         self.pressure.short_of_files = self._close_idle
+        self.repeats = service.repeats = Repeats(metrics, time.monotonic)
         service.copies = host.executor.asides.__len__
         metrics.gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(service.open)),))
         host.gauges(current)
@@ -55,6 +58,7 @@ class DataPlane:
         self.service.heartbeat_s = settings.heartbeat_ms / 1000
         self.service.since = since
         self.pressure.bounds = Bounds(settings.lag_ms, settings.files, settings.memory)
+        self.repeats.keep_s = settings.idempotency_ms / 1000
 
     @contextlib.asynccontextmanager
     async def serving(

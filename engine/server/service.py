@@ -21,6 +21,7 @@ from engine.server.departure import Departure
 if TYPE_CHECKING:
     from engine.server.app import Paths
     from engine.server.pressure import Pressure
+    from engine.server.repeats import Repeats
 
 BODY_LIMIT: Final = 20 * 1024 * 1024
 
@@ -57,6 +58,7 @@ class Service:
     paths: the dialects' paths under the current snapshot, bound by the first request to any address.
     heartbeat_s: how long a stream may say nothing before its client is sent a comment; 0: never.
     draining: no new work is wanted; `/readyz` says so and every answer closes its connection.
+    repeats: answers to idempotency keys.
     pressure: whether requests are refused now because the process has too much to do.
     open: the requests being answered, so that a drain can wait for them and end them.
     copies: how many copies of requests are under way that no client waits for; a drain waits for them too.
@@ -77,4 +79,5 @@ class Service:
     paths: Paths | None = None
     open: set[Departure] = field(default_factory=set)
     pressure: Pressure | None = None
+    repeats: Repeats | None = None
     copies: Callable[[], int] = int

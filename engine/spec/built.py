@@ -95,7 +95,7 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- engine.yaml
     "Settings": _row(
         "listen admin admin_key probes state timezone workers body_limit drain heartbeat watch debounce "
-        "decision_log media overload"
+        "decision_log media overload idempotency"
     ),
     "Overload": _row("lag files memory"),
     "Media": _row("fetch http timeout"),

@@ -34,6 +34,7 @@ DRAIN_MS: Final = 30_000
 HEARTBEAT_MS: Final = 15_000
 WORKERS: Final = 1
 LAG_MS: Final = 500
+IDEMPOTENCY_MS: Final = 600_000
 FILES: Final = 0.95
 MEMORY: Final = 0.95
 DEBOUNCE_MS: Final = 50
@@ -83,6 +84,7 @@ PRINTED: Final = {
     "drain": show_duration(DRAIN_MS),
     "heartbeat": show_duration(HEARTBEAT_MS),
     "watch": "true",
+    "idempotency": show_duration(IDEMPOTENCY_MS),
     "overload.lag": show_duration(LAG_MS),
     "overload.files": f"{FILES:.0%}",
     "overload.memory": f"{MEMORY:.0%}",

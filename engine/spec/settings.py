@@ -233,6 +233,12 @@ class Settings(Spec):
         shown=PRINTED["heartbeat"],
     )
     watch: Flag = about("Reloads when a file of the workspace changes.", default=True, shown=PRINTED["watch"])
+    idempotency: Duration = about(
+        "How long an answer is kept for requests that repeat its `idempotency-key`; `0s`: the header means "
+        "nothing. In memory, in each process.",
+        default=defaults.IDEMPOTENCY_MS,
+        shown=PRINTED["idempotency"],
+    )
     overload: Overload | None = about("When requests are refused early.")
     debounce: PositiveDuration = about(
         "How long the files must stay as they are before they are compiled.",
