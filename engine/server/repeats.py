@@ -9,8 +9,9 @@ a repeat is byte for byte the same; one that comes while the first is still bein
 | with another body | 422 | 422 | is served |
 
 Only good answers are kept: whoever repeats after a failure wants another try. Keys are told apart by the
-credential that is shown with them, and by format and operation. In memory, in each process: at most `ENTRIES` answers and `BYTES` together, the
-oldest go first, and none stays longer than the setting `idempotency` says.
+credential that is shown with them, and by format and operation. In memory, in each process: at most
+`ENTRIES` answers and `BYTES` together, the oldest go first, and none stays longer than the setting
+`idempotency` says.
 """
 
 from __future__ import annotations
