@@ -15,9 +15,12 @@ from typing import Any, ClassVar
 from engine.kinds.effects import Branch, Context, Effect, Measure, Note, Outcome, Race, Steps
 from engine.kinds.walk import Rest, targets, walk
 from engine.plan.types import Node
+from engine.policies.failures import CLASSES
 
 #: `after: p95` where the first one's latency is not known yet.
 UNKNOWN_MS = 1_000
+
+_ANY = frozenset(CLASSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +36,15 @@ class Hedge(Node):
 def steps(node: Hedge, ctx: Context, rest: Rest | None) -> Steps:
     """Race the children, each begun so long after the one before."""
     wait = yield from _after(node, ctx)
+    children = node.children
     branches = tuple(
-        Branch(walk(child, ctx, rest), after_ms=wait * place, role="hedge" if place else "answer")
-        for place, child in enumerate(node.children)
+        Branch(
+            # Whoever fails leaves the others to it: those that begin later, at the latest now.
+            walk(child, ctx, Rest(children[place + 1 :], _ANY, rest) if place + 1 < len(children) else rest),
+            after_ms=wait * place,
+            role="hedge" if place else "answer",
+        )
+        for place, child in enumerate(children)
     )
     outcome: Outcome = yield Race(branches)
     if outcome.ok or outcome.final:

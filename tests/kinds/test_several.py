@@ -68,6 +68,14 @@ def test_a_hedge_that_nobody_wins(kit: Any) -> None:
     assert ("race", "hedged") not in hand.notes
 
 
+def test_who_times_out_in_a_race_is_left_to_the_next(kit: Any) -> None:
+    """As in a chain: `timeout` is not retried in place where another is left, and is by the last one."""
+    hand = kit.Hand({"a": ["timeout"], "b": ["timeout", "ok"]})
+    node = hedge(kit.use("a", retry_extra=1), kit.use("b", retry_extra=1))
+    assert hand.walk(node).deployment == "b"
+    assert hand.called == ["a", "b", "b"]
+
+
 def test_a_hedges_targets_are_all_of_them(kit: Any) -> None:
     node = hedge(kit.use("a"), kit.fallback(kit.use("b"), kit.use("c")))
     assert [use.deployment for use in targets(node, kit.Hand())] == ["a", "b", "c"]

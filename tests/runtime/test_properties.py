@@ -10,10 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import EngineError
-from engine.plan.types import Ceilings, Streaming
+from engine.kinds.cascade import Cascade, Check
+from engine.kinds.ensemble import Ensemble
+from engine.kinds.hedge import Hedge
+from engine.kinds.mirror import Mirror
+from engine.plan.types import Call, Ceilings, Expr, Node, Streaming
 from engine.runtime.sinks import as_json
 
 NAMES = "abcd"
+SHORT = Expr(
+    source="answer.length < 20",
+    scope="answer",
+    type="bool",
+    ir=["cmp", "<", ["a", ["p", 4], "length"], ["c", 20], "plain"],
+)
 FAILURES = ["rate_limited", "overloaded", "timeout", "connect", "server", "auth", "context_length",
             "content_policy", "bad_request", "cut"]  # fmt: skip
 RANKS = ["weight", "round_robin", "in_flight", "latency", "cost"]
@@ -23,7 +33,8 @@ PLAYS = st.lists(
         st.tuples(st.just("fail"), st.sampled_from(FAILURES), st.sampled_from([0, 50, 5_000]),
                   st.sampled_from([None, 0, 700, 90_000])),
         st.tuples(st.just("say"), st.sampled_from(["usage", "silent", "cut", "server"]),
-                  st.sampled_from([0, 30, 4_000]), st.sampled_from([0, 20, 3_000])),
+                  st.sampled_from([0, 30, 4_000]), st.sampled_from([0, 20, 3_000]),
+                  st.sampled_from([("one", "two", "three"), ("one",), ('{"score": 0.9, "best": 1}',)])),
     ),
     min_size=1,
     max_size=3,
@@ -46,6 +57,13 @@ GRAPHS = st.recursive(
         st.tuples(st.just("balance"), st.lists(inner, min_size=1, max_size=3), st.sampled_from(RANKS),
                   st.sampled_from([None, 1, 2])),
         st.tuples(st.just("switch"), st.integers(1, 200), inner, inner),
+        st.tuples(st.just("hedge"), st.lists(inner, min_size=1, max_size=3),
+                  st.sampled_from([(0, None), (40, None), (1_000, None), (None, 95)])),
+        st.tuples(st.just("cascade"), st.lists(inner, min_size=1, max_size=3), inner, st.booleans(),
+                  st.sampled_from(["refusal", "short", "judge"])),
+        st.tuples(st.just("ensemble"), st.lists(inner, min_size=1, max_size=3), inner,
+                  st.sampled_from(["vote", "best_of", "weighted", "fuse"])),
+        st.tuples(st.just("mirror"), inner, inner, st.sampled_from([0.5, 1.0])),
     ),
     max_leaves=6,
 )  # fmt: skip
@@ -61,13 +79,32 @@ def build(kit: Any, spec: tuple[Any, ...]) -> Any:
             return kit.balance(*(build(kit, child) for child in children), rank=rank, tries=tries)
         case ("switch", count, then, otherwise):
             return kit.switch(kit.more_tokens_than(count), build(kit, then), build(kit, otherwise))
+        case ("hedge", children, (ms, percentile)):
+            return Hedge("r/hedge", Call(), made(kit, children), ms, percentile)
+        case ("cascade", children, judge, deliver, word):
+            return Cascade("r/cascade", Call(), made(kit, children), (check(kit, word, judge),), deliver)
+        case ("ensemble", children, judge, merge):
+            members = made(kit, children)
+            return Ensemble("r/all", Call(), members, (1.0,) * len(members), merge, build(kit, judge))
+        case ("mirror", node, to, share):
+            return Mirror("r/mirror", Call(), build(kit, node), build(kit, to), share)
     raise AssertionError(spec)
+
+
+def made(kit: Any, children: Any) -> tuple[Node, ...]:
+    return tuple(build(kit, child) for child in children)
+
+
+def check(kit: Any, word: str, judge: Any) -> Check:
+    if word == "judge":
+        return Check(judge=build(kit, judge), below=0.5)
+    return Check(condition=SHORT) if word == "short" else Check(word=word)
 
 
 def play(kit: Any, spec: tuple[Any, ...]) -> Any:
     if spec[0] == "fail":
         return kit.Fail(spec[1], after=spec[2], retry_after_ms=spec[3])
-    return kit.Say("one", "two", "three", end=spec[1], first=spec[2], every=spec[3])
+    return kit.Say(*spec[4], end=spec[1], first=spec[2], every=spec[3])
 
 
 async def once(
@@ -76,6 +113,7 @@ async def once(
     script: Any,
     stream: bool,
     leave_after: int | None,
+    cancel_at: int | None,
     *,
     per_request: Ceilings,
     streaming: Streaming,
@@ -83,24 +121,36 @@ async def once(
     """Three requests on one bench, at once; gives what can be compared between two runs."""
     plays = {name: [play(kit, p) for p in script[name]] for name in NAMES}
     bench = kit.Bench(build(kit, graph), plays, per_request=per_request, stream=streaming)
-    seen = await asyncio.gather(*(request(bench, stream, leave_after) for _ in range(3)))
+    seen = await asyncio.gather(*(request(bench, stream, leave_after, cancel_at) for _ in range(3)))
+    await bench.snapshot.drain()  # copies too
     bench.check()
-    assert len(bench.records) == 3
+    assert sum(record.aside_of is None for record in bench.records) == 3
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
     ceiling, time_ms = per_request.calls, per_request.time_ms
     assert ceiling is not None
     assert time_ms is not None
     for record in bench.records:
         assert len(record.attempts) <= ceiling
-        assert [a.number for a in record.attempts] == list(range(1, len(record.attempts) + 1))
+        assert len({a.number for a in record.attempts}) == len(record.attempts)
+        assert all(a.ended_ms is not None for a in record.attempts)
+        assert record.cost == sum(a.cost.total for a in record.attempts)
         assert record.duration_ms <= time_ms + 1
     return seen, [as_json(record) for record in bench.records], bench.upstream.calls
 
 
-async def request(bench: Any, stream: bool, leave_after: int | None) -> list[str]:
+async def request(bench: Any, stream: bool, leave_after: int | None, cancel_at: int | None) -> list[str]:
+    task = asyncio.ensure_future(bench.run(stream=stream))
+    leaving = None if cancel_at is None else bench.clock.timer(cancel_at, task.cancel)
     try:
-        answer = await bench.run(stream=stream)
+        answer = await task
     except EngineError as error:
         return [error.code]
+    except asyncio.CancelledError:
+        return ["left"]
+    finally:
+        if leaving is not None:
+            leaving.cancel()
     if answer.flow is None:
         return ["reply"]
     kinds: list[str] = []
@@ -116,24 +166,32 @@ async def request(bench: Any, stream: bool, leave_after: int | None) -> list[str
     return kinds
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     graph=GRAPHS,
     script=st.fixed_dictionaries(dict.fromkeys(NAMES, PLAYS)),
     stream=st.booleans(),
     leave_after=st.sampled_from([None, None, 1, 3]),
+    cancel_at=st.sampled_from([None, None, 0, 35, 60, 3_500]),
     calls=st.integers(1, 5),
     complete=st.booleans(),
 )
 def test_whatever_happens(
-    kit: Any, graph: Any, script: Any, stream: bool, leave_after: int | None, calls: int, complete: bool
+    kit: Any,
+    graph: Any,
+    script: Any,
+    stream: bool,
+    leave_after: int | None,
+    cancel_at: int | None,
+    calls: int,
+    complete: bool,
 ) -> None:
     route = {
         "per_request": Ceilings(calls=calls, time_ms=20_000),
         "streaming": Streaming(switch_until="complete" if complete else "first_token"),
     }
-    first = asyncio.run(once(kit, graph, script, stream, leave_after, **route))
-    again = asyncio.run(once(kit, graph, script, stream, leave_after, **route))
+    first = asyncio.run(once(kit, graph, script, stream, leave_after, cancel_at, **route))
+    again = asyncio.run(once(kit, graph, script, stream, leave_after, cancel_at, **route))
     assert first == again
 
 
