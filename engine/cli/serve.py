@@ -42,7 +42,9 @@ def register(parser: Parser) -> None:
     parser.add_argument(
         "--admin", metavar="H:P", help="serve /admin there (default: on the clients' address)"
     )
-    parser.add_argument("--workers", type=int, metavar="N", help="processes that serve requests (docs/workers.md)")
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="processes that serve requests (docs/workers.md)"
+    )
     parser.add_argument(
         "--watch",
         action=argparse.BooleanOptionalAction,

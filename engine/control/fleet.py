@@ -210,7 +210,9 @@ class Fleet:
             pid, how = worker.pid, await worker.ended()
             desk.lose()
             self._figures.bury(str(worker.index))
-            self._adopt(worker)
+            for index in [index for index, by in self._adopted.items() if by is worker]:
+                del self._adopted[index]
+            self._share()
             if self._stopping:
                 self._unclean = self._unclean or worker.state != "ended"
                 self._left.append(desk)
@@ -220,7 +222,7 @@ class Fleet:
             lost, desk = desk, await self._again(worker, wait)
             # Not before the new one holds what it needs: a local model that both use stays loaded.
             await lost.close()
-            self._return(worker)
+            self._share()
             self._log.warning("worker_restarted", worker=worker.index, pid=worker.pid)
 
     async def _again(self, worker: Worker, wait: float) -> Desk:
@@ -249,20 +251,18 @@ class Fleet:
                 self._log.error("worker_hung", worker=worker.index, pid=pid, message=str(fault))
                 worker.kill()
 
-    def _adopt(self, worker: Worker) -> None:
-        """A neighbour takes the connections of a worker that is away, and those that it had adopted."""
+    def _share(self) -> None:
+        """Some neighbour takes the connections of each worker that is away."""
         neighbour = next(iter(self.up), None)
-        orphans = [index for index, by in self._adopted.items() if by is worker] + [worker.index]
-        for index in orphans:
-            self._adopted.pop(index, None)
-            if neighbour is not None:
-                self._adopted[index] = neighbour
-                neighbour.tell("adopt", {"socket": index})
-
-    def _return(self, worker: Worker) -> None:
-        by = self._adopted.pop(worker.index, None)
-        if by is not None:
-            by.tell("return", {"socket": worker.index})
+        for worker in self.workers:
+            by = self._adopted.get(worker.index)
+            if worker.state == "up":
+                if by is not None:
+                    del self._adopted[worker.index]
+                    by.tell("return", {"socket": worker.index})
+            elif by is None and neighbour is not None:
+                self._adopted[worker.index] = neighbour
+                neighbour.tell("adopt", {"socket": worker.index})
 
     # --- their end ----------------------------------------------------------------------------------------
 

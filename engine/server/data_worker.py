@@ -8,6 +8,7 @@ for the supervisor alone; when it is gone, the worker drains and ends.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -55,6 +56,9 @@ class DataWorker:
         self._life = Life(self._log)
         self._models = RemoteModels(self)
         self._prepared: Snapshot | None = None
+        self._adopted: set[int] = set()
+        self._listens = asyncio.Event()
+        self._accepting = asyncio.Lock()
         self._limit_ms: int | None = None
         self._stack = contextlib.AsyncExitStack()
 
@@ -104,9 +108,11 @@ class DataWorker:
             case "abandon":
                 self._life.spawn(self._abandon(frame.words["revision"]))
             case "adopt":
-                self._life.spawn(self._listener.accept_from(self._sockets[frame.words["socket"]]))
+                self._adopted.add(frame.words["socket"])
+                self._life.spawn(self._accept())
             case "return":
-                self._listener.accept_no_more_from(self._sockets[frame.words["socket"]])
+                self._adopted.discard(frame.words["socket"])
+                self._life.spawn(self._accept())
             case "drain":
                 self._limit_ms = frame.words["limit_ms"]
                 self._life.stopping.set()
@@ -180,8 +186,19 @@ class DataWorker:
         await self._stack.enter_async_context(
             self.plane.serving({"listen": self._sockets[index].dup()}, lambda _: app)
         )
-        self._listener = self.plane.listeners["listen"]
+        self._listens.set()
         garbage.spare()
+
+    async def _accept(self) -> None:
+        """Accept on the sockets of neighbours that are away, and on no others; once this one listens."""
+        await self._listens.wait()
+        async with self._accepting:
+            listener = self.plane.listeners["listen"]
+            for index, sock in enumerate(self._sockets):
+                if index not in self._adopted:
+                    listener.accept_no_more_from(sock)
+                elif not listener.accepts_from(sock):
+                    await listener.accept_from(sock)
 
     # --- local models, as `remote.Line` ---------------------------------------------------------------------
 

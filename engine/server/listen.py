@@ -116,6 +116,9 @@ class Listener:
         loop = asyncio.get_running_loop()
         self._more[sock.fileno()] = await loop.create_server(self._http, sock=own, backlog=BACKLOG)
 
+    def accepts_from(self, sock: socket.socket) -> bool:
+        return sock.fileno() in self._more
+
     def accept_no_more_from(self, sock: socket.socket) -> None:
         """Connections that were accepted from it live on."""
         server = self._more.pop(sock.fileno(), None)

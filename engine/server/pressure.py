@@ -125,6 +125,7 @@ class Pressure:
                 (("standing",), self._lateness.standing / 1000),
                 (("worst",), self._lateness.worst / 1000),
             ],
+            "max",
         )
         metrics.counter(
             "engine_loop_blocked",
@@ -137,10 +138,11 @@ class Pressure:
             "Share of a limit that is used; above its setting under `overload` requests are refused.",
             ("resource",),
             lambda: [((name,), share) for name, share in self._used.items() if not math.isnan(share)],
+            "max",
         )
         metrics.gauge(
             "engine_shedding", "Share of new requests that are refused.", ("resource",),
-            lambda: [((name,), share) for name, share in self._pressed.items()],
+            lambda: [((name,), share) for name, share in self._pressed.items()], "max",
         )  # fmt: skip
         metrics.counter(
             "engine_requests_shed", "Requests refused before they were read.", ("resource",),

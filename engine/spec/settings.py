@@ -218,7 +218,9 @@ class Settings(Spec):
         "The workspace's time zone; required once a clock or calendar is used.", examples=["Europe/Berlin"]
     )
     workers: Positive = about(
-        "Processes that serve requests; each keeps its own counts (docs/workers.md).", default=defaults.WORKERS, shown=PRINTED["workers"]
+        "Processes that serve requests; each keeps its own counts (docs/workers.md).",
+        default=defaults.WORKERS,
+        shown=PRINTED["workers"],
     )
     body_limit: Size = about(
         "Largest request body.", default=defaults.BODY_LIMIT, shown=PRINTED["body_limit"]

@@ -269,6 +269,23 @@ async def test_a_neighbour_takes_connections_meanwhile() -> None:
         assert sidecar.events().count("worker_died") == 2
 
 
+async def test_the_first_to_return_takes_the_connections_of_all() -> None:
+    async with started(plan("one")) as sidecar:
+        hold = asyncio.Event()
+
+        def never() -> None:
+            if not hold.is_set():
+                raise WorkerFault("not yet")
+
+        for worker in sidecar.workers[1:]:
+            worker.on["begin"] = never
+        for worker in sidecar.workers:
+            worker.die()
+        await sidecar.until(lambda: sidecar.workers[0].listens == {0, 1, 2})
+        hold.set()
+        await sidecar.until(lambda: [worker.listens for worker in sidecar.workers] == [{0}, {1}, {2}])
+
+
 async def test_what_the_dead_held_is_given_back_once_the_new_one_is_there() -> None:
     async with started(plan("one")) as sidecar:
         sidecar.workers[1].die()
