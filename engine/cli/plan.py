@@ -6,7 +6,9 @@ is their digest. `--effective` shows each written value and the place it came fr
 
 `--against WS_OR_PLAN` compares with another workspace or a plan written by --out: what is shown is the way
 from that one to this one. Exit code 0 if nothing changes, 1 if something does, 2 if one of the two does not
-compile. (Terraform's -detailed-exitcode is the other way round.)
+compile. (Terraform's -detailed-exitcode is the other way round.) It also says what becomes of state when a
+running sidecar takes the change: latency, health and open calls of a deployment survive, move to its new
+name, or are reset where the name stands for another place (provider, address, model).
 """
 
 from __future__ import annotations
@@ -73,13 +75,19 @@ def _only(plan: Plan, route: str | None) -> tuple[str, ...] | None:
 
 def _compare(old: Plan, new: Plan, format: str) -> int:
     from engine.explain import plan_diff
+    from engine.plan.fate import fate
 
     found = plan_diff.compare(old, new)
     if format == "json":
         changes = [difference.as_json() for difference in found]
-        write_json({"from": old.revision, "to": new.revision, "differences": changes})
+        state = fate(old, new).as_json()
+        write_json({"from": old.revision, "to": new.revision, "differences": changes, "state": state})
     else:
         write(plan_diff.show(found))
+        if found:
+            state_of = fate(old, new)
+            write(f"state of deployments: {state_of.deployments}")
+            write(f"state of routes: {state_of.routes}")
     return 1 if found else 0
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from engine.control import health_figures, queue_figures
+from engine.control import health_figures, queue_figures, slices
 from engine.control.prober import Prober
 from engine.control.provision import provision
 from engine.control.reload import ProvisionFault
 from engine.observe.metrics import Metrics
+from engine.plan.fate import Fate, work_out
 from engine.plan.plan import Plan
 from engine.runtime.clock import SystemClock
 from engine.runtime.execute import Executor
@@ -46,6 +47,7 @@ class Host:
         self._transport = default_transport()
         self._models = models
         self._running: Snapshot | None = None
+        self._fate: Fate | None = None  # of the state, once what was provisioned last serves
         self._log: JsonLines | None = None
         self._log_path: str | None = None
         self.state = MemoryState()
@@ -84,17 +86,34 @@ class Host:
             )
         except (OSError, ValueError) as error:
             raise ProvisionFault(str(error)) from error
+        if self._running is not None:
+            found = Fate()
+            await slices.run(work_out(self._running.plan, plan, found))
+            self._fate = found
         self._take_log(log, plan.manifest.settings.decision_log)
         self._running = snapshot
-        self.health.keep(plan.manifest.deployments, plan.manifest.routes)
         self._prober.take(snapshot)
         return snapshot
+
+    def live(self) -> None:
+        """What was provisioned last serves now: state that outlives a plan follows it."""
+        found, self._fate = self._fate, None
+        if found is not None and self._running is not None:
+            manifest = self._running.plan.manifest
+            self.state.carry(found)
+            self.health.carry(found)
+            self.health.keep(manifest.deployments, manifest.routes)
+            for upstream in self._running.upstreams.values():
+                forget = getattr(upstream.value, "forget", None)
+                if forget is not None and (found.deployments.ends or found.deployments.moves):
+                    forget(manifest.deployments)
 
     async def abandon(self, snapshot: Snapshot, running: Snapshot) -> None:
         """A provisioned snapshot will not run after all; `running` runs on."""
         path = running.plan.manifest.settings.decision_log
         self._take_log(await asyncio.to_thread(self._opened, path), path)
         self._running = running
+        self._fate = None
         self._prober.take(running)
         await snapshot.close()
 

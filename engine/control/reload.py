@@ -11,9 +11,9 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from engine.control import garbage
+from engine.control import garbage, slices
 from engine.control.child import Compiler
 from engine.control.compiled import CompileFault
 from engine.control.last_good import LastGood
@@ -23,6 +23,7 @@ from engine.control.status import Status
 from engine.diagnostics import Diagnostic
 from engine.observe.log import Log
 from engine.observe.metrics import Metrics
+from engine.plan.fate import Fate, work_out
 from engine.plan.plan import Plan
 from engine.runtime.snapshot import Snapshot
 
@@ -31,11 +32,19 @@ Provision = Callable[[Plan], Awaitable[Snapshot]]
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """How a reload ended: taken, rejected, or nothing was new."""
+    """How a reload ended: taken, rejected, or nothing was new.
+
+    state: what of it survived, moved, was reset (`plan.fate`), where a plan was taken.
+    """
 
     result: Literal["ack", "nack", "unchanged"]
     revision: str
     diagnostics: Sequence[dict[str, Any]] = ()
+    state: dict[str, Any] | None = None
+
+
+#: So many names of each sort stand in a log line.
+_MOST_NAMES: Final = 20
 
 
 class ProvisionFault(Exception):
@@ -129,14 +138,17 @@ class Reloader:
             snapshot = await self._provision(plan)
         except ProvisionFault as fault:
             return self._reject(plan.revision, [_diagnostic("E502", str(fault))], why)
+        state = Fate()
+        await slices.run(work_out(self.snapshot.plan, plan, state))
         if self._commit is not None:
             await self._commit(snapshot, settings)
         self._publish(snapshot, settings)
         garbage.plan_is_live(plan)
         took = round((time.monotonic() - began) * 1000)
-        self._log.info("reload_ack", revision=plan.revision, why=why, ms=took)
+        told = state.as_json(_MOST_NAMES)
+        self._log.info("reload_ack", revision=plan.revision, why=why, ms=took, state=told)
         await self._keep()
-        return Reloaded("ack", plan.revision, compiled.diagnostics)
+        return Reloaded("ack", plan.revision, compiled.diagnostics, told)
 
     async def _keep(self) -> None:
         """What runs now is the last good plan. Without a place to keep it this is told, and no more."""

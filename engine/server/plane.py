@@ -36,6 +36,7 @@ class DataPlane:
 
     def __init__(self, host: Host, current: Callable[[], Snapshot], metrics: Metrics, log: Log) -> None:
         self.listeners: dict[str, Listener] = {}
+        self._host = host
         self._log = log
         self.service = service = Service(current=current, executor=host.executor, metrics=metrics, log=log)
         self.pressure = service.pressure = Pressure(metrics, log)
@@ -53,6 +54,7 @@ class DataPlane:
 
     def follow(self, settings: ProcessSettings, since: float) -> None:
         """A plan went live at `since`: follow its settings as far as a running process can."""
+        self._host.live()
         self.service.paths = None
         self.service.body_limit = settings.body_limit
         self.service.heartbeat_s = settings.heartbeat_ms / 1000

@@ -257,4 +257,5 @@ def admin_key(settings: ProcessSettings) -> AdminKey | None:
 
 def told(done: Reloaded, status: Status) -> dict[str, Any]:
     state = status.as_json()
-    return {"result": done.result} | {key: state[key] for key in ("revision", "since", "rejected")}
+    became = {} if done.state is None else {"state": done.state}
+    return {"result": done.result, **{key: state[key] for key in ("revision", "since", "rejected")}, **became}

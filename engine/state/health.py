@@ -22,6 +22,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass
 from typing import Any, Final
 
+from engine.plan.fate import Fate, place
 from engine.plan.types import Credential, Deployment
 from engine.policies.breaker import CircuitBreaker
 from engine.policies.cooldown import Cooldown
@@ -70,7 +71,7 @@ class _Seen:
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
-        self.identity = _identity(deployment)
+        self.identity = place(deployment)
         self.breaker = CircuitBreaker(deployment.breaker)
         self.ejection = Ejection()
         self.cooling: dict[str, Cooldown] = {}  # credential -> its rate limit here
@@ -264,6 +265,12 @@ class Health:
         """What is left of the retry budgets of routes that ever used theirs."""
         return {route: budget.held(now_ms) for route, budget in self._routes.items()}
 
+    def carry(self, fate: Fate) -> None:
+        """A plan was published in the place of another: what has another name now moves."""
+        for new, old in fate.deployments.moves.items():
+            if old in self._seen:
+                self._seen[new] = self._seen.pop(old)
+
     def keep(self, deployments: Container[str], routes: Container[str]) -> None:
         """Forget what is not among these names: a plan without them has been published."""
         self._seen = {name: seen for name, seen in self._seen.items() if name in deployments}
@@ -277,7 +284,7 @@ class Health:
         seen = self._seen.get(deployment.name)
         if seen is not None and seen.deployment is deployment:
             return seen
-        if seen is None or seen.identity != _identity(deployment):
+        if seen is None or seen.identity != place(deployment):
             seen = self._seen[deployment.name] = _Seen(deployment)
         seen.deployment = deployment
         seen.breaker.set(deployment.breaker)
@@ -394,8 +401,3 @@ class Health:
     def _known(self, seen: _Seen, name: str) -> list[CredentialHealth]:
         both = (seen.forbidden.get(name), self._refused.get((seen.deployment.provider, name)))
         return [known for known in both if known is not None]
-
-
-def _identity(deployment: Deployment) -> tuple[str, str, str]:
-    """The place that a deployment stands for, whatever its name."""
-    return deployment.provider, deployment.base_url, deployment.wire_model

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from engine.plan.fate import Fate
 from engine.policies.ewma import PeakEwma
 from engine.policies.percentile import Window
 from engine.state.kept import Kept
@@ -50,6 +51,7 @@ class MemoryState:
         self._by_attempt: dict[tuple[str, int], int] = {}
         self._counters: dict[str, int] = {}
         self._last_lease = 0
+        self._ended: set[str] = set()  # names of no plan any more, kept while calls under them are open
         self.kept = Kept()
         self.audit = Audit()
 
@@ -113,6 +115,26 @@ class MemoryState:
         number = self._counters.get(key, 0)
         self._counters[key] = number + 1
         return number
+
+    def carry(self, fate: Fate) -> None:
+        """A plan was published in the place of another.
+
+        What has another name now is known under both while calls under the old one are open. Counts of open
+        calls are never reset: they go on.
+        """
+        names = fate.deployments
+        for new, old in names.moves.items():
+            if old in self._seen:
+                self._seen[new] = self._seen[old]
+        for name in names.resets:
+            if name in self._seen:
+                was = self._seen[name]
+                was.latency, was.times, was.calls, was.failures = PeakEwma(), Window(), 0, 0
+        self._ended.update(names.ends, names.moves.values())
+        self._ended.difference_update(names.begins, names.moves)
+        for name in [name for name in self._ended if self.in_flight(name) == 0]:
+            self._ended.discard(name)
+            self._seen.pop(name, None)
 
     def open_leases(self) -> int:
         return len(self._open)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any
 
 from engine.plan.types import Deployment, Provider
@@ -77,6 +77,14 @@ class FormatsUpstream:
             await upstream.close()
         if self._media is not None:
             await self._media.close()
+
+    def forget(self, but: Container[str]) -> None:
+        """A plan with these deployments runs: forget others."""
+        for upstream in self._upstreams.values():
+            upstream.forget(but)
+        self.headroom.forget(but)
+        self._formats = {name: found for name, found in self._formats.items() if name in but}
+        self._moved = {key: found for key, found in self._moved.items() if key[0] in but}
 
     def _chosen(self, ask: Ask) -> tuple[HttpUpstream, Ask]:
         number = self._formats_of(ask.deployment).choose(ask.operation, ask.dialect, ask.request)

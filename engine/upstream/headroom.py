@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
 from engine.plan.types import Headroom
@@ -38,6 +38,10 @@ class HeadroomSeen:
             delay = None if resets is None else delay_ms(resets, now=now)
             limit = _number(headers.get(names.limit)) if names.limit is not None else None
             self._seen[deployment, what] = Left(left, limit, None if delay is None else now + delay / 1000)
+
+    def forget(self, but: Container[str]) -> None:
+        """Forget deployments, all but these."""
+        self._seen = {key: seen for key, seen in self._seen.items() if key[0] in but}
 
     def share(self, deployment: str) -> float:
         """What is left of its tightest quota, from 0 to 1; NaN where the vendor has said nothing to tell by.

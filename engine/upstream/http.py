@@ -11,6 +11,7 @@ Timeouts, but for connecting, are the executor's.
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -64,6 +65,11 @@ class HttpUpstream:
         self._outbound: dict[tuple[str, str, str | None], Outbound] = {}
         self._jobs = Jobs()
         self._media = media
+
+    def forget(self, but: Container[str]) -> None:
+        """A plan with these deployments runs: forget others. A call to one of them that is open goes on."""
+        self.headroom.forget(but)
+        self._outbound = {key: found for key, found in self._outbound.items() if key[0] in but}
 
     async def whole(self, ask: Ask) -> Whole:
         """One answer in one piece. Failures come as `Whole.error`; only cancellation raises."""
