@@ -317,6 +317,7 @@ class _Lower:
             rules=self.rules(spec.rules, (*path, "rules"), "stream_write"),
             error=error,
             numbered=spec.numbered,
+            ending=spec.ending,
         )
 
     def rules(self, specs: tuple[StreamRuleSpec, ...], path: Path, scope: str) -> tuple[Rule, ...]:

@@ -245,6 +245,7 @@ class StreamWrite:
     rules: tuple[Rule, ...]
     error: Template  # the event that tells a client of a failure after the commit point
     numbered: str | None = None  # a field that every event is given: how many were written before it
+    ending: Mapping[str, Json] | None = None  # ends what passed through without its upstream's own end
 
 
 @dataclass(frozen=True, slots=True)

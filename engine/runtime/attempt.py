@@ -187,7 +187,8 @@ class Attempts:
             if isinstance(flow, Whole):
                 guard.close()
                 return await self._answered(run, effect, place, entry, flow)
-            opened = OpenFlow(flow, effect, entry, place, self._clock, guard)
+            answers = run.request.get("n", 1)
+            opened = OpenFlow(flow, effect, entry, place, self._clock, guard, answers)
             opened.whole_at, opened.whole_why = self._limit(run, total)
             failed = await self._commit(run, effect, opened, complete)
         except LimitReached as limit:

@@ -54,7 +54,14 @@ class OpenFlow:
     )
 
     def __init__(
-        self, flow: Flow, effect: Attempt, entry: AttemptRecord, place: Place, clock: Clock, guard: Guard
+        self,
+        flow: Flow,
+        effect: Attempt,
+        entry: AttemptRecord,
+        place: Place,
+        clock: Clock,
+        guard: Guard,
+        answers: int,
     ) -> None:
         self.flow = flow
         self.source = aiter(flow)
@@ -62,7 +69,7 @@ class OpenFlow:
         self.entry = entry
         self.place = place
         self.guard = guard
-        self.tally = Tally()
+        self.tally = Tally(answers)
         self.over = False  # its end was seen
         self.left = False  # it was closed, and its end told
         self.moved = True  # the last that came held an event
@@ -87,7 +94,14 @@ class OpenFlow:
         return chunk
 
     def idle_limit(self) -> None:
-        """From now on the pause between two events is limited, instead of the time to the first."""
+        """From now on the pause between two events is limited, instead of the time to the first.
+
+        Not once the answer is whole: whoever reads it gives what may still follow a moment of its own, and
+        an answer that came in time does not become an error by what came late, or not at all.
+        """
+        if self.tally.whole:
+            self.guard.limit(None, "")
+            return
         if not self.moved:  # a byte now and then is no event
             return
         at = None if self._idle_ms is None else self._clock.now_ms() + self._idle_ms

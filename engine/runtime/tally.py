@@ -11,11 +11,13 @@ from engine.wire.operations import AnyReply
 
 
 class Tally:
-    """Looks once at every event of a stream, as it arrives."""
+    """Looks once at every event of a stream, as it arrives. `choices`: how many answers are wanted."""
 
-    __slots__ = ("_read", "_unread", "content", "error", "finish", "usage")
+    __slots__ = ("_choices", "_finished", "_read", "_unread", "content", "error", "finish", "usage")
 
-    def __init__(self) -> None:
+    def __init__(self, choices: int = 1) -> None:
+        self._choices = choices
+        self._finished = 0
         self.content = False
         self._read = 0
         self._unread: Callable[[], int] | None = None
@@ -27,6 +29,11 @@ class Tally:
     def begun(self) -> bool:
         """An answer has begun: content came, or the end of an empty answer."""
         return self.content or self.finish is not None
+
+    @property
+    def whole(self) -> bool:
+        """Every answer has come to its end: only words about them can follow."""
+        return self._finished >= self._choices
 
     def size(self) -> int:
         """Characters of content; of what passed through unread, about."""
@@ -41,6 +48,7 @@ class Tally:
                 self.content = True
                 self._read += len(event.get("text", "")) + len(event.get("arguments", ""))
             elif kind == "finish":
+                self._finished += 1
                 self.finish = event.get("finish_reason")
             elif kind == "usage":
                 self.usage = event["usage"]

@@ -43,6 +43,9 @@ FAULTS: Final[Mapping[str, int]] = {
     "rst": 5,
     "stall": 4,
     "event_error": 4,
+    "bad_event": 3,
+    "no_sentinel": 3,
+    "lingers": 3,
     "drip": 3,
 }
 

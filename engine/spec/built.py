@@ -164,7 +164,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "StreamSpec": _row("read write"),
     "StreamOptionsSpec": _row("data line inner"),
     "StreamReadSpec": _row("decoder options sentinel at_sentinel state rules look_for complete"),
-    "StreamWriteSpec": _row("encoder sentinel named_events numbered state rules error"),
+    "StreamWriteSpec": _row("encoder sentinel ending named_events numbered state rules error"),
     "StreamRuleSpec": _row("when set emit error end continue"),
     "ErrorRuleSpec": _row("status path header told equals matches class"),
     "ErrorsSpec": _row("rules default read write types"),

@@ -292,6 +292,11 @@ class StreamWriteSpec(Spec):
         "How events become bytes. `aws_eventstream`: an event's name is the one key around it.", default="sse"
     )
     sentinel: Text | None = about("Data written last, like `[DONE]`.")
+    ending: dict[str, JsonValue] | None = about(
+        "The event that ends a stream whose bytes pass through, where its upstream left its own out. Without "
+        "it, that is the sentinel.",
+        examples=[{"type": "message_stop"}],
+    )
     named_events: Flag | None = about("Write SSE `event:` from the body's `type`.", shown="false")
     numbered: Text | None = about("A field that every event is given: how many were written before it.")
     state: dict[str, JsonValue] | None = about("State and its first values.")

@@ -30,7 +30,7 @@ class HttpFlow:
     """A `Flow` over one reply. Iterate it once; it closes the socket when it ends.
 
     deployment: whose it is, for errors.
-    sentinel: ends the client's stream, where the vendor left its own out.
+    ending: ends the client's stream, where the vendor left its own out.
     usage: writes the usage event of a client that asked for it, where the bytes pass through.
     leave: calls off the job behind the stream; called where the stream does not come to its good end.
     """
@@ -42,7 +42,7 @@ class HttpFlow:
         reader: StreamReader,
         raw_ok: bool,
         dropped: tuple[str, ...],
-        sentinel: bytes,
+        ending: bytes,
         usage: StreamWriter | None = None,
         leave: Callable[[], None] | None = None,
     ) -> None:
@@ -52,7 +52,7 @@ class HttpFlow:
         self._reply = reply
         self._chunks: AsyncIterator[bytes] = reply.chunks()
         self._reader = reader
-        self._sentinel = sentinel
+        self._ending = ending
         self._usage = usage
         self._leave = leave
         self._pending: Chunk | None = None
@@ -112,7 +112,7 @@ class HttpFlow:
             self._usage.events(events[:1])
         if not reader.done or reader.failed:
             return Chunk(events, reader.raw, unread=reader.unread, moved=reader.moved)
-        end = b"" if reader.sentinel_seen else self._sentinel
+        end = b"" if reader.ended else self._ending
         if self._usage is None:
             return Chunk(events, reader.raw + end, unread=reader.unread)
         return Chunk(events, reader.raw, partial(self._closing, self._usage, end), reader.unread)

@@ -151,9 +151,9 @@ class HttpUpstream:
                 skim=through and ask.skim,
             )
             usage = self._dialect.stream_writer(ask.operation, ask.request) if wanted else None
-            sentinel = outbound.sentinel if through else b""
+            ending = outbound.ending if through else b""
             leave = None if job is None else partial(self._jobs.leave, job)
-            flow = HttpFlow(ask.deployment.name, reply, reader, through, dropped, sentinel, usage, leave)
+            flow = HttpFlow(ask.deployment.name, reply, reader, through, dropped, ending, usage, leave)
             first = await flow.begin()
             if first is not None:
                 return Whole(None, first, dropped=dropped)

@@ -88,7 +88,7 @@ class Outbound:
         self._adjust_through = tuple(each for each in (carried, quirks) if each)
         self._quirks = bool(self._params or self._rename or self._drop)
         #: What ends a stream in the client's format, where the upstream left it out.
-        self.sentinel = operation.stream_write.sentinel if operation.stream_write is not None else b""
+        self.ending = operation.stream_write.ending if operation.stream_write is not None else b""
         read = plan.stream_read
         self.stream_type = FRAMINGS["sse" if read is None else read.decoder].media_type
         own = provider.paths.get(op)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+from engine.wire.alike import Alike
+
 #: Bytes of unread events that are kept for each stream.
 _KEPT_CAP: Final = 8 << 10
 
@@ -19,13 +21,15 @@ class Skimmed:
     """What a stream held beside the events that were read.
 
     marked: whether an event, by its bytes, must be read after all.
+    alike: whether an event has the form of those that were read: else it may be no JSON, and is read too.
     state: the state of the stream's rules where the skimming began.
     """
 
-    __slots__ = ("_bytes", "_kept", "_kept_bytes", "_state", "last", "marked")
+    __slots__ = ("_bytes", "_kept", "_kept_bytes", "_state", "alike", "last", "marked")
 
     def __init__(self, marked: Callable[[bytes], object], state: dict[str, Any]) -> None:
         self.marked = marked
+        self.alike = Alike()
         self._state = dict(state)
         self._kept: list[tuple[bytes, str]] = []
         self._kept_bytes = 0

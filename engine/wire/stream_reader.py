@@ -79,7 +79,7 @@ class StreamReader:
     __slots__ = (
         "_bound", "_calls", "_classifier", "_decoder", "_finished", "_hide", "_hold", "_keep", "_open",
         "_skim", "_skimmed", "_state", "_usage",
-        "after", "done", "failed", "moved", "raw", "sentinel_seen", "usage_data",
+        "after", "done", "ended", "failed", "moved", "raw", "usage_data",
         "usage_raw",
     )  # fmt: skip
 
@@ -112,7 +112,7 @@ class StreamReader:
         self.raw = b""
         self.done = False  # the last event was given
         self.failed = False  # it was an error
-        self.sentinel_seen = False
+        self.ended = False  # the upstream said so itself
         self.moved = False  # the last bytes held an event; neither a part of one nor a comment is any
 
     @property
@@ -167,21 +167,19 @@ class StreamReader:
                 (raw if self.usage_data is None else self.after).append(frame.raw)
                 continue
             if data == sentinel:
-                self.sentinel_seen = True
+                self.ended = True
                 if self._bound.at_sentinel is not None:
                     self._emitted(self._bound.at_sentinel({}, self._state, ""), events)
                 events += self._last()
                 if not self.failed:
                     (self.after if self._hold else raw).append(frame.raw)
                 break
-            # After a finish comes little, and what comes counts. Half an event is read, which finds it out.
-            if (
-                self._skimmed is not None
-                and not self._finished
-                and data.endswith(b"}")
-                and not self._skimmed.marked(frame.raw)
-            ):
-                self._skimmed.take(data, frame.name)
+            # After a finish comes little, and what comes counts.
+            skimmed = None if self._finished else self._skimmed
+            if skimmed is not None and skimmed.marked(frame.raw):
+                skimmed = None
+            if skimmed is not None and skimmed.alike(data):
+                skimmed.take(data, frame.name)
                 if self._hold:
                     self._held(frame, False, raw)
                 else:
@@ -194,6 +192,8 @@ class StreamReader:
                 self._skimmed.last = None  # these counts are later
             if self.failed:
                 break
+            if skimmed is not None:
+                skimmed.alike.learn(data)
             if self._hold:
                 self._held(frame, usage is not self._usage, raw)
             elif not (self._hide and len(events) == before and self._usage is not usage):
@@ -247,6 +247,7 @@ class StreamReader:
             for emit in rule.emit:
                 self._emitted(emit(event, state, name), out)
             if rule.end:
+                self.ended = True
                 out += self._last()
                 return
             if not rule.go_on:

@@ -18,8 +18,8 @@ class BoundStreamWrite:
     """What all streams of one operation share."""
 
     __slots__ = (
-        "comment", "encode", "error", "media_type", "named", "numbered", "rules", "sentinel", "state",
-        "wrapped",
+        "comment", "encode", "ending", "error", "media_type", "named", "numbered", "rules", "sentinel",
+        "state", "wrapped",
     )  # fmt: skip
 
     def __init__(self, plan: StreamWrite) -> None:
@@ -35,6 +35,10 @@ class BoundStreamWrite:
         self.rules = tuple(BoundRule(rule) for rule in plan.rules)
         self.error = bind_template(plan.error)
         self.sentinel = self.encode(plan.sentinel.encode(), "") if plan.sentinel is not None else b""
+        self.ending = self.sentinel
+        if plan.ending is not None:
+            name = str(plan.ending.get("type", "")) if plan.named_events else ""
+            self.ending = self.encode(orjson.dumps(plan.ending), name)
 
 
 class StreamWriter:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.wire import stream_reader
+from engine.wire.alike import Alike
 from engine.wire.canonical import CONTENT_EVENTS
 from engine.wire.stream_reader import StreamReader
 
@@ -133,16 +134,21 @@ def parses(monkeypatch: pytest.MonkeyPatch, reader: StreamReader, data: bytes) -
     return count
 
 
-LONG = [chunk({"role": "assistant", "content": ""}), *[chunk({"content": "ab "})] * 1000, chunk({}, "stop")]
+PIECES = [f"{n % 100:02} " for n in range(1000)]
+LONG = [
+    chunk({"role": "assistant", "content": ""}),
+    *[chunk({"content": piece}) for piece in PIECES],
+    chunk({}, "stop"),
+]
 CALLS = [
     chunk({"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f", "arguments": ""}}]}),
-    *[chunk({"tool_calls": [{"index": 0, "function": {"arguments": "ab "}}]})] * 1000,
+    *[chunk({"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}) for piece in PIECES],
     chunk({}, "tool_calls"),
 ]
 
 
-@pytest.mark.parametrize(("events", "most"), [(LONG, 3), (CALLS, 2)], ids=["text", "a tool call alone"])
-def test_a_long_answer_is_parsed_at_its_ends(
+@pytest.mark.parametrize(("events", "most"), [(LONG, 5), (CALLS, 4)], ids=["text", "a tool call alone"])
+def test_a_long_answer_is_parsed_at_its_ends_and_where_its_form_is_learned(
     monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]], most: int
 ) -> None:
     reader = dialects.bound().stream_reader("chat", keep_raw=True, skim=True)
@@ -188,3 +194,36 @@ def test_counts_that_stand_in_every_event_are_those_of_the_last(events: list[byt
         last.append((told + reader.eof())[-1])
     assert last[0] == last[1]
     assert last[0]["usage"]["output_tokens"] > 1
+
+
+@pytest.mark.parametrize("at", [2, 3, 10])
+def test_what_is_no_json_never_passes(at: int) -> None:
+    reader = dialects.bound().stream_reader("chat", keep_raw=True, skim=True)
+    events = [datum(event) for event in LONG]
+    bad = events[at][:-6] + b"}\n\n"
+    reader.feed(b"".join(events[:at]))
+    told = reader.feed(bad)
+    assert reader.failed
+    assert told[-1]["error"]["failure"] == "server"
+    assert bad not in reader.raw
+
+
+json_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
+
+@settings(deadline=None)
+@given(
+    learned=st.lists(json_text, min_size=1, max_size=5),
+    keys=st.booleans(),
+    tail=st.sampled_from([b'"}', b'"]}', b'","b":2}', b"}", b'\\"}']),
+    raw=st.binary(max_size=8),
+)
+def test_what_is_alike_is_json(learned: list[str], keys: bool, tail: bytes, raw: bytes) -> None:
+    alike = Alike()
+    for text in learned:
+        event = orjson.dumps({text: 1, "b": 2} if keys else {"a": text, "b": 2})
+        assert not alike(event) or orjson.loads(event) is not None
+        alike.learn(event)
+    for data in (b'{"a":"' + raw + tail, b'{"' + raw + b'":1,"b":2}', b'{"a":"' + raw + b'","b":2}'):
+        if alike(data):
+            orjson.loads(data.decode("utf-8", "replace"))
