@@ -147,7 +147,7 @@ CALLS = [
 ]
 
 
-@pytest.mark.parametrize(("events", "most"), [(LONG, 5), (CALLS, 4)], ids=["text", "a tool call alone"])
+@pytest.mark.parametrize(("events", "most"), [(LONG, 6), (CALLS, 5)], ids=["text", "a tool call alone"])
 def test_a_long_answer_is_parsed_at_its_ends_and_where_its_form_is_learned(
     monkeypatch: pytest.MonkeyPatch, events: list[dict[str, Any]], most: int
 ) -> None:
