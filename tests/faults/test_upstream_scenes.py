@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import resource
 import socket
 import ssl
@@ -236,6 +237,40 @@ async def test_u14_who_is_paused_is_paused_for_all(started: Gateway) -> None:
         await asyncio.sleep(0.55)
         assert (await started.ask("paused-b")).text == TEXT
         assert asked(started, "paused-a-0") == 2
+
+
+@pytest.mark.alone
+async def test_u19_a_storm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Down for a second and a half under five callers: few attempts, one trial at a time, back at once."""
+    monkeypatch.setenv("FAULTS_KEY", KEY)
+    down = 1.5
+    async with Provider(quicker=down / 60) as vendor:
+        breaker = {"open_at": "50%", "of": "5 in 1s", "for": "200ms"}
+        files = {
+            "providers.d/vendor.yaml": provider_file(vendor.url, {"m": "down-60s"}),
+            "routes/main.yaml": {
+                "deployments": {"m": {"provider": "vendor", "model": "m", "breaker": breaker}},
+                "routes": {"storm": {"start": "m", "retry": {"backoff": "5ms"}}},
+            },
+        }
+        async with gateway(write_files(tmp_path / "ws", files), vendor) as started, started.baseline():
+            began, requests, good = time.monotonic(), 0, 0.0
+            while not good and time.monotonic() - began < 8:
+                answers = await asyncio.gather(*(started.ask("storm") for _ in range(5)))
+                requests += len(answers)
+                if any(got.text == TEXT for got in answers):
+                    good = time.monotonic()
+                for got in answers:
+                    assert got.status in (200, 503)
+                    assert got.status == 200 or "retry-after" in got.headers
+        first = vendor.seen[0].at
+        failed = [seen.at - first for seen in vendor.seen if seen.at - first < down]
+        assert good - began < down + 2
+        assert len(failed) <= requests * 0.10 + 5
+        # Opened by five failures (and who was on the way with them), and tried once in a pause from then on.
+        opened = [at for at in failed if at > 0.15]
+        assert len(failed) - len(opened) <= 10
+        assert all(after - before > 0.15 for before, after in itertools.pairwise(opened))
 
 
 async def test_u20_three_in_ten_fail(started: Gateway) -> None:
