@@ -10,8 +10,8 @@ nobody changes one after it is yielded.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -160,11 +160,14 @@ class Aside:
 
     It is a request of its own from here on: with its own record, its own `per_request` ceilings and its own
     end. Where too many run already, it is left out, and the record says so.
+
+    labels: those that stand above the node.
     """
 
     node: Node
     role: str
     why: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -309,6 +312,11 @@ class Context(Protocol):
     @property
     def now(self) -> float:
         """When the request began, in epoch seconds."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """The labels that stand above this place in the graph."""
         ...
 
     def test(self, expr: Expr, *more: Any) -> bool:

@@ -31,7 +31,7 @@ def steps(node: Mirror, ctx: Context, rest: Rest | None) -> Steps:
     """Send the copy off, then answer."""
     if node.share >= 1 or (yield Draw()) < node.share:
         yield Note(node.id, "mirrored", f"a copy goes to {node.to.id}")
-        yield Aside(node.to, "mirror", f"{node.share:.4g} of the traffic")
+        yield Aside(node.to, "mirror", f"{node.share:.4g} of the traffic", ctx.labels)
     return (yield from walk(node.node, ctx, rest))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from engine.plan.types import Call, Node, Ref, Route
 
 #: Fields of nodes that hold whom the engine asks for itself.
-_CONSULTED = frozenset({"judge", "embed"})
+_CONSULTED = frozenset({"judge", "asks", "embed"})
 _CALL_FIELDS = tuple(field.name for field in dataclasses.fields(Call) if field.name != "params")
 
 

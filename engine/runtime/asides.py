@@ -73,7 +73,7 @@ class Asides:
             path=[replace(step) for step in old.path],
             aside_of=old.id,
         )
-        return run.apart(record, effect.role, self._clock.now_ms())
+        return run.apart(record, effect, self._clock.now_ms())
 
     async def _walk(self, own: Run, effect: Aside) -> None:
         failure: str | None = "cancelled"

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from engine.kinds.effects import Unfit
+from engine.kinds.effects import Aside, Unfit
 from engine.kinds.use import Use
 from engine.plan.types import Credential, Deployment, Expr, Node, PriceRow
 from engine.policies.admission import USUAL, priority_of
@@ -279,7 +279,7 @@ class Run:
         made.needs |= {"prefill"}
         return made
 
-    def apart(self, record: DecisionRecord, role: str, started: float) -> Run:
+    def apart(self, record: DecisionRecord, effect: Aside, started: float) -> Run:
         """A copy of this request that is one of its own from here on: `record`'s, begun at `started`."""
         made = copy(self)
         made.record = record
@@ -288,7 +288,8 @@ class Run:
         most = self.bound.route.per_request.time_ms
         made.deadline = None if most is None else started + most
         made.stream = False
-        made.role = role
+        made.role = effect.role
+        made.labels = Texts(effect.labels)
         made.numbers = Numbers()
         made.fate = _NO_RACE
         made.leases = set()

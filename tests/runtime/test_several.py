@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from engine.kinds.cascade import Cascade, Check
+from engine.kinds.classify import Classify, Label
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.mirror import Mirror
 from engine.plan.types import Call, Ceilings, Expr, Node
@@ -306,6 +307,23 @@ async def test_a_mirror_outlives_its_client(
         await task
     await b.snapshot.drain()
     assert [(r.aside_of is None, r.failure) for r in b.records] == [(True, "cancelled"), (False, None)]
+
+
+async def test_labels_hold_in_the_copy_too(bench: Callable[..., Bench], kit: Kit) -> None:
+    labelled = Expr(
+        source='label.task == "code"',
+        scope="route",
+        type="bool",
+        ir=["cmp", "==", ["f", ["p", 3], "task"], ["c", "code"], "plain"],
+    )
+    below = mirror(kit.use("a"), kit.switch(labelled, kit.use("m"), kit.use("n")))
+    node = Classify("r/classify", Call(), below, "task", "keywords", (Label("code", ("def ",)),), "prose")
+    b = bench(node, {"a": [kit.Say()], "m": [kit.Say()], "n": [kit.Say()]})
+    for text in ("def f", "hello"):
+        await b.run(text=text)
+        await asyncio.sleep(0)
+    await b.snapshot.drain()
+    assert sorted(b.upstream.calls) == ["a", "a", "m", "n"]
 
 
 async def test_an_end_cancels_copies(
