@@ -24,6 +24,7 @@ _VERBS = {
     "judged": "judges",
     "merged": "merges",
     "mirrored": "sends a copy",
+    "cut": "breaks off",
 }
 
 

@@ -57,7 +57,7 @@ def steps(broken: Broken, ctx: Context) -> Steps:
     if outcome.ok:
         return outcome
     for other, after in _others(failure, ctx, attempt.rest):
-        yield Note(target.id, "moved_on", f"{other.deployment} is asked to go on")
+        yield Note(target.id, "moved_on", f"{failure} at {target.deployment}")
         outcome = yield from use.steps(other, ctx, after)
         if outcome.ok:
             return outcome
