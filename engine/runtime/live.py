@@ -194,13 +194,26 @@ class LiveFlow:
         """Put what comes next into `ready`; nothing at a clean end."""
         try:
             while not self._over and not self._open.ready:
-                broken, self._broken = self._broken or await self._receive(), None
+                broken, self._broken = self._broken, None
                 if broken is None:
-                    continue
-                if self._open.ready:
-                    self._broken = broken
-                else:
-                    await self._broke(broken)
+                    opened = self._open
+                    opened.idle_limit()
+                    try:
+                        chunk = await opened.receive()
+                    except LimitReached as limit:
+                        broken = _limited(opened, limit)
+                    else:
+                        if chunk is None:
+                            await self._at_end()
+                        elif opened.tally.error is not None:
+                            broken = self._broken_in(chunk, opened.tally.error)
+                        else:
+                            self._give(chunk)
+                if broken is not None:
+                    if self._open.ready:  # what came before it goes first
+                        self._broken = broken
+                    else:
+                        await self._broke(broken)
         except (asyncio.CancelledError, GeneratorExit):
             await self.close()
             raise
@@ -208,30 +221,22 @@ class LiveFlow:
             await self._end("server")
             raise
 
-    async def _receive(self) -> Broken | None:
-        """Take what comes next; or how the stream broke."""
+    async def _at_end(self) -> None:
+        """The upstream has nothing more; where it said no usage, there is one all the same."""
+        self._over = True
         opened = self._open
-        opened.idle_limit()
-        try:
-            chunk = await opened.receive()
-        except LimitReached as limit:
-            words = f"the answer stopped: its {limit.why} limit was reached"
-            return Broken(opened.effect, "timeout", words, for_good=limit.why == "deadline")
-        if chunk is None:
-            self._over = True
-            if opened.tally.usage is None:
-                opened.ready.append(Chunk([Event(type="usage", usage=await self._settle())]))
-            return None
-        error = opened.tally.error
-        if error is None:
-            self._give(chunk)
-            return None
-        # The vendor's own error is never passed through: the writer of the client's format tells it.
+        if opened.tally.usage is None:
+            opened.ready.append(Chunk([Event(type="usage", usage=await self._settle())]))
+
+    def _broken_in(self, chunk: Chunk, error: Error) -> Broken:
+        """How the stream broke; what came before it is given. The vendor's own error is never passed through:
+        the writer of the client's format tells it.
+        """
         before = [event for event in chunk.events if event["type"] != "error"]
         if before or chunk.raw:
             self._give(Chunk(before, chunk.raw))
         return Broken(
-            opened.effect,
+            self._open.effect,
             error.get("failure", "cut"),
             error.get("message", ""),
             retry_after_ms=error.get("retry_after_ms"),
@@ -296,3 +301,9 @@ class LiveFlow:
 
 async def _nobody(_failure: str | None) -> None:
     """The request goes on without this stream."""
+
+
+def _limited(opened: OpenFlow, limit: LimitReached) -> Broken:
+    """How a stream broke that a limit ended."""
+    words = f"the answer stopped: its {limit.why} limit was reached"
+    return Broken(opened.effect, "timeout", words, for_good=limit.why == "deadline")
