@@ -9,6 +9,7 @@ from typing import Final
 from engine.docs.canonical_page import canonical_page
 from engine.docs.codes_page import codes_page
 from engine.docs.failures_page import failures_page
+from engine.docs.faults_page import faults_page
 from engine.docs.language_pages import kinds_page, language_page
 from engine.spec.defaults import PRINTED
 
@@ -37,6 +38,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "failures.md": failures_page,
     "diagnostics.md": codes_page,
     "canonical.md": canonical_page,
+    "faults.md": faults_page,
 }
 
 

@@ -58,12 +58,13 @@ class Scenario:
     id: str
     what: str
     primary: str
-    judge: Judge
+    judge: Judge  # its docstring is what passing means
     fallback: str = "ok"
     prefill: tuple[str, ...] = ("primary", "fallback")
 
 
 def _whole(seen: Observed) -> str | None:
+    """The whole, exact text, cleanly ended; never a cut answer as success."""
     return seen.call.not_whole()
 
 
