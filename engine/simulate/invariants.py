@@ -71,8 +71,9 @@ def _records(world: World, clients: list[Client]) -> Iterator[str]:
     for count in Counter(record.id for record in world.records).values():
         if count != 1:
             yield f"a request has {count} records"
-    if len(world.records) > len(clients):
-        yield f"{len(world.records)} records of {len(clients)} requests"
+    own = [record for record in world.records if record.aside_of is None]
+    if len(own) > len(clients):
+        yield f"{len(own)} records of {len(clients)} requests"
     for number, record in enumerate(world.records):
         for words in _record(record, world):
             yield f"record {number} ({record.route}): {words}"
@@ -105,6 +106,13 @@ def _back_to_zero(world: World) -> Iterator[str]:
     for name in world.snapshot.plan.manifest.deployments:
         if world.state.in_flight(name):
             yield f"{name} has {world.state.in_flight(name)} calls in flight"
+    queues = world.executor.queues
+    for lines in (queues.routes, queues.deployments):
+        for name in lines.seen():
+            if lines.open(name) or lines.waiting(name):
+                yield f"{name}: {lines.open(name)} places are taken, {lines.waiting(name)} wait for one"
+    if len(world.executor.asides):
+        yield f"{len(world.executor.asides)} copies are under way"
     if world.vendors.open or world.vendors.sending:
         yield f"{len(world.vendors.open)} answers of vendors are open, {world.vendors.sending} calls run"
     if world.draining:

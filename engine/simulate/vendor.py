@@ -66,8 +66,10 @@ _STATUS: Final = {
 
 
 def answer_to(question: str) -> str:
-    """The words that every vendor has for a question: 3 to 40 of them."""
+    """The words that every vendor has for a question: 3 to 40 of them; of a judge, its judgement."""
     rng = Random(question)
+    if question.startswith("{"):
+        return orjson.dumps({"score": rng.random(), "best": rng.randint(1, 2)}).decode()
     return " ".join(f"{rng.choice('abcdefgh')}{n}" for n in range(rng.randint(3, 40)))
 
 

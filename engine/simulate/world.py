@@ -21,6 +21,7 @@ from engine.server.app import App
 from engine.server.service import Service
 from engine.simulate.loop import LoopClock
 from engine.simulate.vendor import Vendors
+from engine.state.health import Health
 from engine.state.memory import MemoryState
 
 WORKSPACE: Final = Path(__file__).with_name("workspace")
@@ -55,7 +56,8 @@ class World:
         self.records: list[DecisionRecord] = []
         self.faults: list[str] = []
         self.metrics = Metrics()
-        self.executor = Executor(self.state, clock, rng, [self.records.append, self.metrics.record])
+        sinks = [self.records.append, self.metrics.record]
+        self.executor = Executor(self.state, clock, rng, sinks, health=Health(rng.random))
         self.published: list[Snapshot] = []
         self._snapshot: Snapshot | None = None
         self._draining: dict[asyncio.Task[None], Snapshot] = {}
