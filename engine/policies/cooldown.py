@@ -6,7 +6,7 @@
 | 429 without one, the first two in a row | no: a retry after a backoff may do |
 | 429 without one, the third in a row | for `BASE_MS` |
 | the same again | twice as long each time, up to `LONGEST_MS` |
-| a call goes well | no longer; the count in a row begins anew |
+| a call goes well | no longer: whoever keeps it drops it |
 
 A delay that is shorter than what is left of an earlier one does not shorten it.
 """
@@ -41,17 +41,7 @@ class Cooldown:
             delay_ms = min(BASE_MS << min(self._row - IN_A_ROW, 20), LONGEST_MS)
         self._until = max(self._until, now_ms + delay_ms)
 
-    def went_well(self) -> None:
-        """A call was answered."""
-        self._row = 0
-        self._until = 0
-
     def left_ms(self, now_ms: int) -> int:
         """For how long it cools; 0: not at all."""
         left = self._until - now_ms
         return left if left > TOLERANCE_MS else 0
-
-    @property
-    def idle(self) -> bool:
-        """Nothing is known that a new one would not know."""
-        return self._row == 0 and self._until == 0

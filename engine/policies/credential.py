@@ -7,7 +7,7 @@
 | `quota_exhausted` | aside until the vendor's reset, else for `BASE_MS` of its class |
 | the same class again, after that | aside for twice as long, up to `LONGEST_MS` |
 | its time is over | tried by one call; others wait `TRIAL_MS` for what comes of it |
-| a call goes well | fine |
+| a call goes well | fine: whoever keeps this drops it |
 
 One refusal is not enough for `auth`, as a token may just have run out, nor two for `permission`, which may be
 about one request's content.
@@ -46,12 +46,6 @@ class CredentialHealth:
         if delay_ms is None or failure != "quota_exhausted":
             delay_ms = min(BASE_MS[failure] << min(past, 20), LONGEST_MS)
         self._until = now_ms + delay_ms
-
-    def went_well(self) -> None:
-        """A call with it was answered."""
-        self.why = None
-        self._row = 0
-        self._until = 0
 
     def left_ms(self, now_ms: int) -> int:
         """For how long it is aside; 0: it may be shown."""

@@ -28,7 +28,8 @@ class CallWindow:
 
     def add(self, ok: bool, now_ms: int) -> None:
         """One more call has ended."""
-        self.turn(now_ms)
+        if now_ms // self._slot_ms > self._slot:
+            self.turn(now_ms)
         index = self._slot % SLOTS
         self._calls[index] += 1
         self.calls += 1

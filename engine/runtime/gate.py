@@ -112,6 +112,9 @@ class Gate:
         delay_ms: int | None, now: float,
     ) -> None:  # fmt: skip
         """The call is over. `delay_ms`: when the vendor says to come back."""
+        if failure is None and not self._trials and run.role != "probe":
+            self._health.answered(run.bound.route.name, place.deployment, entry.credential or "", int(now))
+            return
         trial = self._trials.pop(lease, (None, None))[1] if self._trials else None
         deployment, route = place.deployment, run.bound.route.name
         if failure is None or failure in _ANSWERED:

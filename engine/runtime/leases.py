@@ -58,6 +58,8 @@ class Leases:
         place = run.bound.places[effect.target.deployment]
         given = self.gate.enter(run, effect, place, now)
         if given is None:
+            if place.deployment.concurrent is None:
+                return await self._granted(run, effect, place, now)
             return await self._place_and_lease(run, effect, place, now)
         if isinstance(given, Admission):
             return given

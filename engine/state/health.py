@@ -185,6 +185,17 @@ class Health:
 
     # --- after a call -----------------------------------------------------------------------------------
 
+    def answered(self, route: str, deployment: Deployment, credential: str, now_ms: int) -> None:
+        """A call of this route went well, and was no trial: what happens most, and nothing else in short."""
+        if self._drawn:
+            self.refill(route, deployment.name)
+        seen = self._seen.get(deployment.name)
+        if seen is not None and seen.deployment is deployment and seen.calm and not self._refused:
+            seen.well_at = now_ms
+            seen.breaker.window.add(True, now_ms)
+        else:
+            self.ended(deployment, Ended(None, credential=credential), now_ms)
+
     def ended(self, deployment: Deployment, how: Ended, now_ms: int) -> None:
         """A call is over."""
         seen = self._of(deployment)

@@ -48,5 +48,3 @@ def test_one_call_tries_it_again_and_the_others_wait_for_that() -> None:
     assert known.left_ms(10_000) == 0, "shown while it is aside, because no other was left"
     known.shown(10_000)
     assert known.left_ms(10_001) == TRIAL_MS - 1
-    known.went_well()
-    assert (known.left_ms(10_001), known.why) == (0, None)

@@ -111,6 +111,16 @@ def test_cooldown_is_for_as_long_as_the_vendor_said() -> None:
     assert bed.told("a") is None
 
 
+def test_a_call_that_goes_well_ends_a_cooldown_and_its_row() -> None:
+    bed = Bed(deployment("a"))
+    bed.end("a", "rate_limited", 3)
+    assert bed.told("a") == ("full", 1_000)
+    bed.end("a", None)
+    assert bed.told("a") is None
+    bed.end("a", "rate_limited", 2)
+    assert bed.told("a") is None
+
+
 def test_an_overloaded_vendor_may_say_when_to_come_back() -> None:
     bed = Bed(deployment("a"))
     bed.end("a", "overloaded", delay_ms=3_000)
