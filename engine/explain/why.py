@@ -15,6 +15,7 @@ _VERBS = {
     "skipped": "skipped",
     "left": "is left",
     "retried": "is asked again",
+    "waited": "is waited for",
     "moved_on": "moves on after",
     "stopped": "stops",
     "answered": "answers with",

@@ -38,12 +38,14 @@ class Admission:
     """Answer to `Reserve`: a lease, or why not (`full`, `permission`, ...) and for how long.
 
     why: the reason in words, where there are better ones than its class.
+    cooling: a vendor wants this pause: after it the target is as good as any.
     """
 
     lease: int | None
     reason: str | None = None
     retry_after_ms: int | None = None
     why: str | None = None
+    cooling: bool = False
 
 
 @dataclass(slots=True)
@@ -101,8 +103,8 @@ class Measure:
 class Note:
     """A line for the decision record: at this node, this happened, because. Answered with None.
 
-    `what` is one of a few words: took, queued, skipped, left, retried, moved_on, stopped, answered, rejected,
-    hedged, escalated, judged, merged, mirrored, cut.
+    `what` is one of a few words: took, queued, skipped, left, retried, waited, moved_on, stopped, answered,
+    rejected, hedged, escalated, judged, merged, mirrored, cut.
     """
 
     node: str

@@ -9,17 +9,31 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from engine.kinds.effects import Attempt, Context, Draw, Effect, Note, Outcome, Reserve, Steps, Wait
+from engine.kinds.effects import (
+    Admission,
+    Attempt,
+    Context,
+    Draw,
+    Effect,
+    Note,
+    Outcome,
+    Reserve,
+    Steps,
+    Wait,
+)
 from engine.plan.types import Node
 from engine.policies.backoff import full_jitter
 from engine.policies.failures import retried
-from engine.policies.retry import in_place
+from engine.policies.retry import LONGEST_DELAY_MS, in_place
 
 if TYPE_CHECKING:
     from engine.kinds.walk import Rest
 
 #: `retry.backoff` where nothing is written.
 DEFAULT_BACKOFF_MS = 200
+
+#: So often one request waits for a vendor's pause that others make longer meanwhile.
+_MOST_PAUSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,19 +53,25 @@ def steps(node: Use, ctx: Context, rest: Rest | None, last: Outcome | None = Non
     unfit = ctx.unfit(node)
     if unfit is not None:
         return (yield from _skip(node, unfit.failure, unfit.why))
+    pauses, waited = 0, False
     while True:
-        if last is not None:
+        if last is not None and not waited:
             if retry == (node.call.retry_extra or 0):
                 return last
             again = yield from _wait(node, last, retry, ctx, rest)
             if not again:
                 return last
             retry += 1
+        waited = False
         number = ctx.next_attempt()
         if number is None:
             return last or (yield from _skip(node, "full", "per_request.calls are used up"))
         admission = yield Reserve(node, number)
         if admission.lease is None:
+            if pauses < _MOST_PAUSES and (yield from _paused(node, admission, ctx, rest)):
+                pauses += 1
+                waited = True
+                continue
             reason = admission.reason or "full"
             why = admission.why or f"{node.deployment} has no room: {reason}"
             return last or (yield from _skip(node, reason, why, admission.retry_after_ms))
@@ -75,6 +95,23 @@ def _skip(node: Use, failure: str, why: str, retry_after_ms: int | None = None) 
         deployment=node.deployment,
         tried=False,
     )
+
+
+def _paused(node: Use, admission: Admission, ctx: Context, rest: Rest | None) -> Generator[Effect, Any, bool]:
+    """Wait out a pause that the vendor wants, where nobody else could be asked instead.
+
+    Who waits for the same pause comes back one after the other: it is longer by a draw of up to a tenth.
+    """
+    ms = admission.retry_after_ms
+    if not admission.cooling or ms is None or ms > LONGEST_DELAY_MS:
+        return False
+    if not node.call.retry_extra or (rest is not None and rest.takes("full", ctx)):
+        return False
+    why = f"{admission.why}, for {ms} ms"
+    fits: bool = yield Wait(node, int(ms * (1.0 + 0.1 * (yield Draw()))), why)
+    if fits:
+        yield Note(node.id, "waited", why)
+    return fits
 
 
 def _wait(

@@ -7,6 +7,7 @@ not know what they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from engine.kinds.effects import Context, Outcome, Steps
@@ -70,13 +71,19 @@ def no_targets(_node: Any, _ctx: Context) -> Iterator[Use]:
 
 def worse(last: Outcome | None, new: Outcome) -> Outcome:
     """Which of two failures is told when nobody is left: a call's own error before a skip, the later before
-    the earlier. Targets skipped for different reasons are `full` together: nobody could be asked.
+    the earlier. Targets skipped for different reasons are `full` together: nobody could be asked. Of skips
+    the soonest says when to come back.
     """
     if last is None or new.tried:
         return new
-    if last.tried or last.failure == new.failure:
+    if last.tried:
         return last
-    return Outcome(ok=False, failure="full", message="no target can take this request now", tried=False)
+    delays = [each.retry_after_ms for each in (last, new) if each.retry_after_ms is not None]
+    soonest = min(delays, default=None)
+    if last.failure == new.failure:
+        return replace(last, retry_after_ms=soonest)
+    words = "no target can take this request now"
+    return Outcome(ok=False, failure="full", message=words, retry_after_ms=soonest, tried=False)
 
 
 def _fits(node: Node, ctx: Context) -> bool:

@@ -66,7 +66,7 @@ class Gate:
         verdict = self._health.admit(deployment, usable, run.bound.peers.get(effect.target.id, ()), moment)
         if isinstance(verdict, Refused):
             self.give_back(given, now)
-            return Admission(None, verdict.failure, verdict.retry_after_ms, verdict.why)
+            return Admission(None, verdict.failure, verdict.retry_after_ms, verdict.why, verdict.cooling)
         given.trial = verdict
         return given
 

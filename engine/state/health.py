@@ -37,11 +37,15 @@ BREAKING: Final = frozenset({"overloaded", "timeout", "connect", "server", "not_
 
 @dataclass(slots=True)
 class Refused:
-    """Why a deployment is not asked now: the failure class, the reason in words, when to come back."""
+    """Why a deployment is not asked now: the failure class, the reason in words, when to come back.
+
+    cooling: its vendor wants a pause; nothing else is wrong.
+    """
 
     failure: str
     why: str
     retry_after_ms: int | None
+    cooling: bool = False
 
 
 #: None: ask it. A number: ask it, as the trial of that number.
@@ -389,7 +393,7 @@ class Health:
         left, failure, name = soonest
         where = seen.deployment.name
         if failure == "full":
-            return Refused("full", f"{where} said to slow down", left)
+            return Refused("full", f"{where} said to slow down", left, cooling=True)
         shown = f"the credential {name}" if name else "what is shown there"
         return Refused(failure, f"{where} is not asked while {shown} is refused ({failure})", left)
 

@@ -267,3 +267,55 @@ async def test_members_of_a_balance_are_peers(bench: Callable[..., Bench], kit: 
         kit.balance(kit.use("a"), kit.fallback(kit.use("b"), kit.use("c"))), {n: [kit.Say()] for n in "abc"}
     )
     assert b.snapshot.route("r").peers == {"r/a": ("b",), "r/b": ("a",)}
+
+
+async def test_a_pause_is_waited_out_where_nobody_else_is_left(bench: Callable[..., Bench], kit: Kit) -> None:
+    b = bench(kit.use("a", retry_extra=1), {"a": [kit.Fail("rate_limited", retry_after_ms=2_000), kit.Say()]})
+    answers = await asyncio.gather(*(b.run() for _ in range(2)), _later(b, 500))
+    assert len(answers) == 3
+    waited = [each for each in b.records if any(step.what == "waited" for step in each.path)]
+    assert [step.why for each in waited for step in each.path] == ["a said to slow down, for 1500 ms"]
+    assert 1_500 <= waited[0].duration_ms <= 1_650
+
+
+async def _later(b: Bench, ms: int) -> Any:
+    await b.clock.sleep(ms)
+    return await b.run()
+
+
+@pytest.mark.parametrize(("extra", "delay_ms"), [(0, 2_000), (1, 120_001), (1, 60_000)])
+async def test_a_pause_that_is_not_waited_out(
+    bench: Callable[..., Bench], kit: Kit, extra: int, delay_ms: int
+) -> None:
+    """Without retries, for more than two minutes, beyond the request's own time."""
+    b = bench(
+        kit.use("a", retry_extra=extra),
+        {"a": [kit.Fail("rate_limited", retry_after_ms=delay_ms), kit.Say()]},
+        per_request=Ceilings(time_ms=30_000),
+    )
+    await b.fails()
+    error = await b.fails()
+    assert (error.failure, error.retry_after_ms) == ("full", delay_ms)
+    assert len(b.upstream.asked) == 1
+
+
+async def test_a_pause_is_not_waited_for_without_end(bench: Callable[..., Bench], kit: Kit) -> None:
+    b = bench(kit.use("a", retry_extra=1), {"a": [kit.Fail("rate_limited", retry_after_ms=1_000)]})
+    await asyncio.gather(*(b.fails() for _ in range(30)))
+    assert max(record.duration_ms for record in b.records) < 10_000
+
+
+async def test_of_skipped_targets_the_soonest_says_when_to_come_back(
+    bench: Callable[..., Bench], kit: Kit
+) -> None:
+    b = bench(
+        kit.fallback(kit.use("a"), kit.use("b")),
+        {
+            "a": [kit.Fail("rate_limited", retry_after_ms=9_000)],
+            "b": [kit.Fail("quota_exhausted", retry_after_ms=7_000)],
+        },
+        deployments=(kit.deployment("a"), kit.deployment("b", credentials=KEYS[:1])),
+    )
+    await b.fails()
+    error = await b.fails()
+    assert (error.failure, error.retry_after_ms) == ("full", 7_000)
