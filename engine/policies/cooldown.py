@@ -6,7 +6,7 @@
 | 429 without one, the first two in a row | no: a retry after a backoff may do |
 | 429 without one, the third in a row | for `BASE_MS` |
 | the same again | twice as long each time, up to `LONGEST_MS` |
-| a call goes well | no longer: whoever keeps it drops it |
+| a call goes well | as long as before, for it may have begun before; the count in a row begins anew |
 
 A delay that is shorter than what is left of an earlier one does not shorten it.
 """
@@ -40,6 +40,10 @@ class Cooldown:
                 return
             delay_ms = min(BASE_MS << min(self._row - IN_A_ROW, 20), LONGEST_MS)
         self._until = max(self._until, now_ms + delay_ms)
+
+    def went_well(self) -> None:
+        """A call was answered."""
+        self._row = 0
 
     def left_ms(self, now_ms: int) -> int:
         """For how long it cools; 0: not at all."""

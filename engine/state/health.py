@@ -311,8 +311,10 @@ class Health:
             self._trial_over(seen, how.trial, True, now_ms)
         else:
             seen.breaker.ended(True, now_ms, 0.0)
-        if seen.cooling:
-            seen.cooling.pop(how.credential, None)
+        if (cooling := seen.cooling.get(how.credential)) is not None:
+            cooling.went_well()
+            if not cooling.left_ms(now_ms):
+                del seen.cooling[how.credential]
         if seen.forbidden:
             seen.forbidden.pop(how.credential, None)
         if self._refused:

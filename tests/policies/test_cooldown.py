@@ -33,3 +33,14 @@ def test_who_waited_it_out_is_let_in_though_timers_are_early() -> None:
     cooling.limited(0, 2_000)
     assert cooling.left_ms(2_000 - TOLERANCE_MS) == 0
     assert cooling.left_ms(2_000 - TOLERANCE_MS - 1) > 0
+
+
+def test_a_call_that_goes_well_ends_the_row() -> None:
+    cooling = Cooldown()
+    for _ in range(3):
+        cooling.limited(0, None)
+    cooling.went_well()
+    assert cooling.left_ms(0) == 1_000
+    for _ in range(2):
+        cooling.limited(2_000, None)
+    assert cooling.left_ms(2_000) == 0
