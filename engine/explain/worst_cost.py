@@ -9,8 +9,12 @@ Of each, as many calls as the route allows, the dearest first.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
+from engine.kinds.cascade import Cascade
+from engine.kinds.classify import Classify
+from engine.kinds.ensemble import Ensemble
 from engine.kinds.outline import ANSWER, MIRROR, Edge, edges
 from engine.kinds.switch import Switch, branch
 from engine.kinds.use import Use
@@ -28,17 +32,28 @@ class _Unknown(Exception):
     """A price or a limit is not known."""
 
 
+@dataclass(slots=True)
+class _Calls:
+    """What each call below a node can cost: those of the request, and those of its copies."""
+
+    own: list[int]
+    copies: list[int]
+
+    def add(self, other: _Calls) -> None:
+        self.own += other.own
+        self.copies += other.copies
+
+
 def worst_of(run: Run) -> int | None:
     """Nano-dollars; None where a price or a limit is unknown, or no route was found."""
     if not hasattr(run, "bound"):
         return None
     most = run.bound.route.per_request.calls
-    copies: list[int] = []
     try:
-        costs = _costs(run.bound.route.start, run, copies)
+        calls = _calls(run.bound.route.start, run)
     except _Unknown:
         return None
-    return _dearest(costs, most) + _dearest(copies, most)
+    return _dearest(calls.own, most) + _dearest(calls.copies, most)
 
 
 def _dearest(costs: Sequence[int], most: int | None) -> int:
@@ -46,22 +61,33 @@ def _dearest(costs: Sequence[int], most: int | None) -> int:
     return sum(ordered if most is None else ordered[:most])
 
 
-def _costs(node: Node, run: Run, copies: list[int]) -> list[int]:
-    """One for each call below a node that this request takes; those of copies go into `copies`."""
+def _calls(node: Node, run: Run) -> _Calls:
+    """The calls that this request could make below a node."""
     if isinstance(node, Use):
         if run.unfit(node) is not None:
-            return []
-        return [max(_known(run.worst_cost(_place(node, run))), _continuing(node, run))] * _calls(node)
-    found: list[int] = []
-    below = (Edge("", branch(node, run)),) if isinstance(node, Switch) else edges(node)
-    for edge in below:
-        if edge.role == ANSWER:
-            found += _costs(edge.node, run, copies)
-        elif edge.role == MIRROR:
-            copies += _costs(edge.node, run, copies)
+            return _Calls([], [])
+        cost = max(_known(run.worst_cost(_place(node, run))), _continuing(node, run))
+        return _Calls([cost] * _tries(node), [])
+    found = _Calls([], [])
+    for edge in (Edge("", branch(node, run)),) if isinstance(node, Switch) else edges(node):
+        if edge.role == MIRROR:
+            copy = _calls(edge.node, run)
+            found.copies += [*copy.own, *copy.copies]
+        elif edge.role != ANSWER:
+            asked = [cost for use in _targets(edge.node) for cost in _consulted(use, edge.role, node, run)]
+            found.own += asked * edge.times
+        elif isinstance(node, Classify):
+            found.add(_dearest_label(node, run))
         else:
-            found += [cost for use in _targets(edge.node) for cost in _consulted(use, node, run)] * edge.times
+            found.add(_calls(edge.node, run))
     return found
+
+
+def _dearest_label(node: Classify, run: Run) -> _Calls:
+    """Below a label, whichever it turns out to be."""
+    names = (*(label.name for label in node.labels), node.otherwise)
+    below = [_calls(node.node, run.label(node.name, name)) for name in names]
+    return max(below, key=lambda calls: sum(calls.own) + sum(calls.copies))
 
 
 def _continuing(use: Use, run: Run) -> int:
@@ -74,19 +100,23 @@ def _continuing(use: Use, run: Run) -> int:
     return _known(worst_cost(read, _output(place, run), run.prices(place), run.clock.now))
 
 
-def _consulted(use: Use, asking: Node, run: Run) -> list[int]:
-    """What the calls of a judge cost, which reads every answer that there can be to one request."""
+def _consulted(use: Use, role: str, asking: Node, run: Run) -> list[int]:
+    """What calls of the engine's own cost: an embedder reads the request, a judge the answers to it too."""
     place = _place(use, run)
-    answers = [
-        max((_output(_place(each, run), run) for each in _targets(edge.node)), default=0)
-        for edge in edges(asking)
-        if edge.role == ANSWER
-    ]
-    read = _RETOLD * (run.view.input_tokens + sum(answers)) + _QUESTION
-    most = place.deployment.facts.output
-    output = CONSULT_TOKENS if most is None else min(most, CONSULT_TOKENS)
-    cost = worst_cost(read, output, run.prices(place), run.clock.now)
-    return [_known(cost)] * _calls(use)
+    facts = place.deployment.facts
+    output = 0
+    read = _RETOLD * run.view.input_tokens
+    if role != "embed":
+        output = CONSULT_TOKENS if facts.output is None else min(facts.output, CONSULT_TOKENS)
+        read += _QUESTION
+    if isinstance(asking, Cascade | Ensemble):
+        answers = (
+            max((_output(_place(each, run), run) for each in _targets(edge.node)), default=0)
+            for edge in edges(asking)
+            if edge.role == ANSWER
+        )
+        read += _RETOLD * sum(answers)
+    return [_known(worst_cost(read, output, run.prices(place), run.clock.now))] * _tries(use)
 
 
 def _targets(node: Node) -> Iterator[Use]:
@@ -106,7 +136,7 @@ def _place(use: Use, run: Run) -> Place:
     return run.bound.places[use.deployment]
 
 
-def _calls(use: Use) -> int:
+def _tries(use: Use) -> int:
     return 1 + (use.call.retry_extra or 0)
 
 

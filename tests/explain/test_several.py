@@ -32,6 +32,16 @@ routes:
   judged: {retry: {extra: 0}, start: {cascade: [little, big], escalate: [{judge_below: 0.5, judge: judge}]}}
   merged: {retry: {extra: 0}, start: {ensemble: [little, big], merge: best_of, judge: judge}}
   copied: {retry: {extra: 0}, start: {mirror: little, to: big}}
+  labelled:
+    retry: {extra: 0}
+    start:
+      classify:
+        switch: [{when: 'label.task == "hard"', fallback: [big, {use: big, params: {seed: 1}}]}]
+        else: little
+      as: task
+      via: model
+      judge: judge
+      labels: {hard: difficult questions, easy: else}
   capped:
     retry: {extra: 0}
     per_request: {calls: 1}
@@ -114,3 +124,14 @@ def test_a_judge_reads_the_answers(plan: Plan) -> None:
     assert much is not None
     # Two answers of 990 more tokens, read again at $2 a million, beside what these cost themselves.
     assert much - little > 990 * (2_000 + 6_000) + 2 * 990 * 2_000
+
+
+def test_whichever_label_it_is(plan: Plan) -> None:
+    """What stands below a label counts as below the dearest."""
+    labelled, raced = asked(plan, "labelled").worst_cost, asked(plan, "raced").worst_cost
+    big = asked(plan, "raced", {"little": [Play(failure="server")]}).record.attempts[1].reserved
+    assert labelled is not None
+    assert raced is not None
+    assert big < raced
+    # Two of `big` at the most, and the judge beside them.
+    assert labelled > 2 * big
