@@ -226,6 +226,7 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+@pytest.mark.alone
 async def test_u14_who_is_paused_is_paused_for_all(started: Gateway) -> None:
     async with started.baseline(records=3):
         headers = {"x-engine-timeout-ms": "300"}  # less than the vendor's half second: nobody waits for it
