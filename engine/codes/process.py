@@ -29,6 +29,14 @@ CODES = (
         fix="The message says what is missing here.",
     ),
     Code(
+        "E503",
+        "routes-gone",
+        why="No routes are left in the workspace of a running sidecar. That is what a volume looks like that "
+        "is not mounted, or a folder that is being replaced; the routes that the engine ships would take the "
+        "place of all others.",
+        fix="Put the files back. To serve the engine's own routes, restart.",
+    ),
+    Code(
         "N230",
         "state-in-memory",
         why="Budgets, limits and health are kept in memory, so a restart begins from zero, and hosts do "

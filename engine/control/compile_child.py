@@ -55,6 +55,7 @@ def compile_here(workspace: Path, env: str | None = None, *, colour: bool = Fals
         settings=_settings(done.settings) if done.plan is not None else None,
         diagnostics=tuple(diagnostic.as_json() for diagnostic in done.diagnostics),
         rendered=render(done.diagnostics, done.texts(), color=colour),
+        bare=all(source.builtin for source in done.sources.of("routes")),
     )
 
 

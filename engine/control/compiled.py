@@ -38,13 +38,15 @@ class CompileFault(Exception):
 class Compiled:
     """A compile's result. `plan` and `settings` are None where a diagnostic is an error.
 
-    diagnostics: each in the contract's JSON form. rendered: all of them as text for a terminal.
+    diagnostics: each in the contract's JSON form. rendered: all of them as text for a terminal. bare: the
+    workspace has no routes of its own, the engine's are used.
     """
 
     plan: Plan | None
     settings: ProcessSettings | None
     diagnostics: tuple[dict[str, Any], ...]
     rendered: str
+    bare: bool = False
 
     def frames(self, held: Container[str] = ()) -> Iterator[bytes]:
         """What `Receiver` takes. `held`: digests of segments that the receiver has."""
@@ -63,6 +65,7 @@ class Compiled:
             "settings": self.settings.as_json() if self.settings else None,
             "diagnostics": self.diagnostics,
             "rendered": self.rendered,
+            "bare": self.bare,
         }
         yield b"H", json.dumps(header).encode()
         if self.plan is None:
@@ -129,6 +132,7 @@ class Receiver:
                 settings=ProcessSettings.from_json(settings) if settings is not None else None,
                 diagnostics=tuple(header["diagnostics"]),
                 rendered=header["rendered"],
+                bare=header["bare"],
             )
         except (ValueError, KeyError, TypeError) as error:
             raise CompileFault(f"the compiler's output does not read: {error}") from error

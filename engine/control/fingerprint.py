@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 #: The folders of a workspace that a plan is made of, and its one file outside them.
 FOLDERS: Final = ("routes", "policies", "providers.d", "envs")
@@ -23,14 +23,24 @@ _DEPTH: Final = 8
 #: The compiler refuses larger files, so what they hold does not matter.
 _LARGEST: Final = 4 * 1024 * 1024
 
+#: A workspace of so many bytes is read at each look; of a larger one only what can be had without reading.
+READ_EACH_TIME: Final = 8 * 1024 * 1024
 
-def folders(root: Path) -> list[Path]:
+
+class Folder(NamedTuple):
+    """A folder to watch. Another one under the same path has another inode, and events of its own."""
+
+    path: Path
+    device: int
+    inode: int
+
+
+def folders(root: Path) -> tuple[Folder, ...]:
     """Every existing folder to watch: the workspace's own, and those that it reads with all below them."""
     found = [root] if root.is_dir() else []
     for name in FOLDERS:
-        for folder, _ in _walk(root / name, _DEPTH):
-            found.append(folder)
-    return found
+        found += [folder for folder, _ in _walk(root / name, _DEPTH)]
+    return tuple(each for each in map(_folder, found) if each is not None)
 
 
 def content(root: Path) -> str:
@@ -47,16 +57,30 @@ def content(root: Path) -> str:
     return total.hexdigest()
 
 
-def signature(root: Path) -> tuple[tuple[str, int, int, int], ...]:
-    """Names, sizes, times and inodes: enough to know when to look closer, without reading a file."""
-    rows = []
+def signature(root: Path) -> tuple[object, ...]:
+    """Names, sizes, times and inodes, and of a workspace that is not too large its content: what a look every
+    second can afford. Times are no proof: a file system, or whoever restores files, may keep them.
+    """
+    rows: list[object] = []
+    size = 0
     for path in _files(root):
         try:
             stat = path.stat()
         except OSError:
             continue
-        rows.append((str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino))
+        size += stat.st_size
+        rows.append((str(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino))
+    if size <= READ_EACH_TIME:
+        rows.append(content(root))
     return tuple(rows)
+
+
+def _folder(path: Path) -> Folder | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return Folder(path, stat.st_dev, stat.st_ino)
 
 
 def _files(root: Path) -> Iterator[Path]:

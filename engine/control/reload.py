@@ -43,6 +43,12 @@ class Reloaded:
     state: dict[str, Any] | None = None
 
 
+#: What an unmounted volume looks like. Whoever means it restarts.
+_GONE: Final = (
+    "the workspace has no routes any more; a running sidecar does not give up its routes for those that the "
+    "engine ships"
+)
+
 #: So many names of each sort stand in a log line.
 _MOST_NAMES: Final = 20
 
@@ -86,6 +92,8 @@ class Reloader:
         self._published = published
         self._commit = commit
         self._over = over
+        #: The plan that runs is of the engine's own routes; whoever begins with them says so.
+        self.bare = False
         self._lock = asyncio.Lock()
         self._asked = 0
         self._begun = 0
@@ -123,6 +131,8 @@ class Reloader:
         if compiled.plan is None or compiled.settings is None:
             return self._reject(None, compiled.diagnostics, why)
         plan, settings = compiled.plan, self._over(compiled.settings)
+        if compiled.bare and not self.bare:
+            return self._reject(plan.revision, [_diagnostic("E503", _GONE)], why)
         if settings.fixed() != self._settings.fixed():
             changed = _diagnostic(
                 "E501",
@@ -143,6 +153,7 @@ class Reloader:
         if self._commit is not None:
             await self._commit(snapshot, settings)
         self._publish(snapshot, settings)
+        self.bare = compiled.bare
         garbage.plan_is_live(plan)
         took = round((time.monotonic() - began) * 1000)
         told = state.as_json(_MOST_NAMES)

@@ -3,7 +3,9 @@
 watchfiles reports events in the folders that a workspace reads from (folders, not files: an editor that
 saves by renaming, or a ConfigMap that swaps a symlink, replaces the file that was watched). An event only
 says "look": contents are hashed until they are twice the same, the debounce apart, so a half-written file is
-never compiled. A slow poll backs it up where events do not come, as on network file systems.
+never compiled. A poll backs it up where events do not come: on network file systems, where a folder was
+replaced by another or mounted over, where nothing of a file changed but what it holds. It also tells the
+events' watch to begin anew once other folders stand where it listens.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from engine.observe.log import Log
 #: Events of one save come within this time, where no setting says otherwise.
 SETTLE_S: Final = 0.05
 #: How often files are looked at without an event.
-POLL_S: Final = 2.0
+POLL_S: Final = 1.0
 
 
 async def changes(
@@ -34,13 +36,12 @@ async def changes(
     """Yields the digest of each new content of the workspace. `known`: that of the content that runs now.
 
     settle_s: how long a content must stand still; asked at each change, because a reload may change it.
-
     While the consumer works, changes are collected; it gets the latest only.
     """
-    look = asyncio.Event()
+    look, watches = asyncio.Event(), _Watches(root)
     tasks = [
-        asyncio.create_task(_events(root, look, log)),
-        asyncio.create_task(_poll(root, look, poll_s)),
+        asyncio.create_task(_events(watches, look, log)),
+        asyncio.create_task(_poll(watches, look, poll_s)),
     ]
     try:
         while True:
@@ -56,6 +57,25 @@ async def changes(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+class _Watches:
+    """Which folders are listened to now."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folders: tuple[fingerprint.Folder, ...] = ()
+        self.anew = asyncio.Event()
+
+    async def look(self) -> None:
+        """The folders that are there now are those to listen to."""
+        self.anew = asyncio.Event()
+        self.folders = await asyncio.to_thread(fingerprint.folders, self.root)
+
+    async def check(self) -> None:
+        """Ask to listen anew where other folders are there now."""
+        if await asyncio.to_thread(fingerprint.folders, self.root) != self.folders:
+            self.anew.set()
+
+
 async def _settled(root: Path, look: asyncio.Event, settle_s: float) -> str:
     """The content once it has stopped changing."""
     last = await asyncio.to_thread(fingerprint.content, root)
@@ -68,31 +88,42 @@ async def _settled(root: Path, look: asyncio.Event, settle_s: float) -> str:
         last = now
 
 
-async def _events(root: Path, look: asyncio.Event, log: Log) -> None:
-    """Set `look` at every event; watch anew when folders come or go."""
+async def _events(watches: _Watches, look: asyncio.Event, log: Log) -> None:
+    """Set `look` at every event; listen anew when folders come, go or are replaced."""
     # Deferred: it brings a thread pool and anyio along, which a sidecar without --watch does not need.
     from watchfiles import awatch
 
     while True:
-        watched = await asyncio.to_thread(fingerprint.folders, root)
-        seen = awatch(*watched, watch_filter=None, debounce=50, step=20, recursive=False, rust_timeout=1000)
+        await watches.look()
+        if not watches.folders:
+            await watches.anew.wait()
+            continue
+        seen = awatch(
+            *(folder.path for folder in watches.folders),
+            watch_filter=None,
+            debounce=20,
+            step=5,
+            recursive=False,
+            rust_timeout=1000,
+            stop_event=watches.anew,
+        )
         try:
             async with contextlib.aclosing(seen) as events:
                 async for _ in events:
                     look.set()
-                    if await asyncio.to_thread(fingerprint.folders, root) != watched:
-                        break
+                    await watches.check()
         except (OSError, RuntimeError) as error:
-            # No more inotify watches, or the folder went away: the poll goes on seeing.
-            log.warning("watch_failed", workspace=str(root), error=type(error).__name__)
+            # No more inotify watches, or a folder went away just now: the poll goes on seeing.
+            log.warning("watch_failed", workspace=str(watches.root), error=type(error).__name__)
             await asyncio.sleep(POLL_S)
 
 
-async def _poll(root: Path, look: asyncio.Event, poll_s: float) -> None:
-    last = await asyncio.to_thread(fingerprint.signature, root)
+async def _poll(watches: _Watches, look: asyncio.Event, poll_s: float) -> None:
+    last = await asyncio.to_thread(fingerprint.signature, watches.root)
     while True:
         await asyncio.sleep(poll_s)
-        now = await asyncio.to_thread(fingerprint.signature, root)
+        now = await asyncio.to_thread(fingerprint.signature, watches.root)
         if now != last:
             last = now
             look.set()
+        await watches.check()

@@ -127,6 +127,7 @@ class Sidecar:
                 stack.callback(sock.close)
             self.host = await stack.enter_async_context(Host.open(self._options.workspace, self.metrics))
             await self._control(plan)
+            self.reloader.bare = compiled.bare
             stack.push_async_callback(self.reloader.close)
             self.service.admin_key = key
             self._published(self.reloader.snapshot, self.settings)

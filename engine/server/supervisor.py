@@ -103,6 +103,7 @@ class Supervisor:
             now = time.time()
             self.status = Status(plan.revision, now)
             self._control(Snapshot(plan, {}))
+            self.reloader.bare = compiled.bare
             stack.push_async_callback(self.reloader.close)
             self.service.admin_key = key
             await self._start_own(stack)

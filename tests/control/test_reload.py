@@ -208,3 +208,19 @@ async def test_reloads_under_load_fail_nobody(sidecar: Running, compiled_here: l
     await asyncio.gather(*askers)
     assert len(statuses) > 8
     assert set(statuses) == {200}
+
+
+async def test_routes_that_are_gone_do_not_make_way_for_the_shipped_ones(
+    sidecar: Running, compiled_here: list[str]
+) -> None:
+    """A volume that is not mounted is an empty folder, and an empty workspace compiles."""
+    for file in (sidecar.folder / "routes").iterdir():
+        file.unlink()
+    status, told = await reload(sidecar)
+    assert (status, told["rejected"]["diagnostics"][0]["code"]) == (422, "E503")
+    assert await text(sidecar) == "A fixed text."
+    save(sidecar, CHANGED)
+    status, told = await reload(sidecar)
+    assert (status, told["result"]) == (200, "ack")
+    assert told["state"]["deployments"] == {"survive": 2}
+    assert await text(sidecar) == "Another text."

@@ -59,6 +59,13 @@ def _a_new_folder(file: Path) -> None:
     (folder / "p.yaml").write_text(NEW)
 
 
+def _the_folder_is_another(file: Path) -> None:
+    folder = file.parent
+    folder.rename(folder.with_name("routes.bak"))
+    folder.mkdir()
+    (folder / "main.yaml").write_text(NEW)
+
+
 def _gone(file: Path) -> None:
     file.unlink()
 
@@ -96,6 +103,7 @@ async def watching(root: Path, poll_s: float = 60.0) -> AsyncIterator[asyncio.Qu
         _at_the_same_time,
         _a_new_file,
         _a_new_folder,
+        _the_folder_is_another,
         _gone,
     ],
 )
@@ -145,7 +153,8 @@ async def test_many_saves_are_few_changes(root: Path) -> None:
 
 
 async def test_without_events_the_poll_sees(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprint, "folders", lambda root: [root])  # no events from routes/
+    first = fingerprint.folders(root)[:1]
+    monkeypatch.setattr(fingerprint, "folders", lambda root: first)  # no events from routes/
     async with watching(root, poll_s=0.1) as seen:
         _in_place(root / "routes" / "main.yaml")
         await asyncio.wait_for(seen.get(), 3)
@@ -158,3 +167,49 @@ def test_the_digest_is_of_contents(root: Path) -> None:
     assert fingerprint.content(root) == before
     _at_the_same_time(file)
     assert fingerprint.content(root) != before
+
+
+async def test_a_folder_that_took_anothers_place_is_listened_to(root: Path) -> None:
+    """And a workspace that was not there at first, or comes back."""
+    async with watching(root, poll_s=0.1) as seen:
+        for text in (OLD.replace("a:", "x:"), NEW):
+            away = root.with_name(root.name + ".away")
+            root.rename(away)
+            await asyncio.wait_for(seen.get(), 3)
+            away.rename(root)
+            (root / "routes").rename(root / "routes.bak")
+            (root / "routes").mkdir()
+            (root / "routes" / "main.yaml").write_text(text)
+            assert await asyncio.wait_for(seen.get(), 3)
+            await asyncio.sleep(0.4)
+            while not seen.empty():
+                seen.get_nowait()
+            for old in (root / "routes.bak").iterdir():
+                old.unlink()
+            (root / "routes.bak").rmdir()
+
+
+async def test_the_debounce_is_asked_each_time(root: Path) -> None:
+    asked: list[float] = []
+
+    def debounce() -> float:
+        asked.append(0.01)
+        return 0.01
+
+    known = fingerprint.content(root)
+    seen = changes(root, known, Log("error"), poll_s=0.05, settle_s=debounce)
+    waiting = asyncio.ensure_future(anext(seen))
+    await asyncio.sleep(0.3)
+    _in_place(root / "routes" / "main.yaml")
+    assert await asyncio.wait_for(waiting, 3) != known
+    assert asked
+    await seen.aclose()
+
+
+def test_a_look_sees_what_times_do_not_show(root: Path) -> None:
+    """The same size, the same times as far as they can be set: only the content tells."""
+    file = root / "routes" / "main.yaml"
+    before, stat = fingerprint.signature(root), file.stat()
+    file.write_text(OLD.replace("gpt", "tpg"))
+    os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert fingerprint.signature(root)[-1] != before[-1]
