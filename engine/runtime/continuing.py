@@ -87,9 +87,10 @@ class Continuing:
         outcome = await self._drive(run, resume.steps(broken, run))
         if not outcome.ok or isinstance(outcome.reply, Whole):  # whoever cannot stream after all is no help
             return None
+        opened = cast("OpenFlow", outcome.reply)
         self.run = run
-        self._seam = Seam(text)
-        return cast("OpenFlow", outcome.reply)
+        self._seam = Seam(text, echoes=run.face(opened.place).echoes)
+        return opened
 
     def all_used(self, usage: Usage) -> Usage:
         """The usage of the whole answer: of all who gave a part of it."""

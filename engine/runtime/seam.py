@@ -5,8 +5,9 @@ between vendors, and each has its rule here:
 
 - A prefill must not end in white space, so it is sent without; of the white space that the client has
   already, what the continuation begins with is left out.
-- Some repeat the whole beginning before they go on (Mistral does, and so does a model that starts over):
-  a continuation that begins with all of it, `ECHO` characters or more, is taken from behind it.
+- Some repeat the whole beginning before they go on: Mistral always does (`takes: [prefix_echo]`), and so does
+  a model that starts over. A continuation that begins with all of it, `ECHO` characters or more where that is
+  not known, is taken from behind it.
 - The continuation is a stream of its own: its `start` is nobody's, and what it thinks before it goes on is
   no part of an answer that is being given already.
 """
@@ -58,13 +59,14 @@ class Said:
 class Seam:
     """Fits a continuation to what was said.
 
-    said: the text that the client has.
+    said: the text that the client has. echoes: whoever goes on begins with it.
     """
 
-    __slots__ = ("_prefill", "_space", "_text")
+    __slots__ = ("_echo", "_prefill", "_space", "_text")
 
-    def __init__(self, said: str) -> None:
+    def __init__(self, said: str, *, echoes: bool = False) -> None:
         self._prefill = prefill(said)
+        self._echo = echoes or len(self._prefill) >= ECHO
         self._space = said[len(self._prefill) :]
         # Of the continuation, while it may be an echo or white space; None: it is clear how it fits.
         self._text: str | None = ""
@@ -97,11 +99,11 @@ class Seam:
     @property
     def _may_echo(self) -> bool:
         assert self._text is not None
-        return len(self._prefill) >= ECHO and self._prefill.startswith(self._text[: len(self._prefill)])
+        return self._echo and self._prefill.startswith(self._text[: len(self._prefill)])
 
     def _behind(self, text: str) -> str:
         """The text without the beginning that it repeats."""
-        if len(self._prefill) >= ECHO and text.startswith(self._prefill):
+        if self._echo and text.startswith(self._prefill):
             return text[len(self._prefill) :]
         return text
 

@@ -90,12 +90,14 @@ class Shared(Generic[T]):
 class Face(NamedTuple):
     """A deployment in one format. `dialect` None: a local model's; `can` None: nobody knows.
 
-    streams: the operations that can be streamed in it.
+    streams: the operations that can be streamed in it. echoes: an answer that is begun for it is given whole,
+        with its beginning.
     """
 
     dialect: str | None
     can: frozenset[str] | None
     streams: frozenset[str]
+    echoes: bool = False
 
 
 @dataclasses.dataclass(slots=True)
@@ -313,7 +315,7 @@ class Snapshot:
             upstream=self.upstreams[deployment.provider].value,
             operations=self._operations(provider),
             formats=Formats(provider, deployment, _operations_of(self.dialects)),
-            faces=tuple(self._face(deployment, face.dialect) for face in faces(provider)),
+            faces=tuple(self._face(deployment, face) for face in faces(provider)),
             local=provider.dialect is None,
             credentials=credentials,
             missing=self.missing.get(name),
@@ -326,14 +328,16 @@ class Snapshot:
             return _LOCAL
         return frozenset(op for each in formats for op in each.operations).intersection(provider.operations)
 
-    def _face(self, deployment: Deployment, name: str | None) -> Face:
+    def _face(self, deployment: Deployment, provider: Provider) -> Face:
+        name = provider.dialect
         dialect = None if name is None else self.dialects[name].plan
         can = deployment.facts.can
         if can is None and dialect is not None:
             # Unknown is whatever the dialect can, but for `prefill`: few models are trained for it.
             can = tuple(c for c in dialect.can if c != "prefill")
         streams = frozenset[str]() if can is not None and "stream" not in can else _streams(dialect)
-        return Face(name, None if can is None else frozenset(can), streams)
+        can_all = None if can is None else frozenset(can)
+        return Face(name, can_all, streams, "prefix_echo" in provider.takes)
 
 
 def _operations_of(dialects: Mapping[str, LazyDialect]) -> Callable[[str], frozenset[str]]:

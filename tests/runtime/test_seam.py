@@ -44,6 +44,11 @@ def test_seams(said: str, comes: str, whole: str, size: int) -> None:
     assert all(event["text"] for event in given if event["type"] == "text")
 
 
+def test_whoever_always_says_it_again() -> None:
+    given = Seam("No, ", echoes=True).take([Event(type="text", text="No, no")])
+    assert given == [Event(type="text", text="no")]
+
+
 def test_thoughts_before_it_goes_on_are_nobodys() -> None:
     given = Seam("The").take([Event(type="reasoning", text="hm"), Event(type="text", text=" end")])
     assert given == [Event(type="text", text=" end")]
