@@ -78,7 +78,8 @@ async def test_an_orderly_end(vendor: Vendor, tmp_path: Path, client: httpx.Asyn
         assert rest[-1] == "data: [DONE]"
         code, errors = await served.ended()
     assert code == 0
-    assert [json.loads(line)["event"] for line in errors.splitlines() if line.startswith("{")] == ["draining"]
+    events = [json.loads(line)["event"] for line in errors.splitlines() if line.startswith("{")]
+    assert [event for event in events if event != "loop_blocked"] == ["draining"]  # a busy machine blocks it
 
 
 async def test_the_drain_has_an_end(vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient) -> None:
