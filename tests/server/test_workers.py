@@ -94,6 +94,11 @@ async def test_both_serve_and_reload_together(
         assert {worker["revision"] for worker in told["workers"]} == {told["revision"]}
         assert told["revision"] == taken.json()["revision"] != served.hello["revision"]
 
+        routes.write_text(ROUTES.replace("A fixed text.", "By a signal."))
+        served.process.send_signal(signal.SIGHUP)
+        told = await served.until(lambda told: told["revision"] != taken.json()["revision"], client)
+        assert await texts(served, client) == {"By a signal."}
+
 
 async def test_what_a_worker_cannot_run_is_run_by_none(
     vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient
