@@ -15,7 +15,7 @@ from engine.kinds.cascade import Cascade, Check
 from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
-from engine.kinds.outline import edges, reached, worst
+from engine.kinds.outline import Worst, edges, reached, worst
 from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
 from engine.kinds.split import Split
@@ -41,6 +41,11 @@ class RouteView:
     regions: tuple[str, ...]
 
 
+def _wait(bounds: Concurrent | None) -> int:
+    """How long a place may be waited for."""
+    return 0 if bounds is None else bounds.wait_ms
+
+
 def linked(plan: Plan, name: str) -> Route:
     """The route with named nodes in place and every target's options complete."""
     return link(plan.route(name), plan.node, lambda deployment: plan.deployment(deployment).call)
@@ -49,7 +54,8 @@ def linked(plan: Plan, name: str) -> Route:
 def view(plan: Plan, name: str) -> RouteView:
     """The figures of one route."""
     route = linked(plan, name)
-    most = worst(route.start)
+    most = worst(route.start, wait=lambda name: _wait(plan.deployment(name).concurrent))
+    most = Worst(time_ms=_wait(route.concurrent)).then(most)
     ceilings = route.per_request
     calls = most.calls if ceilings.calls is None else min(most.calls, ceilings.calls)
     times = [t for t in (most.time_ms, ceilings.time_ms) if t is not None]

@@ -12,6 +12,7 @@ _VERBS = {
     "took": "takes the branch",
     "labelled": "labels it",
     "variant": "gives the arm",
+    "queued": "waits",
     "skipped": "skipped",
     "left": "is left",
     "retried": "is asked again",

@@ -153,12 +153,22 @@ def reached(node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(item.deployment for item in walk_tree(node) if isinstance(item, Use)))
 
 
-def worst(node: Node, *, retries: bool = True) -> Worst:
-    """The most calls and time that one walk of the node takes; without `retries`, each target asked once."""
+def _no_wait(_: str) -> int:
+    return 0
+
+
+def worst(node: Node, *, retries: bool = True, wait: Callable[[str], int] = _no_wait) -> Worst:
+    """The most calls and time that one walk of the node takes.
+
+    Args:
+        node: linked.
+        retries: False: each target asked once.
+        wait: how long a call may wait for a place of a deployment, in ms.
+    """
     if isinstance(node, Use):
-        return _target(node, retries)
+        return _target(node, retries, wait(node.deployment))
     below = edges(node)
-    found = [worst(edge.node, retries=retries) for edge in below if edge.role == ANSWER]
+    found = [worst(edge.node, retries=retries, wait=wait) for edge in below if edge.role == ANSWER]
     match node:
         case Balance():
             total = _some(found, len(found) if node.tries is None else min(node.tries, len(found)))
@@ -171,11 +181,11 @@ def worst(node: Node, *, retries: bool = True) -> Worst:
             total = reduce(Worst.then, found, Worst())
     for edge in below:
         if edge.role == MIRROR:
-            copy = worst(edge.node, retries=retries)
+            copy = worst(edge.node, retries=retries, wait=wait)
             total = Worst(total.calls, total.time_ms, total.copies + copy.calls + copy.copies)
         elif edge.role != ANSWER:
             for _ in range(edge.times):
-                total = total.then(worst(edge.node, retries=retries))
+                total = total.then(worst(edge.node, retries=retries, wait=wait))
     return total
 
 
@@ -190,10 +200,10 @@ def _some(found: list[Worst], tries: int) -> Worst:
     )
 
 
-def _target(node: Use, retries: bool) -> Worst:
-    """A call and its retries, each as long as `timeout.total`, with the longest backoff between them."""
+def _target(node: Use, retries: bool, wait_ms: int) -> Worst:
+    """A call and its retries, each as long as `timeout.total`, with the longest waits before and between."""
     call = node.call
     extra = (call.retry_extra or 0) if retries and call.retry_failures != () else 0
     base = DEFAULT_BACKOFF_MS if call.retry_backoff_ms is None else call.retry_backoff_ms
-    waits = sum(min(base << min(n, 20), CAP_MS) for n in range(extra))
+    waits = sum(min(base << min(n, 20), CAP_MS) for n in range(extra)) + wait_ms * (1 + extra)
     return Worst(1 + extra, None if call.total_ms is None else call.total_ms * (1 + extra) + waits)

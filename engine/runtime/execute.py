@@ -176,12 +176,13 @@ class Executor:
     async def _enter(self, run: Run, bounds: Concurrent) -> None:
         """Take one of the route's places, which the request has to its end, or raise what the wait says."""
         name, began = run.bound.route.name, self.clock.now_ms()
-        refused = await self.queues.routes.enter(name, bounds, run.turn, run.deadline)
-        waited = self.clock.now_ms() - began
-        if waited:
-            run.record.path.append(Step(name, "queued", f"{waited:.0f} ms for a place"))
-        if refused is not None:
-            raise ending.not_entered(refused)
+        if not self.queues.routes.take(name, bounds):
+            refused = await self.queues.routes.wait(name, run.turn, run.deadline)
+            if refused is None or not refused.at_once:
+                waited = self.clock.now_ms() - began
+                run.record.path.append(Step(name, "queued", f"{waited:.0f} ms for a place"))
+            if refused is not None:
+                raise ending.not_entered(refused)
         run.entered = name
 
     async def _admit(self, run: Run) -> None:

@@ -79,15 +79,17 @@ class Leases:
         if bounds is None:
             return await self._granted(run, effect, place, now)
         name = place.deployment.name
-        refused = await self._places.enter(name, bounds, run.turn, run.deadline)
-        waited = self._clock.now_ms() - now
-        if waited:
-            run.record.path.append(Step(effect.target.id, "queued", f"{waited:.0f} ms for a place at {name}"))
-        if refused is not None:
-            return Admission(None, refused.reason, refused.retry_after_ms, refused.why)
+        if not self._places.take(name, bounds):
+            refused = await self._places.wait(name, run.turn, run.deadline)
+            waited, now = self._clock.now_ms() - now, self._clock.now_ms()
+            if refused is None or not refused.at_once:
+                words = f"{waited:.0f} ms for a place at {name}"
+                run.record.path.append(Step(effect.target.id, "queued", words))
+            if refused is not None:
+                return Admission(None, refused.reason, refused.retry_after_ms, refused.why)
         admission: Admission | None = None
         try:
-            admission = await self._granted(run, effect, place, now + waited)
+            admission = await self._granted(run, effect, place, now)
         finally:
             if admission is None or admission.lease is None:
                 self._places.leave(name)

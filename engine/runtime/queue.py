@@ -30,11 +30,15 @@ Turn = Callable[[], tuple[int, str]]
 
 
 class Refused(NamedTuple):
-    """No place. reason: `full` or `timeout`; why: in words, for the record and the client."""
+    """No place. reason: `full` or `timeout`; why: in words, for the record and the client.
+
+    at_once: there was no waiting.
+    """
 
     reason: str
     why: str
     retry_after_ms: int | None = RETRY_MS
+    at_once: bool = False
 
 
 @dataclass(slots=True)
@@ -60,16 +64,12 @@ class Lines:
         self._clock = clock
         self._entries: dict[str, _Entry] = {}
 
-    async def enter(
-        self, name: str, bounds: Concurrent, turn: Turn, deadline: float | None
-    ) -> Refused | None:
-        """Take a place, or wait for one. None: it is taken, and `leave` must give it back.
+    def take(self, name: str, bounds: Concurrent) -> bool:
+        """A place at once, where one is free and nobody waits for it; `leave` must give it back.
 
         Args:
             name: of the deployment or route.
             bounds: what the plan says of it.
-            turn: priority and key of whoever waits.
-            deadline: of the request, in ms on the clock.
         """
         entry = self._entries.get(name)
         if entry is None:
@@ -77,36 +77,24 @@ class Lines:
         elif entry.bounds != bounds:
             entry.bounds = bounds
             _wake(entry.line.resize(bounds.most, bounds.queue), entry.line)
-        if entry.line.take():
-            return None
-        return await self._wait(name, entry, turn, deadline)
+        return entry.line.take()
 
-    def leave(self, name: str) -> None:
-        """Give a place back; the next in line has it at once."""
-        _give_back(self._entries[name].line)
+    async def wait(self, name: str, turn: Turn, deadline: float | None) -> Refused | None:
+        """Wait for a place, once `take` gave none. None: it is taken, and `leave` must give it back.
 
-    def open(self, name: str) -> int:
-        """Places taken."""
-        entry = self._entries.get(name)
-        return 0 if entry is None else entry.line.open
-
-    def waiting(self, name: str) -> int:
-        """How many wait."""
-        entry = self._entries.get(name)
-        return 0 if entry is None else entry.line.waiting
-
-    def seen(self) -> dict[str, Seen]:
-        """What happened, by name."""
-        return {name: entry.seen for name, entry in self._entries.items()}
-
-    async def _wait(self, name: str, entry: _Entry, turn: Turn, deadline: float | None) -> Refused | None:
+        Args:
+            name: of the deployment or route.
+            turn: priority and key of whoever waits.
+            deadline: of the request, in ms on the clock.
+        """
+        entry = self._entries[name]
         line, bounds = entry.line, entry.bounds
         future: asyncio.Future[_End] = asyncio.get_running_loop().create_future()
         joined = line.join(future, *turn())
         if joined.turned_away is not None and not joined.turned_away.done():
             joined.turned_away.set_result("turned_away")
         if not joined.waits:
-            return _refused(entry, "full", f"{name}: {_taken(entry)}")
+            return _refused(entry, "full", f"{name}: {_taken(entry)}")._replace(at_once=True)
         began = self._clock.now_ms()
         end: _End = "waited"
         until = began + bounds.wait_ms
@@ -133,6 +121,24 @@ class Lines:
         if ended == "turned_away":
             return _refused(entry, ended, f"{name}: the queue is full, and others go first")
         return _refused(entry, ended, f"{name}: no place within {waited:.0f} ms; {_taken(entry)}")
+
+    def leave(self, name: str) -> None:
+        """Give a place back; the next in line has it at once."""
+        _give_back(self._entries[name].line)
+
+    def open(self, name: str) -> int:
+        """Places taken."""
+        entry = self._entries.get(name)
+        return 0 if entry is None else entry.line.open
+
+    def waiting(self, name: str) -> int:
+        """How many wait."""
+        entry = self._entries.get(name)
+        return 0 if entry is None else entry.line.waiting
+
+    def seen(self) -> dict[str, Seen]:
+        """What happened, by name."""
+        return {name: entry.seen for name, entry in self._entries.items()}
 
 
 def _expire(line: Line[asyncio.Future[_End]], future: asyncio.Future[_End], end: _End) -> None:

@@ -144,8 +144,8 @@ async def test_a_place_given_to_one_who_has_just_left_goes_on(
 async def test_a_place_handed_over_and_not_taken_goes_on(until: Until) -> None:
     lines, bounds = Lines(VirtualClock()), Concurrent(1, 5, 60_000)
 
-    def enter() -> Any:
-        return lines.enter("a", bounds, lambda: (5, ""), None)
+    async def enter() -> Any:
+        return None if lines.take("a", bounds) else await lines.wait("a", lambda: (5, ""), None)
 
     assert await enter() is None
     second, third = asyncio.create_task(enter()), asyncio.create_task(enter())
@@ -221,8 +221,7 @@ async def test_other_bounds_apply_when_the_next_one_comes(
     b = bench(kit.use("a"), {"a": [kit.Say(first=SLOW)]}, deployments=(limited(kit, queue=5),))
     tasks = await started(b, until, "x", "x", "x")
     lines = b.executor.queues.deployments
-    entered = await lines.enter("a", Concurrent(4, 5, 60_000), lambda: (5, ""), None)
-    assert entered is None
+    assert lines.take("a", Concurrent(4, 5, 60_000))
     assert (lines.open("a"), lines.waiting("a")) == (4, 0)
     lines.leave("a")
     await asyncio.gather(*tasks)
