@@ -48,6 +48,15 @@ CODES = (
         ),
     ),
     Code(
+        "E262",
+        "cache-scope",
+        why="A cache outside policies/ is shared by something that is not of the client key: its answers "
+        "would go from one organisation to another.",
+        fix="Share by `key.org` or something within it, or define the cache as a named node in policies/.",
+        bad=HERE + "routes:\n  chat: {start: {cache: here, exact: 1h, scope_by: request.user}}\n",
+        good=HERE + "routes:\n  chat: {start: {cache: here, exact: 1h, scope_by: key.id}}\n",
+    ),
+    Code(
         "E225",
         "region-not-named",
         why="A residency applies to a deployment that takes its provider's default region. The default is "

@@ -7,7 +7,7 @@ named node may hang under several routes. The route's own `Call` begins with the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -51,6 +51,7 @@ class Lowerer:
         scope: Scope,
         out: Diagnostics,
         timezone: str | None = None,
+        in_policies: Callable[[Path], bool] = lambda _: False,
     ) -> None:
         self.spec = spec
         self.document = document
@@ -58,6 +59,7 @@ class Lowerer:
         self.scope = scope
         self.out = out
         self.timezone = timezone
+        self.in_policies = in_policies
         self.places: dict[str, Path] = {}
 
     def node(self, spec: NodeSpec, path: Path) -> Node:

@@ -201,7 +201,15 @@ def _lower(work: Work) -> None:
     assert work.vendors is not None
     spec, document, lowered = work.spec, work.merged.document, work.lowered
     lowered.settings = _settings(work.settings)
-    low = Lowerer(spec, document, work.expressions, work.scope, work.out, work.settings.timezone)
+    low = Lowerer(
+        spec,
+        document,
+        work.expressions,
+        work.scope,
+        work.out,
+        work.settings.timezone,
+        work.merged.in_policies,
+    )
     lowered.routes = {name: low.route(name) for name in sorted(spec.routes)}
     lowered.nodes = {name: low.named_node(name) for name in sorted(spec.nodes)}
     work.places = low.places

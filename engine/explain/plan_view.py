@@ -11,6 +11,7 @@ from typing import Final
 
 from engine import units
 from engine.kinds.balance import Balance
+from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade, Check
 from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
@@ -163,6 +164,8 @@ def title(node: Node) -> str:
             kept = _sticky(node.sticky.by if node.sticky else None)
             tries = f", {_count(node.tries, 'try', 'tries')}" if node.tries is not None else ""
             return f"balance by {_rank(node)}{tries}{kept}"
+        case Cache():
+            return f"cache {_kept(node)}"
         case Classify():
             return f"classify {node.name} by {node.via}: {_labels(node)}"
         case Split():
@@ -184,6 +187,16 @@ def title(node: Node) -> str:
 
 def _sticky(by: Expr | None) -> str:
     return "" if by is None else f", sticky by {by.source}"
+
+
+def _kept(node: Cache) -> str:
+    """`exact 1h, semantic above 0.95 for 1h, shared by key.org`."""
+    parts = [] if node.exact_ms is None else [f"exact {units.show_duration(node.exact_ms)}"]
+    if node.semantic is not None:
+        ttl = units.show_duration(node.semantic.ttl_ms)
+        parts.append(f"semantic above {node.semantic.above:g} for {ttl}")
+    within = "" if not node.within_org or node.scope_by.source == "key.org" else " within an organisation"
+    return f"{', '.join(parts)}, shared by {node.scope_by.source}{within}"
 
 
 def _labels(node: Classify) -> str:

@@ -10,6 +10,9 @@ from engine.units import show_money
 
 _VERBS = {
     "took": "takes the branch",
+    "hit": "has the answer",
+    "miss": "has no answer",
+    "bypass": "is passed by",
     "labelled": "labels it",
     "variant": "gives the arm",
     "queued": "waits",

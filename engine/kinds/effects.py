@@ -10,9 +10,9 @@ nobody changes one after it is yielded.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from engine.kinds.use import Use
@@ -208,6 +208,39 @@ class Keep:
 #: Roles of the calls that the engine makes for itself.
 CONSULTS = frozenset({"judge", "classify", "embed"})
 
+
+@dataclass(slots=True)
+class Cached:
+    """What a cache did with the request: a `Note`, and the record's `cache`. Answered with None."""
+
+    node: str
+    what: Literal["hit", "miss", "bypass"]
+    why: str
+
+
+@dataclass(slots=True)
+class Lookup:
+    """An answer kept under this key. Answered with an `Outcome` of this request's own, or None.
+
+    young_ms: an older one does not count.
+    """
+
+    key: str
+    young_ms: int
+
+
+@dataclass(slots=True)
+class Retain:
+    """Keep the answer of an outcome under this key, where it is one worth keeping. Answered with None.
+
+    A stream's is kept when it has come to its good end.
+    """
+
+    key: str
+    ttl_ms: int
+    outcome: Outcome
+
+
 Effect = (
     Reserve
     | Attempt
@@ -223,6 +256,9 @@ Effect = (
     | Consult
     | Recall
     | Keep
+    | Cached
+    | Lookup
+    | Retain
 )
 
 
@@ -282,6 +318,10 @@ class View(Protocol):
         """What it holds or asks for beside text: image, tools, json_schema, ..."""
         ...
 
+    def header(self, name: str) -> str:
+        """The value of a request header, "" where it is not there."""
+        ...
+
     @property
     def turns(self) -> int:
         """Messages of the user."""
@@ -336,6 +376,27 @@ class Context(Protocol):
         """The context for what stands below a `classify`: there `label.NAME` has this value."""
         ...
 
+    def uncacheable(self) -> str | None:
+        """Why no kept answer may stand for this request's; None where one may."""
+        ...
+
+    def fingerprint(self, node: Node, scope: Sequence[str], *, but_question: bool = False) -> str:
+        """A digest of all that shapes what a node below answers to this request, and of `scope`.
+
+        but_question: of the text of the user's last message it says nothing.
+        """
+        ...
+
+    @property
+    def question(self) -> str:
+        """The text of the user's last message; "" where it holds more than text."""
+        ...
+
+    @property
+    def org(self) -> str:
+        """The organisation of the client key; "" where it has none."""
+        ...
+
     def meaning(self, node: Node) -> str:
         """A digest of all that shapes what a node of this route answers: another one after an edit of it, or
         of the deployments, vendors and formats below it.
@@ -366,12 +427,14 @@ __all__ = [
     "Aside",
     "Attempt",
     "Branch",
+    "Cached",
     "Consult",
     "Context",
     "Draw",
     "Effect",
     "Gather",
     "Keep",
+    "Lookup",
     "Measure",
     "Next",
     "Note",
@@ -379,6 +442,7 @@ __all__ = [
     "Race",
     "Recall",
     "Reserve",
+    "Retain",
     "Steps",
     "Unfit",
     "Variant",

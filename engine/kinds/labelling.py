@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Generator, Sequence
 from operator import mul
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from engine.kinds.asking import question, told
 from engine.kinds.effects import Consult, Context, Effect, Keep, Outcome, Recall
@@ -15,6 +16,8 @@ from engine.policies.digest import digest_of
 from engine.wire.operations import Embedding, EmbeddingInput, EmbeddingReply, EmbeddingRequest
 
 Found = Generator[Effect, Any, tuple[str, str]]
+#: Single precision: enough to compare, and small enough to keep.
+Vector: TypeAlias = "array[float]"
 Labels = Sequence[tuple[str, Sequence[str]]]
 
 #: How long the vectors of labels are kept: they change with the file or the model only.
@@ -44,7 +47,7 @@ def by_embedding(embedder: Node, labels: Labels, otherwise: str, ctx: Context) -
     """The label with the text that is most like the user's."""
     examples = [(name, text) for name, texts in labels for text in texts]
     key = digest_of(ctx.meaning(embedder), *(text for _, text in examples))
-    known: list[list[float]] | None = yield Recall(_SPACE, key)
+    known: list[Vector] | None = yield Recall(_SPACE, key)
     texts = [ctx.view.text, *(() if known is not None else (text for _, text in examples))]
     vectors = yield from embedded(embedder, texts, ctx, "classify")
     if isinstance(vectors, str):
@@ -59,7 +62,7 @@ def by_embedding(embedder: Node, labels: Labels, otherwise: str, ctx: Context) -
 
 def embedded(
     embedder: Node, texts: Sequence[str], ctx: Context, role: str
-) -> Generator[Effect, Any, list[list[float]] | str]:
+) -> Generator[Effect, Any, list[Vector] | str]:
     """A vector of length 1 for each text; or why there is none."""
     if not texts[0].strip():
         return "there is no text to embed"
@@ -84,12 +87,12 @@ def _numbers(embedding: Embedding) -> Sequence[float]:
     return unpack(embedding.get("base64")) or () if found is None else found
 
 
-def unit(vector: Sequence[float]) -> list[float]:
+def unit(vector: Sequence[float]) -> Vector:
     """The vector of length 1 in the same direction; empty where it has none."""
     length = math.sqrt(sum(map(mul, vector, vector)))
-    return [value / length for value in vector] if length else []
+    return array("f", (value / length for value in vector) if length else ())
 
 
-def likeness_of(a: Sequence[float], b: Sequence[float]) -> float:
+def likeness_of(a: Vector, b: Vector) -> float:
     """The cosine of two vectors of length 1; -1 where they are not of one model."""
     return sum(map(mul, a, b)) if len(a) == len(b) else -1.0

@@ -14,6 +14,7 @@ from functools import reduce
 from typing import Final, NamedTuple
 
 from engine.kinds.balance import Balance
+from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade
 from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
@@ -111,6 +112,10 @@ def edges(node: Node) -> tuple[Edge, ...]:
                 return (below,)
             role = "embed" if node.via == "embedding" else "judge"
             return (below, Edge(role, node.asks, role))
+        case Cache():
+            below = Edge("", node.node)
+            semantic = node.semantic
+            return (below,) if semantic is None else (below, Edge("embed", semantic.embed, "embed"))
         case Mirror():
             return (Edge("", node.node), Edge(f"copy of {node.share * 100:.4g}%", node.to, MIRROR))
         case _:

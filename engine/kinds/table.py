@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engine.kinds import (
     balance,
+    cache,
     cascade,
     classify,
     ensemble,
@@ -17,6 +18,7 @@ from engine.kinds import (
     use,
 )
 from engine.kinds.balance import Balance
+from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade
 from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
@@ -45,6 +47,7 @@ KINDS: dict[str, type[Node]] = {
         Hedge,
         Ensemble,
         Mirror,
+        Cache,
         Reject,
         Respond,
     )
@@ -62,6 +65,7 @@ BEHAVIOURS.update(
         "ensemble": Behaviour(ensemble.steps, children_targets),
         "mirror": Behaviour(mirror.steps, mirror.targets),
         "hedge": Behaviour(hedge.steps, children_targets),
+        "cache": Behaviour(cache.steps, cache.below),
         "reject": Behaviour(reject.steps, no_targets),
         "respond": Behaviour(respond.steps, no_targets),
     }

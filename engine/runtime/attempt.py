@@ -278,6 +278,7 @@ class Attempts:
             and inbound.dialect is not None
             and run.bound.route.reply_model == "served"
             and not run.continues
+            and not run.taped
             and run.bound.route.stream.switch_until != "complete",
             headers=inbound.headers,
             credential=self._credential(run, place),

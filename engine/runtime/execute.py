@@ -20,11 +20,13 @@ from engine.errors import EngineError
 from engine.kinds.effects import (
     Aside,
     Attempt,
+    Cached,
     Consult,
     Draw,
     Effect,
     Gather,
     Keep,
+    Lookup,
     Measure,
     Next,
     Note,
@@ -32,6 +34,7 @@ from engine.kinds.effects import (
     Race,
     Recall,
     Reserve,
+    Retain,
     Steps,
     Variant,
     Wait,
@@ -39,6 +42,7 @@ from engine.kinds.effects import (
 from engine.kinds.walk import walk
 from engine.plan.types import Concurrent
 from engine.runtime import admit, ending
+from engine.runtime.answers import Answers
 from engine.runtime.asides import Asides
 from engine.runtime.attempt import Attempts
 from engine.runtime.branches import Branches
@@ -62,7 +66,7 @@ log = logging.getLogger("engine.runtime")
 
 __all__ = ["Answer", "Executor", "Inbound"]
 
-_AT_ONCE: Final = frozenset({Note, Variant, Draw, Next, Measure, Aside})
+_AT_ONCE: Final = frozenset({Note, Variant, Cached, Draw, Next, Measure, Aside})
 
 
 @dataclass(slots=True)
@@ -108,6 +112,7 @@ class Executor:
         self.health = Health(Random(0).random) if health is None else health
         self._leases = Leases(state, clock, self.queues, Gate(self.health))
         self._attempts = Attempts(state, clock, self._leases, self._go_on)
+        self._answers = Answers(state, clock)
         self._branches = Branches(clock, self._drive)
         self.asides = Asides(clock, self._drive, self._finish)
         self.probes = Probes(self._begin, self._drive, self._finish)
@@ -256,6 +261,12 @@ class Executor:
             return self._branches.gather(run, cast(Gather, effect).branches, finish)
         if kind is Consult:
             return self._consult(run, cast(Consult, effect), finish)
+        if kind is Lookup:
+            looked = cast(Lookup, effect)
+            return self._answers.lookup(run, looked.key, looked.young_ms)
+        if kind is Retain:
+            kept = cast(Retain, effect)
+            return self._answers.retain(run, kept.key, kept.ttl_ms, kept.outcome)
         if kind is Recall or kind is Keep:
             return self._remember(effect)
         raise TypeError(f"no node may ask for {effect!r}")
@@ -299,6 +310,10 @@ class Executor:
             record.path.append(Step(effect.node, "variant", effect.why))
             # A split below a split: both arms together say where the request went.
             record.variant = effect.name if record.variant is None else f"{record.variant}/{effect.name}"
+            return None
+        if type(effect) is Cached:
+            run.record.path.append(Step(effect.node, effect.what, effect.why))
+            run.record.cache = effect.what
             return None
         if type(effect) is Aside:
             self.asides.begin(run, effect)

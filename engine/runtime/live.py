@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from engine.kinds.effects import Attempt
 from engine.kinds.resume import Broken
@@ -25,6 +25,9 @@ from engine.runtime.snapshot import Place
 from engine.runtime.tally import Tally, error_event
 from engine.upstream.protocol import Chunk, Flow
 from engine.wire.canonical import Error, Event, Usage
+
+if TYPE_CHECKING:
+    from engine.runtime.answers import Tape
 
 Finish = Callable[[str | None], Awaitable[None]]
 
@@ -146,6 +149,7 @@ class LiveFlow:
         self._used: Usage | None = None
         self._over = False  # the upstream has nothing more
         self._ended = False
+        self.tape: Tape | None = None  # keeps the answer for a cache
 
     def __aiter__(self) -> AsyncIterator[Chunk]:
         return self
@@ -176,6 +180,8 @@ class LiveFlow:
             chunk.raw = None
         if continuing is not None:
             continuing.given(chunk)
+        if self.tape is not None:
+            self.tape.take(chunk.events)
         return chunk
 
     async def close(self) -> None:
@@ -296,6 +302,8 @@ class LiveFlow:
             await self._leave(failure)
         finally:
             self._run.record.finish = self._open.tally.finish
+            if self.tape is not None:
+                await self.tape.ended(failure)
             await self._finish(failure)
 
 

@@ -72,6 +72,7 @@ class DecisionRecord:
     attempts: list[AttemptRecord] = field(default_factory=list)
     served_by: str | None = None
     variant: str | None = None  # the arm of a split
+    cache: str | None = None  # hit, miss or bypass, where the route has a cache
     failure: str | None = None
     status: int = 200
     finish: str | None = None

@@ -15,6 +15,7 @@ from engine.kinds.effects import Aside, Unfit
 from engine.kinds.use import Use
 from engine.plan.types import Credential, Deployment, Expr, Node, PriceRow
 from engine.policies.admission import USUAL, priority_of
+from engine.runtime import fingerprint as fingerprints
 from engine.runtime import tokens
 from engine.runtime.record import DecisionRecord
 from engine.runtime.seam import begun
@@ -110,6 +111,7 @@ class Run:
         "snapshot",
         "started",
         "stream",
+        "taped",
         "view",
     )
 
@@ -130,6 +132,7 @@ class Run:
             self.request, inbound.operation, inbound.dialect, inbound.headers, tokens.bound
         )
         self.stream = record.stream
+        self.taped = False  # its answer is to be read whole, even where its bytes pass through
         self.deadline: float | None = None  # ms on the executor's clock
         self.max_tokens: int | None = None
         self.exact = False
@@ -190,6 +193,20 @@ class Run:
         made.labels = Texts(self.labels)
         made.labels[name] = value
         return made
+
+    def uncacheable(self) -> str | None:
+        return fingerprints.uncacheable(self)
+
+    def fingerprint(self, node: Node, scope: Sequence[str], *, but_question: bool = False) -> str:
+        return fingerprints.fingerprint(self, self.meaning(node), scope, but_question=but_question)
+
+    @property
+    def question(self) -> str:
+        return fingerprints.question(self.request)
+
+    @property
+    def org(self) -> str:
+        return self.inbound.key.org
 
     def meaning(self, node: Node) -> str:
         """What a node of this route would mean: the same text while nothing below it has changed."""

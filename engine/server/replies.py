@@ -46,6 +46,8 @@ def about(request_id: str, revision: bytes, record: DecisionRecord | None) -> He
     if record.served_by is not None:
         headers.append((b"x-engine-deployment", record.served_by.encode()))
     headers.append((b"x-engine-calls", b"%d" % len(record.attempts)))
+    if record.cache is not None:
+        headers.append((b"x-engine-cache", record.cache.encode()))
     if record.dropped:
         headers.append((b"x-engine-dropped", ",".join(record.dropped).encode("ascii", "replace")))
     return headers

@@ -90,8 +90,8 @@ BUILT: Final[Mapping[str, Row]] = {
     "HedgeNode": _row(f"{_CALL} hedge after"),
     "EnsembleNode": _row(f"{_CALL} ensemble merge judge"),
     "MirrorNode": _row(f"{_CALL} mirror to share"),
-    "CacheNode": _row("", f"{_CALL} cache exact semantic scope_by"),
-    "Semantic": _row("", "above ttl embed"),
+    "CacheNode": _row(f"{_CALL} cache exact semantic scope_by"),
+    "Semantic": _row("above ttl embed"),
     # --- engine.yaml
     "Settings": _row(
         "listen admin admin_key probes state timezone workers body_limit drain heartbeat watch debounce "

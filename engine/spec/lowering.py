@@ -46,6 +46,10 @@ class Lowering(Protocol):
         """The node's id: `assistant/switch[0]`."""
         ...
 
+    def in_policies(self, path: Path) -> bool:
+        """Whether policies/ define what stands there."""
+        ...
+
     def is_deployment(self, name: str) -> bool:
         """Whether a name is a deployment's; else it is a named node's (resolved before lowering)."""
         ...

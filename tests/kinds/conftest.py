@@ -12,17 +12,20 @@ import pytest
 
 import engine.kinds.table  # noqa: F401 - a kind behaves once the table names it
 from engine.kinds.balance import Balance, Sticky
+from engine.kinds.cache import Cache, Semantic
 from engine.kinds.classify import Classify, Label
 from engine.kinds.effects import (
     Admission,
     Aside,
     Attempt,
     Branch,
+    Cached,
     Consult,
     Draw,
     Effect,
     Gather,
     Keep,
+    Lookup,
     Measure,
     Next,
     Note,
@@ -30,6 +33,7 @@ from engine.kinds.effects import (
     Race,
     Recall,
     Reserve,
+    Retain,
     Steps,
     Unfit,
     Variant,
@@ -98,6 +102,12 @@ def classify(
     )  # fmt: skip
 
 
+def cache(node: Node, exact_ms: int | None = 60_000, semantic: Semantic | None = None, *, by: str = "key.org",
+          within: bool = True) -> Cache:  # fmt: skip
+    return Cache(id="kept", call=Call(), node=node, scope_by=when(by), within_org=within, exact_ms=exact_ms,
+                 semantic=semantic)  # fmt: skip
+
+
 def reject(code: str = "not_allowed") -> Reject:
     return Reject(id="no", call=Call(), code=code, status=403, message="Not here.")
 
@@ -153,11 +163,17 @@ class Hand:
                 "language": "",
                 "features": frozenset(),
                 "turns": 1,
+                "header": lambda _: "",
                 **(view or {}),
             }
         )
         self.consults = {name: list(entries) for name, entries in (consults or {}).items()}
         self.whys: list[str] = []
+        self.answers: dict[str, tuple[float, Outcome]] = {}
+        self.cached: list[str] = []
+        self.refused: str | None = None
+        self.question = ""
+        self.org = "acme"
         self.made = 0
         self.turn = 0
         self.called: list[str] = []
@@ -185,6 +201,13 @@ class Hand:
         made = copy(self)
         made.labels = {**self.labels, name: value}
         return made
+
+    def uncacheable(self) -> str | None:
+        return self.refused
+
+    def fingerprint(self, node: Node, scope: Any, *, but_question: bool = False) -> str:
+        asked = "" if but_question else self.question
+        return "|".join((self.meaning(node), *scope, asked))
 
     def meaning(self, node: Node) -> str:
         return f"meaning of {node.id}"
@@ -248,6 +271,17 @@ class Hand:
             self.kept[effect.space, effect.key] = effect.value
             self.kept_ms[effect.space, effect.key] = effect.ttl_ms
             return None
+        if isinstance(effect, Cached):
+            self.cached.append(effect.what)
+            self.whys.append(effect.why)
+            return None
+        if isinstance(effect, Lookup):
+            at, outcome = self.answers.get(effect.key, (-math.inf, None))
+            return outcome if (self.now - at) * 1000 < effect.young_ms else None
+        if isinstance(effect, Retain):
+            if effect.outcome.ok and not effect.outcome.final:
+                self.answers[effect.key] = (self.now, effect.outcome)
+            return None
         if isinstance(effect, Race):
             self.races.append(effect.branches)
             return self._race([self.drive(branch.steps) for branch in effect.branches])
@@ -310,6 +344,8 @@ class Kit:
     sticky = staticmethod(sticky)
     when = staticmethod(when)
     Score = Score
+    Semantic = Semantic
+    cache = staticmethod(cache)
     Label = Label
     classify = staticmethod(classify)
     switch = staticmethod(switch)

@@ -17,6 +17,7 @@ from engine.compiler.expr import disjoint
 from engine.compiler.expressions import own_condition
 from engine.diagnostics import Related
 from engine.kinds.balance import Balance
+from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade
 from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
@@ -146,7 +147,7 @@ def find_gap(subject: Subject, node: Node, need: Need, holds: tuple[Expr, ...]) 
         case Split():
             found = (find_gap(subject, edge.node, need, holds) for edge in edges(node))
             return next((gap for gap in found if gap is not None), None)
-        case Mirror() | Classify():
+        case Mirror() | Classify() | Cache():
             return find_gap(subject, node.node, need, holds)
         case Switch():
             for arm in node.arms:

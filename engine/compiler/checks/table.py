@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from engine.compiler.checks import (
     ambiguous_match,
+    cache_scope,
     calls_ceiling,
     capability,
     continuing,
@@ -35,6 +36,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     unreachable.check,
     members.check,
     unranked.check,
+    cache_scope.check,
     credentials.check,
     floors.check,
     residency.check,

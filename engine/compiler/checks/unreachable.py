@@ -13,6 +13,7 @@ from engine.compiler.expr import always, disjoint
 from engine.compiler.seal import nodes_in
 from engine.diagnostics import Related, Span
 from engine.kinds.balance import Balance
+from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade
 from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
@@ -99,7 +100,7 @@ def final(node: Node, subject: Subject) -> bool:
             return all(final(edge.node, subject) for edge in edges(node))
         case Fallback() | Cascade() | Hedge() | Ensemble():
             return any(final(child, subject) for child in node.children)
-        case Mirror() | Classify():
+        case Mirror() | Classify() | Cache():
             return final(node.node, subject)
         case Balance():
             return all(final(child, subject) for child in node.children)
