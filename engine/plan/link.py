@@ -78,6 +78,8 @@ class _Links:
             return {name: tuple(self.walk(child, call) for child in value)}
         if isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
             return {name: tuple(self._inner(child, call) for child in value)}
+        if name != "call" and dataclasses.is_dataclass(value):
+            return {name: self._inner(value, call)}
         return {}
 
     def _inner(self, edge: Any, call: Call) -> Any:
@@ -86,4 +88,4 @@ class _Links:
             for field in dataclasses.fields(edge)
             if isinstance(getattr(edge, field.name), Node)
         }
-        return dataclasses.replace(edge, **nodes)
+        return dataclasses.replace(edge, **nodes) if nodes else edge
