@@ -13,8 +13,8 @@ much went well until then).
 | open | somebody asks after it | half-open; let in as the trial |
 | open, half-open | a call that is no trial ends | as it was; `total` says whether the latest all failed |
 | half-open | somebody asks while the trial runs | half-open; not let in |
-| half-open | somebody asks, and no trial runs | half-open; let in as the trial |
-| half-open | the trial goes well | closed; all counts forgotten |
+| half-open | the same, and no trial runs, or one is silent for 30 s | half-open; let in as the trial |
+| half-open | a trial goes well, a late one too | closed; all counts forgotten |
 | half-open | the trial fails | open; the pause doubles |
 | half-open | the trial ends without a verdict (cancelled, say) | half-open; no trial runs |
 | open, half-open | a probe of our own goes well | closed; all counts forgotten |
@@ -38,12 +38,14 @@ LONGEST_PAUSE_MS: Final = 30_000
 JITTER: Final = 0.2
 #: An open breaker whose trial runs says to come back after this long.
 TRIAL_RETRY_MS: Final = 1_000
+#: A trial that has said nothing for so long does not keep others away any more.
+TRIAL_PATIENCE_MS: Final = 30_000
 
 
 class CircuitBreaker:
     """One deployment's. `settings` may change between calls: state is what was seen, not what was set."""
 
-    __slots__ = ("_pauses", "_trial", "_trials", "_until", "settings", "state", "total", "window")
+    __slots__ = ("_began", "_pauses", "_trial", "_trials", "_until", "settings", "state", "total", "window")
 
     def __init__(self, settings: Breaker) -> None:
         self.settings = settings
@@ -55,6 +57,7 @@ class CircuitBreaker:
         self._pauses = 0  # in a row
         self._trials = 0  # ever begun
         self._trial: int | None = None  # the one that runs
+        self._began = 0  # when it did
 
     def set(self, settings: Breaker) -> None:
         """Other settings, from now on. Another window begins to count anew."""
@@ -73,27 +76,30 @@ class CircuitBreaker:
             return None
         if self.state == "open":
             return self._until - now_ms if now_ms < self._until else None
-        return None if self._trial is None else TRIAL_RETRY_MS
+        if self._trial is None or now_ms - self._began >= TRIAL_PATIENCE_MS:
+            return None
+        return TRIAL_RETRY_MS
 
-    def begin_trial(self) -> int:
+    def begin_trial(self, now_ms: int) -> int:
         """Let one call in as the trial, where `wait_ms` says None and it is not closed. Its number."""
         self.state = "half_open"
         self._trials += 1
         self._trial = self._trials
+        self._began = now_ms
         return self._trial
 
     def trial_ended(self, number: int, ok: bool | None, now_ms: int, draw: float) -> None:
-        """A trial went well, failed, or (None) said nothing. One that is no longer awaited changes nothing.
-
-        `draw` is uniform in [0, 1).
+        """A trial went well, failed, or (None) said nothing. Of one that is no longer awaited only the good
+        counts. `draw` is uniform in [0, 1).
         """
-        if self.state != "half_open" or number != self._trial:
+        if self.state != "half_open":
             return
-        self._trial = None
         if ok:
             self._close()
-        elif ok is not None:
-            self._open(now_ms, draw)
+        elif number == self._trial:
+            self._trial = None
+            if ok is not None:
+                self._open(now_ms, draw)
 
     def ended(self, ok: bool, now_ms: int, draw: float) -> bool:
         """A call that is no trial has ended. True where that opened it. `draw` is uniform in [0, 1)."""

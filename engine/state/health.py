@@ -132,7 +132,7 @@ class Health:
                 return None
             return Refused("full", f"the breaker of {name} is open", wait)
         if seen.breaker.state != "closed":
-            return seen.breaker.begin_trial()
+            return seen.breaker.begin_trial(now_ms)
         seen.calm = not (out or seen.cooling or seen.forbidden)
         return None
 

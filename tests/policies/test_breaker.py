@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine.plan.types import Breaker
-from engine.policies.breaker import JITTER, LONGEST_PAUSE_MS, TRIAL_RETRY_MS, CircuitBreaker
+from engine.policies.breaker import (
+    JITTER,
+    LONGEST_PAUSE_MS,
+    TRIAL_PATIENCE_MS,
+    TRIAL_RETRY_MS,
+    CircuitBreaker,
+)
 
 FIVE = Breaker(open_at=0.5, calls=4, window_ms=10_000, pause_ms=1_000)
 
@@ -55,9 +61,9 @@ def test_open_until_the_pause_is_over_then_one_trial() -> None:
     assert breaker.wait_ms(100) == 1_000
     assert breaker.wait_ms(1_099) == 1
     assert breaker.wait_ms(1_100) is None
-    trial = breaker.begin_trial()
+    trial = breaker.begin_trial(1_100)
     assert breaker.state == "half_open"
-    assert breaker.wait_ms(50_000) == TRIAL_RETRY_MS
+    assert breaker.wait_ms(1_100 + TRIAL_PATIENCE_MS - 1) == TRIAL_RETRY_MS
     breaker.trial_ended(trial, True, 2_000, 0.0)
     assert breaker.state == "closed"
     assert breaker.wait_ms(2_000) is None
@@ -66,14 +72,25 @@ def test_open_until_the_pause_is_over_then_one_trial() -> None:
 
 def test_a_cancelled_trial_gives_its_place_back() -> None:
     breaker = opened()
-    first = breaker.begin_trial()
+    first = breaker.begin_trial(1_000)
     breaker.trial_ended(first, None, 1_000, 0.0)
     assert (breaker.state, breaker.wait_ms(1_000)) == ("half_open", None)
-    second = breaker.begin_trial()
-    breaker.trial_ended(first, True, 1_000, 0.0)
-    assert breaker.state == "half_open", "a trial that is over says nothing more"
+    second = breaker.begin_trial(1_000)
+    breaker.trial_ended(first, False, 1_000, 0.0)
+    assert breaker.state == "half_open", "a trial that is over says nothing bad any more"
     breaker.trial_ended(second, False, 1_000, 0.0)
     assert breaker.wait_ms(1_000) == 2_000
+
+
+def test_a_trial_that_says_nothing_does_not_keep_others_away_for_ever() -> None:
+    breaker = opened()
+    silent = breaker.begin_trial(1_000)
+    now = 1_000 + TRIAL_PATIENCE_MS
+    assert breaker.wait_ms(now) is None
+    breaker.begin_trial(now)
+    assert breaker.wait_ms(now) == TRIAL_RETRY_MS
+    breaker.trial_ended(silent, True, now, 0.0)
+    assert breaker.state == "closed", "it was only slow"
 
 
 def test_pauses_double_up_to_the_longest_and_begin_anew_after_a_good_trial() -> None:
@@ -83,10 +100,10 @@ def test_pauses_double_up_to_the_longest_and_begin_anew_after_a_good_trial() -> 
         assert pause is not None
         pauses.append(pause)
         now += pause
-        breaker.trial_ended(breaker.begin_trial(), False, now, 0.0)
+        breaker.trial_ended(breaker.begin_trial(now), False, now, 0.0)
     assert pauses == [1_000, 2_000, 4_000, 8_000, 16_000, LONGEST_PAUSE_MS, LONGEST_PAUSE_MS]
     now += 60_000
-    breaker.trial_ended(breaker.begin_trial(), True, now, 0.0)
+    breaker.trial_ended(breaker.begin_trial(now), True, now, 0.0)
     for _ in range(4):
         breaker.ended(False, now, 0.0)
     assert breaker.wait_ms(now) == 1_000
@@ -96,7 +113,7 @@ def test_pauses_double_up_to_the_longest_and_begin_anew_after_a_good_trial() -> 
 def test_jitter_and_a_first_pause_beyond_the_longest(pause: int, draw: float, waits: int) -> None:
     breaker = opened(settings=Breaker(0.5, 4, 10_000, pause), draw=draw)
     assert breaker.wait_ms(0) == waits
-    breaker.trial_ended(breaker.begin_trial(), False, 0, 0.0)
+    breaker.trial_ended(breaker.begin_trial(0), False, 0, 0.0)
     assert breaker.wait_ms(0) == max(2 * pause if pause < LONGEST_PAUSE_MS else pause, 0)
 
 
@@ -114,7 +131,7 @@ def test_total_says_whether_anything_goes_well_there() -> None:
 
 def test_a_probe_that_went_well_closes_it() -> None:
     breaker = opened()
-    trial = breaker.begin_trial()
+    trial = breaker.begin_trial(0)
     breaker.heal()
     breaker.trial_ended(trial, False, 0, 0.0)
     assert breaker.state == "closed"
@@ -170,7 +187,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def somebody_asks(self) -> None:
         if self.breaker.wait_ms(self.now) is None:
-            self.out.append(self.breaker.begin_trial())
+            self.out.append(self.breaker.begin_trial(self.now))
             assert self.breaker.wait_ms(self.now) is not None, "only one"
 
     @precondition(lambda self: bool(self.out))
@@ -180,7 +197,7 @@ class Machine(RuleBasedStateMachine):
         latest = number == max([number, *self.out])
         before = self.breaker.state
         self.breaker.trial_ended(number, ok, self.now, draw)
-        if not latest:
+        if not latest and not ok:
             assert self.breaker.state == before
 
     @rule()

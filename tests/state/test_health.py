@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from engine.plan.types import Breaker, Call, Credential, Deployment, Facts
+from engine.policies.failures import CLASSES
 from engine.state.health import BREAKING, Ended, Health, Refused
 
+FAILURES = CLASSES
 QUICK = Breaker(open_at=0.5, calls=4, window_ms=30_000, pause_ms=1_000)
 
 
@@ -324,3 +329,79 @@ def test_healthy_is_told_of_all() -> None:
     bed.end("a", "server", 4)
     bed.end("b", "server", 1)
     assert [bed.health.healthy(name, bed.now) for name in "abc"] == [False, True, True]
+
+
+class Machine(RuleBasedStateMachine):
+    """Any order of calls at two peers of one vendor, with and without trials that are told of."""
+
+    NAMES = ("a", "b")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bed = Bed(deployment("a", "k", "l"), deployment("b", "k"))
+        self.under_way: list[tuple[str, str, int | None]] = []
+
+    def peers(self, name: str) -> tuple[str, ...]:
+        return tuple(other for other in self.NAMES if other != name)
+
+    @rule(ms=st.integers(0, 40_000))
+    def time_passes(self, ms: int) -> None:
+        self.bed.now += ms
+
+    @rule(name=st.sampled_from(NAMES), turn=st.integers(0, 3))
+    def somebody_asks(self, name: str, turn: int) -> None:
+        calm = self.bed.health.calm(name)
+        verdict = self.bed.ask(name, self.peers(name))
+        if isinstance(verdict, Refused):
+            assert not calm
+            assert verdict.retry_after_ms is None or verdict.retry_after_ms > 0
+            assert verdict.failure in {"full", "auth", "permission", "quota_exhausted"}
+        else:
+            shown = self.bed.health.choose(
+                self.bed.all[name], self.bed.all[name].credentials, turn, self.bed.now
+            )
+            self.under_way.append((name, shown.name, verdict))
+
+    @precondition(lambda self: bool(self.under_way))
+    @rule(
+        which=st.integers(0, 100),
+        failure=st.sampled_from([None, *FAILURES]),
+        delay=st.sampled_from([None, 0, 1_000, 60_000]),
+        times=st.integers(1, 8),
+    )
+    def a_call_ends(self, which: int, failure: str | None, delay: int | None, times: int) -> None:
+        """Others like it end the same way, so that something comes of it."""
+        name, credential, trial = self.under_way.pop(which % len(self.under_way))
+        for _ in range(times):
+            how = Ended(failure, delay, credential, trial, self.peers(name))
+            self.bed.health.ended(self.bed.all[name], how, self.bed.now)
+            trial = None
+
+    @rule(name=st.sampled_from(NAMES), failure=st.sampled_from([None, "server", "auth", "bad_request"]))
+    def a_probe_ends(self, name: str, failure: str | None) -> None:
+        self.bed.health.probed(self.bed.all[name], Ended(failure, credential="k"), self.bed.now)
+
+    @invariant()
+    def there_are_no_more_trials_than_deployments(self) -> None:
+        assert self.bed.health.trials() <= len(self.NAMES)
+
+    @invariant()
+    def what_is_told_can_be_read(self) -> None:
+        for name in self.NAMES:
+            told = self.bed.health.told(name, self.bed.now)
+            assert 0 <= told["failed"] <= told["calls"]
+
+    def teardown(self) -> None:
+        """Whatever happened: after a quiet while everybody is asked again, and a good call makes all fine."""
+        self.bed.now += 600_000
+        for name in self.NAMES:
+            verdict = self.bed.ask(name, self.peers(name))
+            assert not isinstance(verdict, Refused), verdict
+            for credential in self.bed.all[name].credentials:
+                self.bed.end(name, None, credential=credential.name, trial=verdict)
+            assert self.bed.ask(name, self.peers(name)) is None
+        assert all(self.bed.health.calm(name) for name in self.NAMES)
+
+
+TestMachine = Machine.TestCase
+TestMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
