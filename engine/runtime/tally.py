@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from engine.runtime import tokens
 from engine.upstream.protocol import Chunk
 from engine.wire.canonical import CONTENT_EVENTS, Error, Event, Reply, Usage
 from engine.wire.operations import AnyReply
@@ -54,6 +55,17 @@ class Tally:
                 self.usage = event["usage"]
             elif kind == "error":
                 self.error = event["error"]
+                if "usage" in event:
+                    self.usage = _so_far(event["usage"], tokens.guess(self.size()))
+
+
+def _so_far(told: Usage, output: int) -> Usage:
+    """What a vendor had counted where its stream broke. Some count at the end only and begin with a 1: where
+    so much more had come (`output`, a guess), that is no count.
+    """
+    if 2 * told.get("output_tokens", 0) >= output:
+        return told
+    return cast(Usage, {name: count for name, count in told.items() if "output" not in name})
 
 
 def error_event(error: Error) -> Event:

@@ -10,6 +10,9 @@ import pytest
 
 from engine.kinds.respond import Respond
 from engine.plan.types import Call, Facts, Streaming
+from engine.runtime.tally import Tally
+from engine.upstream.protocol import Chunk
+from engine.wire.canonical import Event
 
 Bench = Any
 Kit = Any
@@ -340,3 +343,22 @@ async def test_a_cancelled_collecting_closes_the_stream(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (b.record.failure, b.upstream.closed) == ("cancelled", 1)
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ({"input_tokens": 7, "output_tokens": 12}, {"input_tokens": 7, "output_tokens": 12}),
+        (
+            {"input_tokens": 7, "cached_tokens": 2, "output_tokens": 1},
+            {"input_tokens": 7, "cached_tokens": 2},
+        ),
+        ({}, {}),
+    ],
+    ids=["counts so far", "a count that only began: the output is estimated", "nothing"],
+)
+def test_a_broken_stream_is_billed_by_what_was_counted(told: Any, counted: Any) -> None:
+    tally = Tally()
+    tally.take(Chunk([Event(type="text", text="x" * 40)]))
+    tally.take(Chunk([Event(type="error", error={"failure": "cut"}, usage=told)]))
+    assert tally.usage == counted
