@@ -11,7 +11,7 @@ from typing import Final
 from engine.kinds.effects import Admission, Reserve
 from engine.runtime import tokens
 from engine.runtime.clock import Clock
-from engine.runtime.gate import Gate
+from engine.runtime.gate import Gate, Pass
 from engine.runtime.queue import Queues
 from engine.runtime.record import AttemptRecord, Step
 from engine.runtime.run import Run
@@ -57,44 +57,60 @@ class Leases:
             return Admission(None, "timeout", why="the time for this request is over")
         place = run.bound.places[effect.target.deployment]
         given = self.gate.enter(run, effect, place, now)
-        if given is None:
-            if place.deployment.concurrent is None:
-                return await self._granted(run, effect, place, now)
-            return await self._place_and_lease(run, effect, place, now)
+        bounds = place.deployment.concurrent
+        if given is None and bounds is None:
+            return await self._granted(run, effect, place, now)
         if isinstance(given, Admission):
             return given
-        admission: Admission | None = None
-        try:
-            admission = await self._place_and_lease(run, effect, place, now)
-        finally:
-            if admission is None or admission.lease is None:
-                self.gate.give_back(given, self._clock.now_ms())
-            else:
-                self.gate.granted(given, admission.lease)
-        return admission
-
-    async def _place_and_lease(self, run: Run, effect: Reserve, place: Place, now: float) -> Admission:
-        """One of the deployment's places, where they are counted, and a lease."""
-        bounds = place.deployment.concurrent
-        if bounds is None:
-            return await self._granted(run, effect, place, now)
-        name = place.deployment.name
-        if not self._places.take(name, bounds):
-            refused = await self._places.wait(name, run.turn, run.deadline)
-            waited, now = self._clock.now_ms() - now, self._clock.now_ms()
-            if refused is None or not refused.at_once:
-                words = f"{waited:.0f} ms for a place at {name}"
-                run.record.path.append(Step(effect.target.id, "queued", words))
+        if bounds is not None and not self._places.take(place.deployment.name, bounds):
+            if given is not None:
+                self.gate.give_back(given, now)  # nobody in a queue keeps others from a trial
+            refused = await self._wait(run, effect, place, now)
             if refused is not None:
-                return Admission(None, refused.reason, refused.retry_after_ms, refused.why)
+                return refused
+            now = self._clock.now_ms()
+            given = self._again(run, effect, place, now)
+            if isinstance(given, Admission):
+                return given
+        return await self._leased(run, effect, place, given, now)
+
+    async def _wait(self, run: Run, effect: Reserve, place: Place, began: float) -> Admission | None:
+        """Wait for a place of the deployment; why there is none, or None once it is taken."""
+        name = place.deployment.name
+        refused = await self._places.wait(name, run.turn, run.deadline)
+        if refused is None or not refused.at_once:
+            words = f"{self._clock.now_ms() - began:.0f} ms for a place at {name}"
+            run.record.path.append(Step(effect.target.id, "queued", words))
+        if refused is None:
+            return None
+        return Admission(None, refused.reason, refused.retry_after_ms, refused.why)
+
+    def _again(self, run: Run, effect: Reserve, place: Place, now: float) -> Admission | Pass | None:
+        """Its health may be another after a wait: whoever waited for one that was paused goes elsewhere."""
+        given = self.gate.enter(run, effect, place, now)
+        if isinstance(given, Admission):
+            self._places.leave(place.deployment.name)
+        return given
+
+    async def _leased(
+        self, run: Run, effect: Reserve, place: Place, given: Pass | None, now: float
+    ) -> Admission:
+        """A lease for an attempt that has what it needs; without one, all of that is given back."""
+        bounded = place.deployment.concurrent is not None
         admission: Admission | None = None
         try:
             admission = await self._granted(run, effect, place, now)
         finally:
             if admission is None or admission.lease is None:
-                self._places.leave(name)
+                if bounded:
+                    self._places.leave(place.deployment.name)
+                if given is not None:
+                    self.gate.give_back(given, self._clock.now_ms())
             else:
-                self._placed[admission.lease] = name
+                if bounded:
+                    self._placed[admission.lease] = place.deployment.name
+                if given is not None:
+                    self.gate.granted(given, admission.lease)
         return admission
 
     async def _granted(self, run: Run, effect: Reserve, place: Place, now: float) -> Admission:

@@ -226,3 +226,19 @@ async def test_other_bounds_apply_when_the_next_one_comes(
     lines.leave("a")
     await asyncio.gather(*tasks)
     assert {record.duration_ms for record in b.records} == {SLOW}
+
+
+async def test_who_waited_for_a_deployment_that_was_paused_goes_elsewhere(
+    bench: Callable[..., Bench], kit: Kit, until: Until
+) -> None:
+    """Its health is asked again once there is a place: a rate limit holds for those in the queue too."""
+    start = kit.fallback(kit.use("a"), kit.use("b"))
+    limited = kit.Fail("rate_limited", after=1_000, retry_after_ms=60_000)
+    deployments = (kit.deployment("a", concurrent=Concurrent(1, 9, 60_000)), kit.deployment("b"))
+    b = bench(start, {"a": [limited], "b": [kit.Say()]}, deployments=deployments)
+    tasks = await started(b, until, *"xxxx")
+    answers = await asyncio.gather(*tasks)
+    assert {answer.deployment for answer in answers} == {"b"}
+    assert b.upstream.calls.count("a") == 1
+    lines = b.executor.queues.deployments
+    assert (lines.open("a"), lines.waiting("a")) == (0, 0)
