@@ -69,7 +69,7 @@ def defaults(quicker: float) -> dict[str, Any]:
         return f"{round(seconds * 1000 * quicker)}ms"
 
     return {
-        "timeout": {"connect": "2s", "first_token": ms(8), "idle": ms(10), "total": ms(90)},
+        "timeout": {"connect": ms(2), "first_token": ms(8), "idle": ms(10), "total": ms(90)},
         "retry": {"extra": 1, "backoff": ms(0.2)},
     }
 

@@ -42,7 +42,7 @@ def _after(count: int, ends: str) -> Play:
             await exchange.pause(30)
             exchange.end()
         else:
-            await exchange.pause(0.02)  # a RST overtakes what the peer has not read yet
+            await exchange.pause(0.2)  # a RST overtakes what the peer has not read yet
             exchange.reset()
 
     return play
@@ -54,6 +54,16 @@ async def _bad_event(exchange: Exchange) -> None:
     await exchange.pause(0.2)
     await exchange.chunk(sse(b'{"choices": [{"index": 0, "delta": {"content": " ste'))
     await exchange.tokens(9)
+    await exchange.finish()
+
+
+async def _extra_event(exchange: Exchange) -> None:
+    """All tokens, and among them an event that is none."""
+    await exchange.begin()
+    await exchange.tokens(0, 8)
+    await exchange.pause(0.2)
+    await exchange.chunk(sse(b"{this is not JSON}"))
+    await exchange.tokens(8)
     await exchange.finish()
 
 
@@ -218,6 +228,7 @@ STREAMS: Final = table(
     fault("ends-40", "forty tokens, then a proper end of the body, no finish", "U7", _after(40, "end")),
     fault("stall-20", "twenty tokens, then 30 s of silence, then a FIN", "U5 S09", _after(20, "stall")),
     fault("bad-event", "the tenth event is invalid JSON, the rest is fine", "S10", _bad_event),
+    fault("extra-event", "between the tokens an event that is no JSON; no token is lost", "S10", _extra_event),
     fault("no-done", "complete, but no `[DONE]`, and stays open", "S11", _no_done),
     fault("no-done-closed", "complete, but no `[DONE]`; the body ends", "S11", _no_done_closed),
     fault("finish-only", "complete by its finish; no usage, no `[DONE]`, open", "S11 U26", _finish_only),
