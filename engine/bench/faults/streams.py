@@ -228,7 +228,7 @@ STREAMS: Final = table(
     fault("ends-40", "forty tokens, then a proper end of the body, no finish", "U7", _after(40, "end")),
     fault("stall-20", "twenty tokens, then 30 s of silence, then a FIN", "U5 S09", _after(20, "stall")),
     fault("bad-event", "the tenth event is invalid JSON, the rest is fine", "S10", _bad_event),
-    fault("extra-event", "between the tokens an event that is no JSON; no token is lost", "S10", _extra_event),
+    fault("extra-event", "an event too many that is no JSON; no token is lost", "S10", _extra_event),
     fault("no-done", "complete, but no `[DONE]`, and stays open", "S11", _no_done),
     fault("no-done-closed", "complete, but no `[DONE]`; the body ends", "S11", _no_done_closed),
     fault("finish-only", "complete by its finish; no usage, no `[DONE]`, open", "S11 U26", _finish_only),
