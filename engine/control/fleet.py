@@ -163,6 +163,12 @@ class Fleet:
             if isinstance(frame, Frame)
         ]
 
+    def tell_others(self, worker: Worker, op: str, words: dict[str, Any]) -> None:
+        """What one has found out is told to all the others."""
+        for other in self.up:
+            if other is not worker:
+                other.tell(op, words)
+
     async def count(self) -> None:
         """Ask every worker for its figures."""
         for worker, words in await self.gather("figures"):

@@ -16,7 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from engine.control import health_figures, queue_figures, slices
-from engine.control.prober import Prober
+from engine.control.prober import Prober, ProbeShare
 from engine.control.provision import provision
 from engine.control.reload import ProvisionFault
 from engine.observe.metrics import Metrics
@@ -41,7 +41,13 @@ Numbers = Iterable[tuple[tuple[str, ...], float]]
 class Host:
     """Made by `open`, on the loop that serves."""
 
-    def __init__(self, workspace: Path, metrics: Metrics, models: Pool | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        metrics: Metrics,
+        models: Pool | None = None,
+        probes: ProbeShare | None = None,
+    ) -> None:
         self._workspace = workspace
         self._metrics = metrics
         self._transport = default_transport()
@@ -51,18 +57,26 @@ class Host:
         self._log: JsonLines | None = None
         self._log_path: str | None = None
         self.state = MemoryState()
-        self.health = Health(Random().random)
+        share = probes or ProbeShare()
+        self.health = Health(Random().random, share.tell)
         self.executor = Executor(self.state, SystemClock(), Random(), [metrics.record], self.health)
-        self._prober = Prober(self.executor, Random().random)
+        self._prober = Prober(self.executor, Random().random, makes=share.makes)
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, workspace: Path, metrics: Metrics, models: Pool | None = None) -> AsyncIterator[Host]:
+    async def open(
+        cls,
+        workspace: Path,
+        metrics: Metrics,
+        models: Pool | None = None,
+        probes: ProbeShare | None = None,
+    ) -> AsyncIterator[Host]:
         """A host; on leaving, its connections, workers and files are closed.
 
         models: where local models come from; None: from a pool of its own, made for the first of them.
+        probes: who makes the probes where several processes serve; None: this process alone.
         """
-        host = cls(workspace, metrics, models)
+        host = cls(workspace, metrics, models, probes)
         try:
             yield host
         finally:

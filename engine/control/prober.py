@@ -10,11 +10,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from engine.runtime.execute import Executor
 from engine.runtime.snapshot import Snapshot
+from engine.state.health import Ended
 
 log = logging.getLogger("engine.control")
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeShare:
+    """One process's part where several serve: one makes the probes and tells the others of them.
+
+    tell: told of each probe by the deployment's name. makes: whether this is the process that makes them.
+    """
+
+    tell: Callable[[str, Ended], None] | None = None
+    makes: bool = True
 
 
 class Prober:
@@ -22,18 +35,22 @@ class Prober:
 
     Args:
         executor: makes them.
+        makes: False where another process makes them for this one.
         draw: gives uniform numbers in [0, 1): moments are shifted by up to a tenth, so that many processes
             do not ask at once.
     """
 
-    def __init__(self, executor: Executor, draw: Callable[[], float]) -> None:
+    def __init__(self, executor: Executor, draw: Callable[[], float], *, makes: bool = True) -> None:
         self._executor = executor
+        self._makes = makes
         self._draw = draw
         self._snapshot: Snapshot | None = None
         self._tasks: dict[tuple[str, int], asyncio.Task[None]] = {}
 
     def take(self, snapshot: Snapshot) -> None:
         """This plan runs from now on. Probes that are under way end as they began."""
+        if not self._makes:
+            return
         self._snapshot = snapshot
         wanted = snapshot.plan.manifest.probes.items()
         for key in self._tasks.keys() - set(wanted):

@@ -22,6 +22,7 @@ from engine.control import garbage, slices
 from engine.control.channel import Channel, ChannelClosed, Frame, Refused
 from engine.control.compiled import CompileFault, Receiver
 from engine.control.host import Host
+from engine.control.prober import ProbeShare
 from engine.control.reload import ProvisionFault
 from engine.control.retire import retire
 from engine.control.settings import ProcessSettings
@@ -35,6 +36,7 @@ from engine.server.exchange import Exchange
 from engine.server.life import Life
 from engine.server.loop import run_on_loop
 from engine.server.plane import DataPlane, log_libraries
+from engine.state.health import Ended
 
 #: Without a word of the supervisor, open requests get this long.
 _ALONE_MS: Final = 30_000
@@ -102,6 +104,8 @@ class DataWorker:
         match op:
             case "model.events" | "model.over":
                 self._models.hear(op, frame.words)
+            case "probed":
+                self._probed(frame.words)
             case "settings":
                 self.settings = ProcessSettings.from_json(frame.words["settings"])
                 self.plane.follow(self.settings, frame.words["since"])
@@ -133,7 +137,7 @@ class DataWorker:
         self.settings = ProcessSettings.from_json(words["settings"])
         self._admin = frozenset(words["admin"])
         self.host = await self._stack.enter_async_context(
-            Host.open(Path(words["workspace"]), self._metrics, self._models)
+            Host.open(Path(words["workspace"]), self._metrics, self._models, self._probe_share())
         )
 
     async def _prepare(self, frame: Frame) -> None:
@@ -172,6 +176,24 @@ class DataWorker:
 
     async def _close_current(self) -> None:
         await self.current.close()
+
+    # --- probes -------------------------------------------------------------------------------------------
+
+    def _probe_share(self) -> ProbeShare:
+        """The first worker makes the probes; what it finds out is told to all."""
+
+        def tell(deployment: str, how: Ended) -> None:
+            words = {"failure": how.failure, "delay_ms": how.delay_ms, "credential": how.credential}
+            self._channel.tell("probed", {"deployment": deployment, **words})
+
+        return ProbeShare(tell) if self._index == 0 else ProbeShare(makes=False)
+
+    def _probed(self, words: dict[str, Any]) -> None:
+        plan, name = self.current.plan, words["deployment"]
+        if name in plan.manifest.deployments:  # else a plan has come meanwhile that has it no more
+            how = Ended(words["failure"], words["delay_ms"], words["credential"])
+            now = int(self.host.executor.clock.now_ms())
+            self.host.health.heard(plan.deployment(name), how, now)
 
     # --- connections --------------------------------------------------------------------------------------
 

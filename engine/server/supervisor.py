@@ -314,6 +314,9 @@ class _Desk:
             raise Refused(refused.words.get("message", ""), refused.words) from None
 
     def hears(self, op: str, frame: Frame) -> None:
+        if op == "probed":
+            self._supervisor.fleet.tell_others(self._worker, op, frame.words)
+            return
         self._desk().hear(op, frame.words)
 
     def lose(self) -> None:

@@ -91,10 +91,12 @@ class Health:
 
     Args:
         draw: gives uniform numbers in [0, 1), for the jitter of pauses.
+        tell: told of each probe that this process made, by the deployment's name.
     """
 
-    def __init__(self, draw: Callable[[], float]) -> None:
+    def __init__(self, draw: Callable[[], float], tell: Callable[[str, Ended], None] | None = None) -> None:
         self._draw = draw
+        self._tell = tell
         self._seen: dict[str, _Seen] = {}
         self._refused: dict[tuple[str, str], CredentialHealth] = {}
         self._routes: dict[str, RetryBudget] = {}
@@ -227,6 +229,12 @@ class Health:
 
     def probed(self, deployment: Deployment, how: Ended, now_ms: int) -> None:
         """A probe of our own is over: it was made whatever the breaker said."""
+        if self._tell is not None:
+            self._tell(deployment.name, how)
+        self.heard(deployment, how, now_ms)
+
+    def heard(self, deployment: Deployment, how: Ended, now_ms: int) -> None:
+        """A probe is over, whoever made it."""
         breaker = self._of(deployment).breaker
         if how.failure is None:
             breaker.heal()

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from running import CHAT, HELLO, ROUTES, write_workspace
 from serving import Served, serve
-from vendor import Vendor, begins_only, streams
+from vendor import Vendor, answers, begins_only, streams
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="several workers need a POSIX system")
 
@@ -220,6 +220,27 @@ async def test_addresses_of_the_supervisor(vendor: Vendor, tmp_path: Path, clien
         assert (await client.get(probes + "/admin/status")).status_code == 404
         rebound = await client.get(admin + "/admin/status", headers={"host": "evil.example"})
         assert rebound.status_code == 403
+
+
+PROBED = """\
+deployments: {near: {provider: fake, model: m-1, breaker: {of: 6 in 30s}, probe: {every: 50ms, timeout: 1s}}}
+routes: {one: near}
+"""
+
+
+async def test_one_probes_for_all(vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient) -> None:
+    vendor.answer = answers({"error": {"message": "boom", "type": "server_error"}}, 500)
+    folder = write_workspace(tmp_path / "ws", vendor.port, routes=PROBED)
+    async with serve(folder, *TWO) as served:
+
+        def opened(told: dict[str, Any]) -> bool:
+            """A list would be what workers see differently."""
+            return bool(told["deployments"]["near"]["health"]["breaker"] == "open")
+
+        told = await served.until(opened, client)
+        counted = told["deployments"]["near"]["health"]["calls"]
+        assert 2 * (len(vendor.bodies) - 1) <= counted + 2  # each probe counts in both
+        assert (await client.post(served.url + CHAT, json=STREAM)).status_code == 503
 
 
 LOCAL = """\
