@@ -91,8 +91,8 @@ class World:
             task.add_done_callback(self._draining.pop)
 
     async def close(self) -> None:
-        """The last plan ends too."""
-        await self.snapshot.drain()
+        """The last plan ends too, and those before it: copies that nobody waits for may hold them still."""
+        await asyncio.gather(self.snapshot.drain(), *self._draining)
 
 
 class _Listening(Log):
