@@ -10,7 +10,6 @@ its verdict when it ends, without one when it is cancelled or never made.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +19,7 @@ from engine.policies.credential import STRIKES
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Place
-from engine.state.health import Ended, Health, Refused
+from engine.state.health import ALONE, Ended, Health, Refused
 
 #: A call that the request's own deadline ended says something of the deployment only if it had this long.
 PATIENCE_MS: Final = 5_000
@@ -63,7 +62,7 @@ class Gate:
             drawn = True
         given = Pass(run.bound.route.name, deployment.name, drawn, None)
         usable = [c.name for c in run.usable(place)]
-        verdict = self._health.admit(deployment, usable, run.bound.peers.get(effect.target.id, ()), moment)
+        verdict = self._health.admit(deployment, usable, run.bound.peers.get(effect.target.id, ALONE), moment)
         if isinstance(verdict, Refused):
             self.give_back(given, now)
             return Admission(None, verdict.failure, verdict.retry_after_ms, verdict.why, verdict.cooling)
@@ -123,8 +122,8 @@ class Gate:
             run.numbers.failed_at = deployment.name
         if failure == "timeout" and self._own_deadline(run, entry, now):
             failure = "cancelled"
-        peers: Sequence[str] = () if failure is None else run.bound.peers.get(entry.node, ())
-        how = Ended(failure, delay_ms, entry.credential or "", trial, peers)
+        members = run.bound.peers.get(entry.node, ALONE).members
+        how = Ended(failure, delay_ms, entry.credential or "", trial, members)
         if run.role == "probe":
             how.failure = None if failure in _ANSWERED else failure
             self._health.probed(deployment, how, int(now))

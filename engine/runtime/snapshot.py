@@ -15,7 +15,6 @@ from datetime import UTC, tzinfo
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 from zoneinfo import ZoneInfo
 
-from engine.kinds.balance import Balance
 from engine.kinds.table import KINDS
 from engine.kinds.use import Use
 from engine.plan.code import bind_expr
@@ -25,7 +24,9 @@ from engine.plan.plan import Plan
 from engine.plan.types import Credential, Deployment, Dialect, DialectSegment, Expr, Node, Provider, Route
 from engine.runtime.match import Matcher
 from engine.runtime.meaning import meaning_of
+from engine.runtime.peers import peers_of
 from engine.runtime.tokens import widest
+from engine.state.health import Peers
 from engine.upstream.protocol import Transport, Upstream
 from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
@@ -125,7 +126,7 @@ class Place:
 class BoundRoute:
     """A route ready to run: its whole tree in place, its expressions as functions (by the Expr's id).
 
-    peers: target's id -> the deployments that a `balance` has beside it.
+    peers: target's id -> with whom it is compared, and who stands in for it.
     """
 
     route: Route
@@ -133,7 +134,7 @@ class BoundRoute:
     places: dict[str, Place]
     overhead: dict[str, int]
     counters: tuple[tuple[Counter, Deployment], ...]  # one a deployment where all can count, else empty
-    peers: dict[str, tuple[str, ...]]
+    peers: dict[str, Peers]
     meanings: dict[int, str] = dataclasses.field(
         default_factory=dict
     )  # by the node's id(); filled when asked
@@ -303,7 +304,7 @@ class Snapshot:
             places=places,
             overhead=widest(place.deployment.facts.overhead for place in places.values()),
             counters=_counters(places.values()),
-            peers=_peers(route.start),
+            peers=peers_of(route.start),
         )
 
     def _place(self, name: str) -> Place:
@@ -365,20 +366,6 @@ def _targets(node: Node) -> Iterator[Use]:
     for value in _inside(node):
         if isinstance(value, Node):
             yield from _targets(value)
-
-
-def _peers(node: Node) -> dict[str, tuple[str, ...]]:
-    """Of each target that a `balance` asks first of a member: the other members' deployments."""
-    found: dict[str, tuple[str, ...]] = {}
-    for child in _inside(node):
-        if isinstance(child, Node):
-            found |= _peers(child)
-    if isinstance(node, Balance):
-        leads = [lead for child in node.children if (lead := next(_targets(child), None)) is not None]
-        for lead in leads:
-            others = {other.deployment: None for other in leads if other.deployment != lead.deployment}
-            found[lead.id] = tuple(others)
-    return found
 
 
 def _turns(route: Route) -> Iterator[Expr]:

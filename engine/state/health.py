@@ -7,20 +7,20 @@ by its provider and credential, a retry budget by its route or deployment. The r
 
 1. Credentials: none left that may be shown; the deployment is skipped as `auth`, `permission` or
    `quota_exhausted`, where all of them only cool down, as `full`.
-2. Ejection: its peers do clearly better. Counts only beside peers, the members of one `balance`, and only
-   while one of them could be asked.
+2. Ejection: its peers do clearly better. Counts only beside peers, the members of one `balance`.
 3. Breaker: it fails too often by itself. Open, it is skipped, but for one trial when its pause is over.
 
-Panic: where every member of a `balance` is set aside, no member is healthier than another and health is no
-reason any more. Then ejection is ignored, and so are the breakers of members of whose calls some still go
-well. Breakers of members at which nothing goes well, the vendors' own delays and credentials hold even then.
+Panic: where everybody who could stand in for a deployment is set aside too, health is no reason to prefer
+another. Then ejections are ignored, and so are the breakers of those of whose calls some still go well.
+Breakers of those at which nothing goes well, the vendors' own delays and credentials hold even then, and so
+does the breaker of a deployment for which nobody stands in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from engine.plan.fate import Fate, place
 from engine.plan.types import Credential, Deployment
@@ -52,19 +52,32 @@ class Refused:
 Verdict = Refused | int | None
 
 
+class Peers(NamedTuple):
+    """A target among others, itself included in both.
+
+    members: of its `balance`, which get the same requests. others: who is asked where it is not.
+    """
+
+    members: tuple[str, ...] = ()
+    others: frozenset[str] = frozenset()
+
+
+ALONE: Final = Peers()
+
+
 @dataclass(slots=True)
 class Ended:
     """How a call ended.
 
     failure: its class; None: it went well. delay_ms: when the vendor says to come back. credential: the name
-    of the one that was shown. trial: what `admit` gave. peers: the other members of its `balance`.
+    of the one that was shown. trial: what `admit` gave. members: of its `balance`.
     """
 
     failure: str | None
     delay_ms: int | None = None
     credential: str = ""
     trial: int | None = None
-    peers: Sequence[str] = ()
+    members: Sequence[str] = ()
 
 
 class _Seen:
@@ -109,15 +122,13 @@ class Health:
         seen = self._seen.get(name)
         return (seen is None or seen.calm) and not self._refused
 
-    def admit(
-        self, deployment: Deployment, credentials: Sequence[str], peers: Sequence[str], now_ms: int
-    ) -> Verdict:
+    def admit(self, deployment: Deployment, credentials: Sequence[str], peers: Peers, now_ms: int) -> Verdict:
         """May it be asked now?
 
         Args:
             deployment: the plan's.
             credentials: names of those that this request may use; empty where it needs none.
-            peers: the other members of its `balance`.
+            peers: of the target that asks.
             now_ms: now.
         """
         seen = self._of(deployment)
@@ -126,11 +137,11 @@ class Health:
             return refused
         name = deployment.name
         out = seen.ejection.left_ms(now_ms)
-        if out and peers and not self._all_aside(peers, now_ms):
+        if out and peers.members and not self._panic(name, peers, now_ms):
             return Refused("full", f"{name} fails more often than its peers and is set aside", out)
         wait = seen.breaker.wait_ms(now_ms)
         if wait is not None:
-            if peers and not seen.breaker.total and self._all_aside(peers, now_ms):
+            if not seen.breaker.total and self._panic(name, peers, now_ms):
                 return None
             return Refused("full", f"the breaker of {name} is open", wait)
         if seen.breaker.state != "closed":
@@ -335,11 +346,12 @@ class Health:
         if seen.breaker.ended(False, now_ms, self._draw()):
             seen.opened += 1
             seen.calm = False
-        elif how.peers and seen.breaker.state == "closed":
-            self._compare(seen, how.peers, now_ms)
+        elif how.members and seen.breaker.state == "closed":
+            self._compare(seen, how.members, now_ms)
 
-    def _compare(self, seen: _Seen, peers: Sequence[str], now_ms: int) -> None:
+    def _compare(self, seen: _Seen, members: Sequence[str], now_ms: int) -> None:
         """Set it aside where its peers do clearly better."""
+        peers = [name for name in members if name != seen.deployment.name]
         if seen.ejection.left_ms(now_ms):
             return
         windows = [other.breaker.window for name in peers if (other := self._seen.get(name)) is not None]
@@ -374,8 +386,10 @@ class Health:
         held = [c.name for c in seen.deployment.credentials] or [""]
         return bool(seen.cooling) and all(n in seen.cooling and seen.cooling[n].left_ms(now_ms) for n in held)
 
-    def _all_aside(self, names: Sequence[str], now_ms: int) -> bool:
-        return all(self._aside(name, now_ms) for name in names)
+    def _panic(self, name: str, peers: Peers, now_ms: int) -> bool:
+        """Whether everybody who could stand in for it is set aside too."""
+        others = [other for other in peers.others if other != name]
+        return bool(others) and all(self._aside(other, now_ms) for other in others)
 
     # --- credentials ------------------------------------------------------------------------------------
 

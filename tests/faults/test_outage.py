@@ -39,4 +39,4 @@ def test_the_report() -> None:
     report = bench(Options(rate=20, outage=2, partial=20, smoke=True))
     assert report.ok
     assert not report.judged
-    assert len(report.rows) == 20
+    assert len(report.rows) == 24

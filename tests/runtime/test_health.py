@@ -262,11 +262,20 @@ async def test_nobody_waits_for_more_than_two_minutes(
     assert len(b.upstream.asked) == calls
 
 
-async def test_members_of_a_balance_are_peers(bench: Callable[..., Bench], kit: Kit) -> None:
+async def test_where_all_are_bad_those_at_which_something_goes_well_are_asked(
+    bench: Callable[..., Bench], kit: Kit
+) -> None:
+    half = [kit.Say(), *[kit.Fail("server")] * 4] * 3
     b = bench(
-        kit.balance(kit.use("a"), kit.fallback(kit.use("b"), kit.use("c"))), {n: [kit.Say()] for n in "abc"}
+        kit.fallback(kit.use("a", retry_extra=0), kit.use("b", retry_extra=0)),
+        {"a": [*half, kit.Say()], "b": [*half, kit.Say()]},
+        deployments=tuple(kit.deployment(name, breaker=Breaker(0.5, 8, 30_000, 60_000)) for name in "ab"),
     )
-    assert b.snapshot.route("r").peers == {"r/a": ("b",), "r/b": ("a",)}
+    while not all(health(b, name)["breaker"] == "open" for name in "ab"):
+        await asyncio.gather(b.run(), return_exceptions=True)
+    calls = len(b.upstream.asked)
+    await asyncio.gather(*(b.run() for _ in range(3)), return_exceptions=True)
+    assert len(b.upstream.asked) > calls
 
 
 async def test_a_pause_is_waited_out_where_nobody_else_is_left(bench: Callable[..., Bench], kit: Kit) -> None:

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from engine.plan.types import Breaker, Call, Credential, Deployment, Facts
 from engine.policies.failures import CLASSES
-from engine.state.health import BREAKING, Ended, Health, Refused
+from engine.state.health import ALONE, BREAKING, Ended, Health, Peers, Refused
 
 FAILURES = CLASSES
 QUICK = Breaker(open_at=0.5, calls=4, window_ms=30_000, pause_ms=1_000)
@@ -40,8 +40,10 @@ class Bed:
             self.health.ended(self.all[name], Ended(failure, **how), self.now)
 
     def ask(self, name: str, peers: Sequence[str] = ()) -> Any:
+        """Beside these others, all members of one `balance`."""
         names = [c.name for c in self.all[name].credentials]
-        return self.health.admit(self.all[name], names, peers, self.now)
+        among = Peers((name, *peers), frozenset((name, *peers))) if peers else ALONE
+        return self.health.admit(self.all[name], names, among, self.now)
 
     def told(self, name: str, peers: Sequence[str] = ()) -> tuple[str, int | None] | None:
         verdict = self.ask(name, peers)
@@ -211,7 +213,7 @@ def worse(bed: Bed, name: str, peers: str) -> None:
         bed.end(peer, None, 100)
     for _ in range(40):
         bed.end(name, None, 7)
-        bed.end(name, "server", 3, peers=tuple(peers))
+        bed.end(name, "server", 3, members=(name, *peers))
 
 
 def test_an_outlier_is_set_aside_among_its_peers_only() -> None:
@@ -254,6 +256,13 @@ def test_panic_asks_those_of_whose_calls_some_go_well() -> None:
     assert bed.told("a", "bc") == ("full", 5_000), "c could be asked"
     bed.end("a", "server", 20)
     assert bed.told("a", "b") == ("full", 5_000), "now nothing goes well there"
+
+
+def test_an_ejection_is_nothing_to_a_fallback() -> None:
+    bed = three()
+    worse(bed, "a", "b")
+    assert bed.told("a", "b") == ("full", 10_000)
+    assert bed.health.admit(bed.all["a"], [], Peers((), frozenset("ab")), bed.now) is None
 
 
 def test_a_peer_that_cools_down_is_set_aside_too() -> None:
@@ -373,7 +382,7 @@ class Machine(RuleBasedStateMachine):
         """Others like it end the same way, so that something comes of it."""
         name, credential, trial = self.under_way.pop(which % len(self.under_way))
         for _ in range(times):
-            how = Ended(failure, delay, credential, trial, self.peers(name))
+            how = Ended(failure, delay, credential, trial, self.NAMES)
             self.bed.health.ended(self.bed.all[name], how, self.bed.now)
             trial = None
 
