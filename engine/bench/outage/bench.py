@@ -35,7 +35,7 @@ _OUTAGES: Final[tuple[tuple[str, FailureClass, str], ...]] = (
     ("budget-alone", "server", "two answer 500, breakers never open"),
 )
 _PARTIAL: Final = (("partial-fallback", "fallback"), ("partial-balance", "balance"))
-#: A brown-out: more calls fail than a breaker stands, everywhere. Six calls would answer 95 % of the requests;
+#: A brown-out: more calls fail than breakers stand, everywhere. Six calls would answer 95 % of the requests;
 #: breakers that know no panic leave 2 %.
 _BROWN_OUT: Final = 0.6
 _LEAST_OF_BROWN_OUT: Final = 80.0
