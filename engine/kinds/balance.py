@@ -3,7 +3,8 @@
 Members are asked one after the other without repeating one, until one answers, a failure does not move on, or
 `tries` of them have been asked. `rank` says who comes next (`kinds/rank.py`).
 
-With `sticky`, requests of one value begin where the last of them was answered. Where that member fails, the
+With `sticky`, requests of one value begin where the last of them was answered; the first of them, under
+`rank: weight`, where a hash of the value says, so that several processes agree. Where that member fails, the
 others are asked by rank, and who answers is the new home; a member that only cannot do what this request
 needs stays the home of the next.
 """
@@ -20,6 +21,8 @@ from engine.kinds.use import Use
 from engine.kinds.walk import Rest, walk, worse
 from engine.plan.types import Expr, Node
 from engine.policies.failures import moving
+from engine.policies.selection import weighted
+from engine.policies.shares import WHOLE, point
 
 #: A member is skipped for these because of what this one request needs.
 _REQUESTS_OWN = frozenset({"unsupported", "context_length"})
@@ -56,6 +59,8 @@ def steps(node: Balance, ctx: Context, rest: Rest | None) -> Steps:
     key = f"{node.id}\0{value}"
     home = yield from _home(node, (yield Recall("sticky", key)))
     asked: list[tuple[int, Outcome]] = []
+    if home is None and node.rank == "weight":
+        home = weighted(node.weights, point(node.id, value) / WHOLE)
     outcome = yield from _ask(node, ctx, rest, home, asked)
     if outcome.ok:
         index, _ = asked[-1]

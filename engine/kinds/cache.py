@@ -9,8 +9,8 @@
 | else | miss: the node below is asked, and its answer kept if it is a good one |
 
 The same means: the canonical request but for what shapes no answer, the same scope (`scope_by`), the same
-targets left for it in the graph below, and nothing edited below since (`Context.meaning`). A cache never
-fails a request: where the embedder does not answer, it is a miss.
+targets left for it in the graph below, and nothing edited below since (`Context.meaning`), at the same cache.
+A cache never fails a request: where the embedder does not answer, it is a miss.
 """
 
 from __future__ import annotations
@@ -20,17 +20,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from engine.kinds.effects import Cached, Context, Effect, Keep, Lookup, Outcome, Recall, Retain, Steps
-from engine.kinds.labelling import Vector, embedded, likeness_of
+from engine.kinds.labelling import embedded
 from engine.kinds.use import Use
 from engine.kinds.walk import Rest, targets, walk
 from engine.plan.types import Expr, Node
+from engine.policies.vectors import Vector, likest, signs
 
 #: Questions that one semantic cache remembers for one scope and one set of other circumstances.
 MOST_QUESTIONS: Final = 200
 _QUESTIONS: Final = "cached questions"
 
-#: What is remembered of a question: when it was answered (epoch seconds), the key of its answer, its vector.
-Question = tuple[float, str, Vector]
+#: What is remembered of a question: when it was asked (epoch seconds), the key of its answer, its vector with
+#: the signs in it.
+Question = tuple[float, str, int, Vector]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def steps(node: Cache, ctx: Context, rest: Rest | None) -> Steps:
         yield Cached(node.id, "bypass", why)
         return (yield from walk(node.node, ctx, rest))
     scope = (*_scope(node, ctx), *sorted({use.deployment for use in targets(node.node, ctx)}))
-    key = ctx.fingerprint(node.node, scope)
+    key = ctx.fingerprint(node, scope)
     fresh = "no-cache" in ctx.view.header("cache-control")
     if not fresh:
         found = yield from _exact(node, key)
@@ -69,7 +71,7 @@ def steps(node: Cache, ctx: Context, rest: Rest | None) -> Steps:
             return found
     near = None
     if node.semantic is not None:
-        near = ctx.fingerprint(node.node, (*scope, "semantic"), but_question=True)
+        near = ctx.fingerprint(node, (*scope, "semantic"), but_question=True)
         found = yield from _near(node.id, node.semantic, near, key, fresh, ctx)
         if found is not None:
             return found
@@ -113,15 +115,15 @@ def _near(
     (own,) = vectors
     known: tuple[Question, ...] = (yield Recall(_QUESTIONS, place)) or ()
     young = [each for each in known if (ctx.now - each[0]) * 1000 < semantic.ttl_ms]
-    liked = sorted(((likeness_of(own, each[2]), each[1]) for each in young), reverse=True)
-    for likeness, there in () if fresh else liked:
+    liked = [] if fresh else likest(own, [each[2:] for each in young])
+    for likeness, index in liked:
         if likeness < semantic.above:
             break
-        found: Outcome | None = yield Lookup(there, semantic.ttl_ms)
+        found: Outcome | None = yield Lookup(young[index][1], semantic.ttl_ms)
         if found is not None:
             yield Cached(node, "hit", f"a question alike by {likeness:.3f}; {found.deployment} answered it")
             return found
-    mine = (ctx.now, key, own)
+    mine = (ctx.now, key, signs(own), own)
     others = tuple(each for each in young if each[1] != key)
     yield Keep(_QUESTIONS, place, (*others, mine)[-MOST_QUESTIONS:], semantic.ttl_ms)
     return None

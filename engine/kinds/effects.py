@@ -381,7 +381,7 @@ class Context(Protocol):
         ...
 
     def fingerprint(self, node: Node, scope: Sequence[str], *, but_question: bool = False) -> str:
-        """A digest of all that shapes what a node below answers to this request, and of `scope`.
+        """A digest of all that shapes what a node answers to this request, of its place, and of `scope`.
 
         but_question: of the text of the user's last message it says nothing.
         """

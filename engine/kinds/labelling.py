@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from array import array
 from collections.abc import Generator, Sequence
-from operator import mul
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 from engine.kinds.asking import question, told
 from engine.kinds.effects import Consult, Context, Effect, Keep, Outcome, Recall
 from engine.plan.functions import unpack
 from engine.plan.types import Node
 from engine.policies.digest import digest_of
+from engine.policies.vectors import Vector, likeness, unit
 from engine.wire.operations import Embedding, EmbeddingInput, EmbeddingReply, EmbeddingRequest
 
 Found = Generator[Effect, Any, tuple[str, str]]
-#: Single precision: enough to compare, and small enough to keep.
-Vector: TypeAlias = "array[float]"
 Labels = Sequence[tuple[str, Sequence[str]]]
 
 #: How long the vectors of labels are kept: they change with the file or the model only.
@@ -56,8 +52,8 @@ def by_embedding(embedder: Node, labels: Labels, otherwise: str, ctx: Context) -
     if known is None:
         known = rest
         yield Keep(_SPACE, key, known, _KEPT_MS)
-    likeness, best = max((likeness_of(own, other), place) for place, other in enumerate(known))
-    return examples[best][0], f"most like it, by {likeness:.2f}"
+    alike, best = max((likeness(own, other), place) for place, other in enumerate(known))
+    return examples[best][0], f"most like it, by {alike:.2f}"
 
 
 def embedded(
@@ -85,14 +81,3 @@ def _numbers(embedding: Embedding) -> Sequence[float]:
     """The numbers of a vector, whichever way the vendor wrote it."""
     found = embedding.get("vector")
     return unpack(embedding.get("base64")) or () if found is None else found
-
-
-def unit(vector: Sequence[float]) -> Vector:
-    """The vector of length 1 in the same direction; empty where it has none."""
-    length = math.sqrt(sum(map(mul, vector, vector)))
-    return array("f", (value / length for value in vector) if length else ())
-
-
-def likeness_of(a: Vector, b: Vector) -> float:
-    """The cosine of two vectors of length 1; -1 where they are not of one model."""
-    return sum(map(mul, a, b)) if len(a) == len(b) else -1.0

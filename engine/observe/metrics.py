@@ -85,10 +85,12 @@ class Histogram:
 class _Route:
     """Sums of one route."""
 
-    __slots__ = ("duration", "statuses")
+    __slots__ = ("cached", "duration", "statuses", "variants")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
+        self.cached: dict[str, int] = {}
+        self.variants: dict[str, int] = {}
         self.duration = Histogram()
 
 
@@ -131,6 +133,10 @@ class Metrics:
         route.statuses[status] = route.statuses.get(status, 0) + 1
         if record.duration_ms is not None:
             route.duration.observe(record.duration_ms / 1000)
+        if record.cache is not None:
+            route.cached[record.cache] = route.cached.get(record.cache, 0) + 1
+        if record.variant is not None:
+            route.variants[record.variant] = route.variants.get(record.variant, 0) + 1
         for attempt in record.attempts:
             self._attempt(attempt)
 
@@ -228,6 +234,8 @@ class Metrics:
         from prometheus_client.core import HistogramMetricFamily
 
         requests: Rows = {}
+        cached: Rows = {}
+        variants: Rows = {}
         durations = HistogramMetricFamily(
             "engine_request_duration_seconds",
             "From a request's arrival to the end of its answer.",
@@ -236,11 +244,15 @@ class Metrics:
         for route, sums in self._routes.items():
             for status, count in sums.statuses.items():
                 requests[(route or "", str(status))] = count
+            cached.update({(route or "", how): count for how, count in sums.cached.items()})
+            variants.update({(route or "", arm): count for arm, count in sums.variants.items()})
             durations.add_metric((route or "",), buckets=sums.duration.buckets(), sum_value=sums.duration.sum)
         yield counter(
             "engine_requests", "Finished requests, by the answer's status.", ("route", "status"), requests
         )
         yield durations
+        yield counter("engine_cache_requests", "Requests by what a cache did.", ("route", "result"), cached)
+        yield counter("engine_variants", "Requests by the arm of a split.", ("route", "variant"), variants)
 
     def _of_deployments(self, counter: Callable[..., Metric]) -> Iterator[Metric]:
         from prometheus_client.core import HistogramMetricFamily

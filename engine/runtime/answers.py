@@ -46,6 +46,7 @@ class Answers:
         reply: dict[str, Any] = kept["reply"]
         if "id" in reply:
             reply["id"] = run.inbound.request_id
+        reply["model"] = run.told_model(run.bound.places[kept["deployment"]])
         return Outcome(
             ok=True, deployment=kept["deployment"], tried=False,
             reply=Whole(cast(AnyReply, reply), dropped=tuple(kept["dropped"])),

@@ -40,12 +40,12 @@ def uncacheable(run: Run) -> str | None:
     return None
 
 
-def fingerprint(run: Run, meaning: str, scope: Sequence[str], *, but_question: bool) -> str:
+def fingerprint(run: Run, place: Sequence[str], scope: Sequence[str], *, but_question: bool) -> str:
     """The key of a request's answer.
 
     Args:
         run: the request.
-        meaning: of the node that would answer.
+        place: the route and its cache, and what they mean.
         scope: among whom the answer is shared, and what else sets requests apart.
         but_question: leave out the text of the user's last message.
     """
@@ -53,7 +53,7 @@ def fingerprint(run: Run, meaning: str, scope: Sequence[str], *, but_question: b
     # What the ingress does not name is passed on in the client's own format only.
     form = run.inbound.dialect or "" if "extra" in request else ""
     limit = "" if run.max_tokens is None else str(run.max_tokens)
-    return digest_of(run.operation, meaning, form, limit, *scope, _told(request).decode())
+    return digest_of(run.operation, *place, form, limit, *scope, _told(request).decode())
 
 
 def question(request: Request) -> str:

@@ -198,7 +198,8 @@ class Run:
         return fingerprints.uncacheable(self)
 
     def fingerprint(self, node: Node, scope: Sequence[str], *, but_question: bool = False) -> str:
-        return fingerprints.fingerprint(self, self.meaning(node), scope, but_question=but_question)
+        place = (self.bound.route.name, node.id, self.meaning(node))
+        return fingerprints.fingerprint(self, place, scope, but_question=but_question)
 
     @property
     def question(self) -> str:

@@ -67,7 +67,7 @@ class Request:
         self.stream = False
         self.input_tokens = 10
         self.max_output_tokens: int | None = None
-        self.user = self.conversation = self.text = ""
+        self.user = self.conversation = self.text = self.language = ""
         self.metadata: dict[str, str] = {}
         self.abilities: list[str] = fields.pop("has", [])
         self.headers: dict[str, str] = fields.pop("headers", {})

@@ -80,3 +80,15 @@ def test_gauges_are_asked_when_scraped() -> None:
     assert samples(metrics)["engine_thing", 'name=quoted "name"\n'] == 1.0
     now[0] = 2.0
     assert samples(metrics)["engine_thing", 'name=quoted "name"\n'] == 2.0
+
+
+def test_caches_and_splits() -> None:
+    metrics = Metrics()
+    for how, arm in (("hit", "new"), ("hit", "old"), ("miss", "new"), (None, None)):
+        one = record("a", 200)
+        one.cache, one.variant = how, arm
+        metrics.record(one)
+    found = samples(metrics)
+    assert found["engine_cache_requests_total", "result=hit", "route=a"] == 2
+    assert found["engine_cache_requests_total", "result=miss", "route=a"] == 1
+    assert found["engine_variants_total", "route=a", "variant=new"] == 2

@@ -118,3 +118,10 @@ def test_everything_the_model_reads_counts(more: dict[str, Any]) -> None:
 def test_the_widest_overhead_bounds_all() -> None:
     found = tokens.widest([{"message": 50}, None, {"message": 3, "image": 9_999}])
     assert (found["message"], found["image"], found["part"]) == (50, 9_999, tokens.OVERHEAD["part"])
+
+
+def test_the_language_and_the_turns() -> None:
+    turns = [message("user", text("Wie geht es dir?")), message("assistant", text("Fine, thank you.")),
+             message("user", text("Und was ist mit dem Rest?"))]  # fmt: skip
+    view = RequestView({"messages": turns}, "chat", None, {}, lambda _: 0)  # type: ignore[typeddict-item]
+    assert (view.language, view.turns) == ("de", 2)
