@@ -60,7 +60,13 @@ def register(parser: argparse.ArgumentParser) -> None:
     disconnects.add_argument(
         "--count", type=int, default=10_000, metavar="N", help="how many, twice (default 10000)"
     )
-    for parser_ in (sidecar, local, templates, simulate, outage, disconnects):
+    reload = which.add_parser("reload", help="reloads under load, and what clients notice of them")
+    reload.add_argument("--reloads", type=int, default=1000, metavar="N", help="how many (default 1000)")
+    reload.add_argument(
+        "--every", type=float, default=100, metavar="MS", help="one a so many ms (default 100)"
+    )
+    reload.add_argument("--routes", type=int, default=0, metavar="N", help="so many more routes in the plan")
+    for parser_ in (sidecar, local, templates, simulate, outage, disconnects, reload):
         parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")
 
 
@@ -115,6 +121,13 @@ def _bench(args: argparse.Namespace) -> Report:
         if args.smoke:
             return disconnects.bench(disconnects.Options(count=60, at_once=12, smoke=True))
         return disconnects.bench(disconnects.Options(args.count))
+    if args.what == "reload":
+        from engine.bench.reloading import bench as reloading
+
+        if args.smoke:
+            return reloading.bench(reloading.Options(reloads=10, busy=4, streams=20, smoke=True))
+        options = reloading.Options(args.reloads, args.every / 1e3, routes=args.routes)
+        return reloading.bench(options)
     from engine.bench import sidecar
 
     if args.smoke:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any
+from typing import Any, Final
 
 from engine.kinds import table  # noqa: F401 - makes the node kinds known to the decoder
 from engine.kinds.use import Use
@@ -71,9 +71,10 @@ def seal(lowered: Lowered) -> Plan:
         name: store(ProviderSegment(lowered.providers[name]))
         for name in sorted({d.provider for d in deployments.values()})
     }
-    dialects = {
-        name: store(DialectSegment(lowered.dialects[name])) for name in sorted(_dialects(lowered, providers))
-    }
+    dialects = {}
+    for name in sorted(_dialects(lowered, providers)):
+        dialects[name], text = _sealed(lowered.dialects[name])
+        segments[dialects[name]] = text
     manifest = Manifest(
         schema=SCHEMA_VERSION,
         settings=lowered.settings,
@@ -88,6 +89,23 @@ def seal(lowered: Lowered) -> Plan:
         probes={name: d.probe.every_ms for name, d in deployments.items() if d.probe is not None},
     )
     return Plan.seal(manifest, segments)
+
+
+#: Dialects that were sealed before, with their digests and texts, by identity: a process that compiles again
+#: and again has the same objects each time. They are held, so that an identity is never another's.
+_known: dict[int, tuple[Dialect, str, bytes]] = {}
+_MOST_KNOWN: Final = 128
+
+
+def _sealed(dialect: Dialect) -> tuple[str, bytes]:
+    """The digest and text of a dialect's segment."""
+    known = _known.get(id(dialect))
+    if known is None:
+        text = canonical(DialectSegment(dialect))
+        known = dialect, digest(text), text
+        if len(_known) < _MOST_KNOWN:
+            _known[id(dialect)] = known
+    return known[1], known[2]
 
 
 def reached(lowered: Lowered) -> Reached:

@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from engine.compiler.cache import Cache, identity
@@ -24,6 +25,12 @@ V = TypeVar("V", Dialect, Provider)
 
 #: Counts up when an entry gets another shape.
 _SHAPE: Final = 1
+
+#: Entries of dialects that this process has read: one that compiles again and again (the sidecar's child)
+#: reads each once. Under `_MADE` is the dialect itself. Found by what they were made of, like the files.
+_dialects: dict[tuple[Path, str], dict[str, Any]] = {}
+_MOST: Final = 128
+_MADE: Final = " made"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,12 @@ class Stored:
     def dialect(self, source: Source) -> Dialect | None:
         """The dialect of a file; None where it must be compiled."""
         entry = self._entry(source)
-        return _restored(Dialect, entry["dialect"]) if entry is not None else None
+        if entry is None:
+            return None
+        if _MADE not in entry:
+            entry[_MADE] = _restored(Dialect, entry["dialect"])
+        made: Dialect | None = entry[_MADE]
+        return made
 
     def provider(self, source: Source) -> StoredProvider | None:
         """The provider of a file; None where it must be compiled."""
@@ -94,8 +106,13 @@ class Stored:
         if self.cache is None:
             return None
         if source.path not in self._read:
-            text = self.cache.get(self._key(source))
-            entry = None if text is None else json.loads(text)
+            key = self._key(source)
+            entry = _dialects.get((self.cache.folder, key))
+            if entry is None:
+                text = self.cache.get(key)
+                entry = None if text is None else json.loads(text)
+            if entry is not None and source.kind == "dialect" and len(_dialects) < _MOST:
+                _dialects[self.cache.folder, key] = entry
             self._read[source.path] = entry if entry is None or self._stands(source, entry) else None
         return self._read[source.path]
 

@@ -188,6 +188,7 @@ class Reloader:
         self._settings = settings
         self._published(self.snapshot, settings)
         if self._status.rejected is None:
+            self._log.info("reload_unchanged", revision=self.snapshot.revision, why=why)
             return Reloaded("unchanged", self.snapshot.revision)
         self._status.agree()
         self._log.info("reload_ack", revision=self.snapshot.revision, why=why, ms=0)
