@@ -206,6 +206,7 @@ async def _ours(report: Report, options: Options, folder: Path, streams: Streams
         clients.counts.times.clear()
         saves = await _saves(folder, sidecar, range(1, options.reloads + 1), options.every_s)
         after = sidecar.memory_kib()
+        await asyncio.sleep(0.2)  # a thousand streams that end at once are no reload
         await clients.leave(streams)
         looks = await sidecar.stop()
     finally:
@@ -300,17 +301,24 @@ def _add_counts(report: Report, name: str, counts: Counts, *, judged: bool) -> N
 
 
 def _add_looks(report: Report, looks: Mapping[str, Any], saves: Saves) -> None:
-    """How late the loop came: over all looks, and the worst of each reload."""
-    late = looks["late"]
-    wall, own = _worst(late, saves, 1), _worst(late, saves, 2)
-    every = sorted(each[1] for each in late)
-    rank = int(looks["looks"] * 0.01)  # what is not told came less than a millisecond late
+    """How late the loop came while saves were under way: over all looks, and the worst of each save.
+
+    Judged is what it used of the processor itself: on a machine with other work it also waits for its turn.
+    """
+    began, ended = saves.spans[0][0], saves.spans[-1][1]
+    late = [each for each in looks["late"] if began <= each[0] <= ended]
+    own, wall = _worst(late, saves, 2), _worst(late, saves, 1)
+    # What is not told came less than a millisecond late; so many of the looks were made while saves were.
+    count = int((ended - began) / looks["seconds"] * looks["looks"])
     report.add(
-        "loop late, p99 of all looks", every[-rank] if 0 < rank <= len(every) else 1.0, "ms", at_most=20
+        "loop's own stall, p99 of all looks", _p99([each[2] for each in late], count), "ms", at_most=20
     )
-    report.add("loop's own stall, worst of each reload, p99", _p99(own), "ms", at_most=20)
-    report.add("the same with waiting for a processor", _p99(wall), "ms")
+    report.add("loop's own stall, worst of each save, p99", _p99(own, len(own)), "ms", at_most=20)
     report.add("loop's own stall, worst of all", max(own, default=0.0), "ms")
+    report.add(
+        "with waiting for a processor, p99 of all looks", _p99([each[1] for each in late], count), "ms"
+    )
+    report.add("with waiting for a processor, worst of each save, p99", _p99(wall, len(wall)), "ms")
 
 
 def _worst(late: list[list[float]], saves: Saves, column: int) -> list[float]:
@@ -327,6 +335,8 @@ def _worst(late: list[list[float]], saves: Saves, column: int) -> list[float]:
     return found
 
 
-def _p99(values: list[float]) -> float:
-    ordered = sorted(values) or [float("nan")]
-    return ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+def _p99(values: list[float], count: int) -> float:
+    """Of `count` values, of which those that are not given are smaller than all others; 0 for such a one."""
+    rank = int(count * 0.01) + 1
+    ordered = sorted(values, reverse=True)
+    return ordered[rank - 1] if rank <= len(ordered) else 0.0

@@ -30,6 +30,7 @@ class Looks:
 
     def __init__(self) -> None:
         self.count = 0
+        self.began = time.monotonic()
         self.late: list[tuple[float, float, float]] = []
 
     async def run(self) -> None:
@@ -61,7 +62,8 @@ def main() -> None:
         print(json.dumps(sidecar.hello()), flush=True)
 
     code = run_on_loop(serve(Options(workspace), Start(compiled, last_good), content, ready))
-    print(json.dumps({"looks": looks.count, "late": looks.late}), flush=True)
+    seconds = time.monotonic() - looks.began
+    print(json.dumps({"looks": looks.count, "seconds": seconds, "late": looks.late}), flush=True)
     sys.exit(code)
 
 
