@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,8 @@ from engine.runtime.branches import Drive
 from engine.runtime.clock import Clock
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Run
+
+log = logging.getLogger("engine.runtime")
 
 #: Most copies under way at once; beyond that they are left out, so that a slow mirror costs no memory.
 MOST: Final = 256
@@ -84,7 +87,7 @@ class Asides:
             own.record.served_by = outcome.deployment if outcome.ok else None
         except Exception:
             failure, status = "server", 500
-            raise
+            log.exception("the copy %s failed", own.record.id)
         finally:
             await self._finish(own, failure, status)
 

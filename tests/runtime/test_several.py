@@ -11,6 +11,7 @@ import pytest
 from engine.kinds.cascade import Cascade, Check
 from engine.kinds.classify import Classify, Label
 from engine.kinds.ensemble import Ensemble
+from engine.kinds.hedge import Hedge
 from engine.kinds.mirror import Mirror
 from engine.plan.types import Call, Ceilings, Expr, Node
 
@@ -307,6 +308,47 @@ async def test_a_mirror_outlives_its_client(
         await task
     await b.snapshot.drain()
     assert [(r.aside_of is None, r.failure) for r in b.records] == [(True, "cancelled"), (False, None)]
+
+
+async def test_a_fault_of_the_engine_is_told(
+    bench: Callable[..., Bench], kit: Kit, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = bench(mirror(kit.use("a"), kit.use("m")), {"a": [kit.Say("x")], "m": [kit.Say("y")]})
+    whole = b.upstream.whole
+
+    async def breaks(ask: Any) -> Any:
+        if ask.deployment.name == "m":
+            raise ZeroDivisionError
+        return await whole(ask)
+
+    monkeypatch.setattr(b.upstream, "whole", breaks)
+    assert text((await b.run()).reply) == "x"
+    await b.snapshot.drain()
+    assert {(r.aside_of is None, r.failure, r.status) for r in b.records} == {
+        (True, None, 200),
+        (False, "server", 500),
+    }
+    assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize("make", [ensemble, lambda *nodes: Hedge("r/hedge", Call(), nodes, 0)])
+async def test_a_fault_in_a_branch_ends_the_request(
+    bench: Callable[..., Bench], kit: Kit, monkeypatch: pytest.MonkeyPatch, make: Any
+) -> None:
+    """It is a bug of the engine: 500, and nothing of the other branches stays."""
+    b = bench(make(kit.use("a"), kit.use("b")), {"a": [kit.Say("x", first=900)], "b": [kit.Say("y")]})
+    whole = b.upstream.whole
+
+    async def breaks(ask: Any) -> Any:
+        if ask.deployment.name == "b":
+            raise ZeroDivisionError
+        return await whole(ask)
+
+    monkeypatch.setattr(b.upstream, "whole", breaks)
+    with pytest.raises(ZeroDivisionError):
+        await b.run()
+    assert b.record.status == 500
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_labels_hold_in_the_copy_too(bench: Callable[..., Bench], kit: Kit) -> None:
