@@ -52,11 +52,6 @@ class Asides:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def ended(self) -> None:
-        """Wait until none is under way."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
-
     async def close(self) -> None:
         """Cancel those under way, and wait until they have closed what they opened."""
         for task in self._tasks:
