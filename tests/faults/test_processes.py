@@ -279,7 +279,6 @@ _BLOCKING = frozenset(
         "os.scandir",
         "time.sleep",
         "socket.getaddrinfo",
-        "socket.connect",
         "subprocess.Popen",
     }
 )
