@@ -171,8 +171,10 @@ class Fleet:
 
     async def count(self) -> None:
         """Ask every worker for its figures."""
+        lives = {worker.index: worker.pid for worker in self.workers}
         for worker, words in await self.gather("figures"):
-            self._figures.take(str(worker.index), words["families"])
+            if worker.state == "up" and worker.pid == lives[worker.index]:  # else it was counted as dead
+                self._figures.take(str(worker.index), words["families"])
 
     # --- their lives --------------------------------------------------------------------------------------
 
@@ -182,12 +184,13 @@ class Fleet:
         try:
             await worker.launch(desk.answers, desk.hears)
             await self._hand_over(worker)
-        except OSError as error:
-            raise WorkerFault(f"{worker.name} cannot be started: {error.strerror or error}") from error
-        except BaseException:
+        except BaseException as error:
             worker.kill()
-            await worker.ended()
+            if worker.pid is not None:
+                await worker.ended()
             await desk.close()
+            if isinstance(error, OSError):
+                raise WorkerFault(f"{worker.name} cannot be started: {error.strerror or error}") from error
             raise
         return desk
 

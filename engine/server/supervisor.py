@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from engine.control.channel import Frame, Refused
+from engine.control.channel import Frame
 from engine.control.child import Compiler
 from engine.control.compiled import Compiled
 from engine.control.fleet import Fleet
@@ -43,9 +43,9 @@ from engine.server.listen import Listener, bind, bind_group, shown
 from engine.server.plane import log_libraries
 from engine.server.service import Service
 from engine.server.sidecar import Options, StartError, admin_key, check_addresses, told, took
+from engine.server.worker_desk import WorkerDesk
 
 if TYPE_CHECKING:
-    from engine.local.desk import ModelDesk
     from engine.local.models import LocalModels
     from engine.local.status import Status as ModelStatus
 
@@ -211,8 +211,10 @@ class Supervisor:
         except WorkerFault as fault:
             raise StartError(str(fault)) from None
 
-    def _desk(self, worker: Worker) -> _Desk:
-        return _Desk(self, worker)
+    def _desk(self, worker: Worker) -> WorkerDesk:
+        return WorkerDesk(
+            worker, self._answer, self._pool, lambda op, words: self.fleet.tell_others(worker, op, words)
+        )
 
     # --- plans ------------------------------------------------------------------------------------------
 
@@ -273,13 +275,13 @@ class Supervisor:
         else:
             await forward(exchange, up[0].ask)
 
-    async def answer(self, words: dict[str, Any]) -> Frame:
+    async def _answer(self, words: dict[str, Any]) -> Frame:
         """A request that a worker forwards."""
         return await answer(self._app, words)
 
     # --- local models -------------------------------------------------------------------------------------
 
-    def models(self) -> LocalModels:
+    def _pool(self) -> LocalModels:
         """The pool that all workers share."""
         if self._models is None:
             # Deferred: only a plan with local models pays for them.
@@ -294,46 +296,6 @@ class Supervisor:
     async def _close_models(self) -> None:
         if self._models is not None:
             await self._models.close()
-
-
-class _Desk:
-    """What one worker's life asks of the supervisor. Implements `fleet.Desk`."""
-
-    def __init__(self, supervisor: Supervisor, worker: Worker) -> None:
-        self._supervisor, self._worker = supervisor, worker
-        self._models: ModelDesk | None = None
-
-    async def answers(self, op: str, frame: Frame) -> Frame:
-        if op == "http":
-            return await self._supervisor.answer(frame.words)
-        from engine.local.remote import LineRefused
-
-        try:
-            return Frame(await self._desk().ask(op, frame.words))
-        except LineRefused as refused:
-            raise Refused(refused.words.get("message", ""), refused.words) from None
-
-    def hears(self, op: str, frame: Frame) -> None:
-        if op == "probed":
-            self._supervisor.fleet.tell_others(self._worker, op, frame.words)
-            return
-        self._desk().hear(op, frame.words)
-
-    def lose(self) -> None:
-        if self._models is not None:
-            self._models.lose()
-
-    async def close(self) -> None:
-        if self._models is not None:
-            await self._models.close()
-
-    def _desk(self) -> ModelDesk:
-        if self._models is None:
-            # Deferred: only a plan with local models pays for them.
-            from engine.local.desk import ModelDesk
-
-            self._models = ModelDesk(self._supervisor.models(), self._worker.tell)
-        return self._models
 
 
 class _NoExecutor:
