@@ -12,6 +12,8 @@ from running import HELLO, Running, post, running, write_workspace
 from scripted import Connection
 from vendor import Vendor, answers, begins_only, chat, silence, streams
 
+from engine.server.drain import drain
+
 ROUTES = """\
 deployments:
   slow: {provider: fake, model: m-1, wire_model: slow}
@@ -175,6 +177,46 @@ async def test_a_mirror_that_cannot_be_reached(several: Running, models: Models)
     models.slow = refuses
     assert (await several.chat("mirrored")).status_code == 200
     await rests(several)
+
+
+async def test_a_drain_waits_for_copies(several: Running, models: Models) -> None:
+    gate = asyncio.Event()
+
+    async def late(connection: Connection) -> None:
+        await gate.wait()
+        await answers(chat("a copy"))(connection)
+
+    models.slow = late
+    assert (await several.chat("mirrored")).status_code == 200
+    await models.until_asked("slow")
+    draining = asyncio.create_task(drain(several.sidecar.service, [], 5.0, asyncio.Event()))
+    await asyncio.sleep(0.15)
+    assert not draining.done()
+    gate.set()
+    assert await asyncio.wait_for(draining, 2)
+    await rests(several)
+
+
+async def test_a_stream_beats_while_stages_are_looked_at(models: Models, tmp_path: Path) -> None:
+    """A client that streams hears that it is served, long before there is an answer to replay."""
+    gate = asyncio.Event()
+
+    async def late(connection: Connection) -> None:
+        await gate.wait()
+        await answers(chat("at last"))(connection)
+
+    models.slow = late
+    routes = ROUTES.replace("cascade: [quick, slow]", "cascade: [slow, quick]")
+    folder = write_workspace(tmp_path / "ws", models.port, routes=routes, settings="heartbeat: 50ms\n")
+    async with running(folder) as started:
+        reader, writer = await started.connect()
+        writer.write(post({"model": "judged", "messages": HELLO, "stream": True}))
+        beats = await asyncio.wait_for(reader.readuntil(b"\n\n"), 2)
+        assert beats.endswith(b"\r\n: \n\n"), beats
+        assert not gate.is_set()
+        gate.set()
+        await asyncio.wait_for(reader.readuntil(b"at last"), 2)
+        writer.close()
 
 
 async def test_an_end_with_copies_under_way(models: Models, tmp_path: Path) -> None:
