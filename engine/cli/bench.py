@@ -41,6 +41,9 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     upstream.add_argument("--port", type=int, default=0, help="0 = any free port (default)")
     upstream.add_argument("--quicker", type=float, default=1.0, metavar="SHARE", help="shorten all its waits")
+    upstream.add_argument(
+        "--pace", type=float, default=15.0, metavar="MS", help="between two tokens (default 15)"
+    )
     upstream.add_argument("--list", action="store_true", help="print the faults and end")
     simulate = which.add_parser("simulate", help="seeds of faults, clients and reloads in virtual time")
     simulate.add_argument("--seeds", type=int, default=500, metavar="N", help="how many (default 500)")
@@ -154,7 +157,7 @@ def _upstream(args: argparse.Namespace) -> int:
         print(json.dumps(seen.as_json()), file=sys.stderr, flush=True)
 
     try:
-        run_loop(serve(args.fault, port=args.port, quicker=args.quicker, told=told))
+        run_loop(serve(args.fault, port=args.port, quicker=args.quicker, pace=args.pace / 1e3, told=told))
     except UnknownFault as error:
         raise CommandFailed(str(error)) from None
     except OSError as error:

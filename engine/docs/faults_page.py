@@ -26,8 +26,8 @@ A script is a list of faults: one a request, and the last stays. Which script an
 (`/fault/429,ok/v1/...`), else by the name of the model (a model with `id: "429,ok"` is limited once; what
 stands behind a `#` only tells models apart), else by `--fault`. `/-/seen` tells what came, `/-/forget`
 forgets it; each request is told on stderr when it has been answered, or its connection was closed.
-`--quicker 0.1` shortens all waits. A last message of the assistant's is gone on with, as by vendors that
-take a prefill.
+`--quicker 0.1` shortens all waits, `--pace` is the time between two tokens. A last message of the
+assistant's is gone on with, as by vendors that take a prefill.
 """
 
 _FAILOVER = """\

@@ -166,14 +166,18 @@ class Exchange:
 
     left: the tokens of the text that the answer has to bring. since_first: seconds since this script's first
     request. turn: how often the script was asked before. quicker: by how much all pauses are shortened.
+    pace: seconds between two tokens.
     """
 
-    def __init__(self, link: Link, seen: Seen, *, turn: int, since_first: float, quicker: float) -> None:
+    def __init__(
+        self, link: Link, seen: Seen, *, turn: int, since_first: float, quicker: float, pace: float = 0.0
+    ) -> None:
         self.link = link
         self.seen = seen
         self.turn = turn
         self.since_first = since_first
         self.quicker = quicker
+        self.pace = pace
         self.model = seen.model
         self.voice: Voice = voice_of(seen.path)
         self.streamed = bool(seen.body.get("stream"))
@@ -224,6 +228,8 @@ class Exchange:
         """Tokens of what is left, each an event of its own."""
         for text in self.left[first:last]:
             await self.chunk(self.voice.token(text, self.model))
+            if self.pace:
+                await self.pause(self.pace)
 
     async def finish(self) -> None:
         """Finish, usage, sentinel, end of the body."""

@@ -31,6 +31,7 @@ class Provider:
         default: the script of a model that is neither mapped nor the name of a script.
         scripts: scripts by the model that a request names.
         quicker: all waits are shortened to this share.
+        pace: seconds between two tokens of a stream.
         port: 0 = any free one.
         tls: its own.
         host: the address it listens on.
@@ -43,6 +44,7 @@ class Provider:
         *,
         scripts: Mapping[str, str] | None = None,
         quicker: float = 1.0,
+        pace: float = 0.0,
         port: int = 0,
         tls: ssl.SSLContext | None = None,
         host: str = "127.0.0.1",
@@ -51,6 +53,7 @@ class Provider:
         self.default = script(default)
         self.scripts = {model: script(text) for model, text in (scripts or {}).items()}
         self.quicker = quicker
+        self.pace = pace
         self.seen: list[Seen] = []
         self.links: list[Link] = []
         self.trapped = 0
@@ -137,7 +140,9 @@ class Provider:
         seen.fault = due.name
         assert due.play is not None, f"{due.name} is played as a connection comes: give it as the default"
         first = self._first.setdefault(key, at)
-        exchange = Exchange(link, seen, turn=turn, since_first=at - first, quicker=self.quicker)
+        exchange = Exchange(
+            link, seen, turn=turn, since_first=at - first, quicker=self.quicker, pace=self.pace
+        )
         exchange.trap = f"{self.url}/-/trap"
         try:
             await due.play(exchange)
@@ -182,8 +187,10 @@ def _json(data: bytes) -> dict[str, Any]:
     return body if isinstance(body, dict) else {}
 
 
-async def serve(default: str, *, port: int, quicker: float, told: Callable[[Seen], None]) -> None:
+async def serve(
+    default: str, *, port: int, quicker: float, pace: float, told: Callable[[Seen], None]
+) -> None:
     """Serve until cancelled; prints `{"url": ..., "pid": ...}` once bound."""
-    async with Provider(default, port=port, quicker=quicker, told=told) as provider:
+    async with Provider(default, port=port, quicker=quicker, pace=pace, told=told) as provider:
         print(json.dumps({"url": provider.url, "pid": os.getpid()}), flush=True)
         await asyncio.get_running_loop().create_future()
