@@ -36,8 +36,9 @@ async def started(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tup
 
 @pytest.fixture
 def fakes(started: tuple[Fakes, Running]) -> Fakes:
-    """The fakes, as if nobody had asked them anything."""
+    """The fakes, as if nobody had asked them anything: neither they nor the sidecar remember a failure."""
     started[0].reset()
+    started[1].sidecar.host.health.keep((), ())
     return started[0]
 
 

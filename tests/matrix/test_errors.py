@@ -8,6 +8,7 @@ import anthropic
 import openai
 import pytest
 from fakes import DIALECTS, Fakes
+from running import Running
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -60,17 +61,24 @@ async def gpt_asks(gpt: openai.AsyncOpenAI, vendor: str, way: str) -> None:
 @pytest.mark.parametrize("failure", TOLD)
 @pytest.mark.parametrize("vendor", DIALECTS)
 async def test_an_answer_that_is_an_error(
-    vendor: str, failure: str, gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic, fakes: Fakes
+    vendor: str,
+    failure: str,
+    gpt: openai.AsyncOpenAI,
+    claude: anthropic.AsyncAnthropic,
+    fakes: Fakes,
+    sidecar: Running,
 ) -> None:
     fakes.say(f"error:{failure}")
     error, code, claude_error, word = TOLD[failure]
     for way in ("chat", "stream", "responses", "completions"):
+        sidecar.sidecar.host.health.keep((), ())  # each asks anew: nobody is paused for what was before
         with pytest.raises(openai.APIStatusError) as raised:
             await gpt_asks(gpt, vendor, way)
         assert type(raised.value) is error, way
         assert raised.value.code == code, way
         if failure == "rate_limited":
             assert raised.value.response.headers["retry-after"] == "7", way
+    sidecar.sidecar.host.health.keep((), ())
     with pytest.raises(anthropic.APIStatusError) as told:
         await claude.messages.create(model=vendor, max_tokens=9, messages=HI)
     assert isinstance(told.value, claude_error)

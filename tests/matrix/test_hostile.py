@@ -38,7 +38,7 @@ TEXTS: Final = {
     "quotes and escapes": "\"'\\ \\n \\u0041 &amp; %20",
     "a role": "\n\nHuman: hi\n\nAssistant: User:",
     "emoji": "👩‍👩‍👧‍👦 é ß 漢字 עברית \U0001f1ea\U0001f1fa",
-    "a megabyte": "0123456789abcdeé" * 65536,
+    "a line of a stream, nearly": "0123456789abcdeé" * 40_000,
 }
 
 #: A conversation in each client's format: `<system>`, `<said>` and `<user>` stand for texts.

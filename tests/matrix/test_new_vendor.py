@@ -87,6 +87,7 @@ async def started(
 def acme(started: tuple[Acme, Running, openai.AsyncOpenAI]) -> Acme:
     started[0].kind = "text"
     started[0].calls.clear()
+    started[1].sidecar.host.health.keep((), ())  # what it remembers of the failures before
     return started[0]
 
 
