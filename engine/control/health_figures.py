@@ -60,5 +60,5 @@ def register(metrics: Metrics, health: Health, clock: Clock, current: Callable[[
     )  # fmt: skip
     metrics.gauge(
         "engine_retry_budget", "Attempts beyond a request's first that a route may still make.", ("route",),
-        lambda: [((route,), held) for route, held in health.route_budgets(now()).items()], "min",
+        lambda: [((route,), held) for route, held in health.retries.of_routes(now()).items()], "min",
     )  # fmt: skip

@@ -19,7 +19,8 @@ from engine.policies.credential import STRIKES
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Place
-from engine.state.health import ALONE, Ended, Health, Refused
+from engine.state.credentials import Refused
+from engine.state.health import ALONE, Ended, Health
 
 #: A call that the request's own deadline ended says something of the deployment only if it had this long.
 PATIENCE_MS: Final = 5_000
@@ -56,7 +57,9 @@ class Gate:
         deployment, moment, drawn = place.deployment, int(now), False
         if again is not None or run.role == "hedge":
             in_place = again == deployment.name or run.role == "hedge"
-            spent = self._health.draw_retry(run.bound.route.name, deployment, moment, in_place=in_place)
+            spent = self._health.retries.draw(
+                run.bound.route.name, deployment.name, moment, in_place=in_place
+            )
             if spent is not None:
                 return Admission(None, "full", None, f"the retry budget of {spent} is used up")
             drawn = True
@@ -77,7 +80,7 @@ class Gate:
     def give_back(self, given: Pass, now: float) -> None:
         """The attempt is not made after all."""
         if given.drawn:
-            self._health.give_back(given.route, given.deployment)
+            self._health.retries.give_back(given.route, given.deployment)
         if given.trial is not None:
             self._health.trial_over(given.deployment, given.trial, None, int(now))
 
@@ -88,13 +91,15 @@ class Gate:
             return None
         if self._health.calm(place.deployment.name):
             return usable[turn % len(usable)]
-        return self._health.choose(place.deployment, usable, turn, int(now))
+        return self._health.credentials.choose(place.deployment, usable, turn, int(now))
 
     def another(self, run: Run, place: Place, failure: str | None, now: float) -> bool:
         """After this failure: could another of the deployment's credentials be shown at once?"""
         if failure not in _OF_CREDENTIALS or len(place.credentials) < 2:
             return False
-        return self._health.another(place.deployment, [c.name for c in run.usable(place)], int(now))
+        return self._health.credentials.another(
+            place.deployment, [c.name for c in run.usable(place)], int(now)
+        )
 
     # --- how it went ------------------------------------------------------------------------------------
 
@@ -117,7 +122,7 @@ class Gate:
         trial = self._trials.pop(lease, (None, None))[1] if self._trials else None
         deployment, route = place.deployment, run.bound.route.name
         if failure is None or failure in _ANSWERED:
-            self._health.refill(route, deployment.name)
+            self._health.retries.refill(route, deployment.name)
         if failure is not None and failure != "cancelled":
             run.numbers.failed_at = deployment.name
         if failure == "timeout" and self._own_deadline(run, entry, now):

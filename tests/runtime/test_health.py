@@ -237,7 +237,7 @@ async def test_an_attempt_that_was_not_made_is_not_paid_for(bench: Callable[...,
     for _ in range(300):
         assert (await b.fails()).failure in {"context_length", "quota_exhausted"}
     assert b.upstream.calls.count("b") == 1
-    assert b.executor.health.route_budgets(0)["r"] > 190
+    assert b.executor.health.retries.of_routes(0)["r"] > 190
 
 
 @pytest.mark.parametrize(

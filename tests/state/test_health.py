@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from engine.plan.types import Breaker, Call, Credential, Deployment, Facts
 from engine.policies.failures import CLASSES
-from engine.state.health import ALONE, BREAKING, Ended, Health, Peers, Refused
+from engine.state.credentials import Refused
+from engine.state.health import ALONE, BREAKING, Ended, Health, Peers
 
 FAILURES = CLASSES
 QUICK = Breaker(open_at=0.5, calls=4, window_ms=30_000, pause_ms=1_000)
@@ -141,7 +142,7 @@ def test_an_overloaded_vendor_may_say_when_to_come_back() -> None:
 
 
 def shown(bed: Bed, name: str, turn: int = 0) -> str:
-    return bed.health.choose(bed.all[name], bed.all[name].credentials, turn, bed.now).name
+    return bed.health.credentials.choose(bed.all[name], bed.all[name].credentials, turn, bed.now).name
 
 
 def test_a_rate_limit_is_one_credentials() -> None:
@@ -149,10 +150,10 @@ def test_a_rate_limit_is_one_credentials() -> None:
     bed.end("a", "rate_limited", credential="k", delay_ms=5_000)
     assert bed.told("a") is None
     assert {shown(bed, "a", turn) for turn in range(4)} == {"l"}
-    assert bed.health.another(bed.all["a"], ["k", "l"], bed.now)
+    assert bed.health.credentials.another(bed.all["a"], ["k", "l"], bed.now)
     bed.end("a", "rate_limited", credential="l", delay_ms=2_000)
     assert bed.told("a") == ("full", 2_000)
-    assert not bed.health.another(bed.all["a"], ["k", "l"], bed.now)
+    assert not bed.health.credentials.another(bed.all["a"], ["k", "l"], bed.now)
 
 
 def test_a_dead_key_is_dead_at_all_deployments_of_its_vendor() -> None:
@@ -272,24 +273,33 @@ def test_a_peer_that_cools_down_is_set_aside_too() -> None:
     assert bed.told("a", "b") is None
 
 
+def test_a_peer_without_a_good_key_is_set_aside_too() -> None:
+    bed = Bed(deployment("a", breaker=Breaker()), deployment("b", "k", "l"))
+    worse(bed, "a", "b")
+    assert bed.told("a", "b") == ("full", 10_000)
+    for credential in "kl":
+        bed.end("b", "quota_exhausted", credential=credential)
+    assert bed.told("a", "b") is None
+
+
 # --- retry budgets, probes, plans -----------------------------------------------------------------------
 
 
 def test_both_budgets_pay() -> None:
     bed = Bed(deployment("a"), deployment("b"))
-    assert bed.health.route_budgets(bed.now) == {}
-    bed.health.refill("r", "a")
+    assert bed.health.retries.of_routes(bed.now) == {}
+    bed.health.retries.refill("r", "a")
     for route in ("r", "s"):
         for _ in range(100):
-            assert bed.health.draw_retry(route, bed.all["a"], bed.now, in_place=False) is None
-    assert bed.health.draw_retry("t", bed.all["a"], bed.now, in_place=False) == "deployment a"
+            assert bed.health.retries.draw(route, "a", bed.now, in_place=False) is None
+    assert bed.health.retries.draw("t", "a", bed.now, in_place=False) == "deployment a"
     for _ in range(100):
-        assert bed.health.draw_retry("r", bed.all["b"], bed.now, in_place=False) is None
-    assert bed.health.draw_retry("r", bed.all["b"], bed.now, in_place=False) == "route r"
-    bed.health.refill("r", "a")
-    bed.health.refill("r", "x")
-    bed.health.give_back("s", "x")
-    assert bed.health.route_budgets(bed.now) == {"r": 4, "s": 101, "t": 200}
+        assert bed.health.retries.draw("r", "b", bed.now, in_place=False) is None
+    assert bed.health.retries.draw("r", "b", bed.now, in_place=False) == "route r"
+    bed.health.retries.refill("r", "a")
+    bed.health.retries.refill("r", "x")
+    bed.health.retries.give_back("s", "x")
+    assert bed.health.retries.of_routes(bed.now) == {"r": 4, "s": 101, "t": 200}
 
 
 @pytest.mark.parametrize(
@@ -324,11 +334,11 @@ def test_health_outlives_a_plan_where_it_measures_the_same() -> None:
     bed.all["b"] = deployment("b", wire_model="another")
     assert bed.told("a") == ("full", 1_000)
     assert bed.told("b") is None
-    bed.health.draw_retry("r", bed.all["a"], bed.now, in_place=False)
+    bed.health.retries.draw("r", "a", bed.now, in_place=False)
     bed.end("a", "auth", credential="k")
     bed.health.keep(["b"], [])
     assert bed.health.healthy("a", bed.now)
-    assert bed.health.route_budgets(bed.now) == {}
+    assert bed.health.retries.of_routes(bed.now) == {}
     bed.health.keep([], [])
     assert bed.health.calm("a")
 
@@ -366,7 +376,7 @@ class Machine(RuleBasedStateMachine):
             assert verdict.retry_after_ms is None or verdict.retry_after_ms > 0
             assert verdict.failure in {"full", "auth", "permission", "quota_exhausted"}
         else:
-            shown = self.bed.health.choose(
+            shown = self.bed.health.credentials.choose(
                 self.bed.all[name], self.bed.all[name].credentials, turn, self.bed.now
             )
             self.under_way.append((name, shown.name, verdict))
