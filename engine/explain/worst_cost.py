@@ -16,6 +16,7 @@ from engine.kinds.cascade import Cascade
 from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.outline import ANSWER, MIRROR, Edge, edges
+from engine.kinds.split import Split, possible
 from engine.kinds.switch import Switch, branch
 from engine.kinds.use import Use
 from engine.plan.types import Node
@@ -68,6 +69,9 @@ def _calls(node: Node, run: Run) -> _Calls:
             return _Calls([], [])
         cost = max(_known(run.worst_cost(_place(node, run))), _continuing(node, run))
         return _Calls([cost] * _tries(node), [])
+    if isinstance(node, Split):
+        arms = [_calls(arm.node, run) for arm in possible(node, run)]
+        return max(arms, key=lambda calls: sum(calls.own) + sum(calls.copies))
     found = _Calls([], [])
     for edge in (Edge("", branch(node, run)),) if isinstance(node, Switch) else edges(node):
         if edge.role == MIRROR:

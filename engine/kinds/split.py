@@ -60,11 +60,18 @@ def steps(node: Split, ctx: Context, rest: Rest | None) -> Steps:
 
 
 def split_targets(node: Split, ctx: Context) -> Iterator[Use]:
-    """Those of every arm that has a share now: chance may decide."""
+    """Those of the arms that this request may take."""
+    for arm in possible(node, ctx):
+        yield from targets(arm.node, ctx)
+
+
+def possible(node: Split, ctx: Context) -> tuple[SplitArm, ...]:
+    """The arm that the request's value has; where chance decides, those that have a share now."""
     layout = layout_at(node, ctx.now)
-    for arm, points in zip(node.arms, layout.points, strict=True):
-        if points:
-            yield from targets(arm.node, ctx)
+    value = "" if node.sticky is None else ctx.value(node.sticky)
+    if value:
+        return (node.arms[arm_at(layout.stretches, point(node.id, value))],)
+    return tuple(arm for arm, points in zip(node.arms, layout.points, strict=True) if points)
 
 
 def layout_at(node: Split, now: float) -> Layout:

@@ -100,3 +100,16 @@ def test_the_record_says_the_share(kit: Any) -> None:
     hand.walk(node)
     assert hand.variants == ["old"]
     assert WHOLE == 1_000_000
+
+
+def test_the_rest_knows_the_users_arm(kit: Any) -> None:
+    """Where a hash decides, only that arm counts as somebody left."""
+    after = old_and_new(kit, sticky="key.id")
+    for unfit, called in (
+        ({}, ["a", "old"]),
+        ({"new": "unsupported"}, ["a", "old"]),
+        ({"old": "unsupported"}, ["a", "a"]),
+    ):
+        hand = kit.Hand({"a": ["timeout"]}, unfit=unfit, values={"key.id": "u1"})
+        hand.walk(kit.fallback(kit.use("a", retry_extra=1), after))
+        assert hand.called == called

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,11 +11,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import EngineError
+from engine.kinds.balance import Sticky
+from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade, Check
+from engine.kinds.classify import Classify, Label
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.hedge import Hedge
 from engine.kinds.mirror import Mirror
+from engine.kinds.split import Layout, Split, SplitArm
 from engine.plan.types import Call, Ceilings, Expr, Node, Streaming
+from engine.policies.shares import lay_out, points_of
 from engine.runtime.sinks import as_json
 
 NAMES = "abcd"
@@ -26,7 +32,8 @@ SHORT = Expr(
 )
 FAILURES = ["rate_limited", "overloaded", "timeout", "connect", "server", "auth", "context_length",
             "content_policy", "bad_request", "cut"]  # fmt: skip
-RANKS = ["weight", "round_robin", "in_flight", "latency", "cost"]
+RANKS = ["weight", "round_robin", "in_flight", "latency", "cost", "quality", "headroom", "sticky"]
+KEY = Expr(source="request.model", scope="route", type="string", ir=["a", ["p", 0], "model"])
 
 PLAYS = st.lists(
     st.one_of(
@@ -64,6 +71,9 @@ GRAPHS = st.recursive(
         st.tuples(st.just("ensemble"), st.lists(inner, min_size=1, max_size=3), inner,
                   st.sampled_from(["vote", "best_of", "weighted", "fuse"])),
         st.tuples(st.just("mirror"), inner, inner, st.sampled_from([0.5, 1.0])),
+        st.tuples(st.just("split"), st.lists(inner, min_size=1, max_size=3), st.booleans()),
+        st.tuples(st.just("classify"), inner, st.one_of(st.none(), inner)),
+        st.tuples(st.just("cache"), inner),
     ),
     max_leaves=6,
 )  # fmt: skip
@@ -76,7 +86,8 @@ def build(kit: Any, spec: tuple[Any, ...]) -> Any:
         case ("fallback", children, call):
             return kit.fallback(*(build(kit, child) for child in children), **call)
         case ("balance", children, rank, tries):
-            return kit.balance(*(build(kit, child) for child in children), rank=rank, tries=tries)
+            node = kit.balance(*(build(kit, child) for child in children), rank=rank, tries=tries)
+            return replace(node, rank="weight", sticky=Sticky(KEY, 9_000)) if rank == "sticky" else node
         case ("switch", count, then, otherwise):
             return kit.switch(kit.more_tokens_than(count), build(kit, then), build(kit, otherwise))
         case ("hedge", children, (ms, percentile)):
@@ -88,6 +99,18 @@ def build(kit: Any, spec: tuple[Any, ...]) -> Any:
             return Ensemble("r/all", Call(), members, (1.0,) * len(members), merge, build(kit, judge))
         case ("mirror", node, to, share):
             return Mirror("r/mirror", Call(), build(kit, node), build(kit, to), share)
+        case ("split", children, sticky):
+            points = points_of([None] * len(children))
+            arms = tuple(SplitArm(child.id, child) for child in made(kit, children))
+            return Split(
+                "r/split", Call(), arms, (Layout(0, points, lay_out(points)),), KEY if sticky else None
+            )
+        case ("classify", node, judge):
+            asks = None if judge is None else build(kit, judge)
+            via = "keywords" if judge is None else "model"
+            return Classify("r/as", Call(), build(kit, node), "task", via, (Label("x", ("hi",)),), "y", asks)
+        case ("cache", node):
+            return Cache("r/cache", Call(), build(kit, node), KEY, within_org=True, exact_ms=9_000)
     raise AssertionError(spec)
 
 
