@@ -49,6 +49,7 @@ class DataPlane:
         self.figures: dict[str, Callable[[], Any]] = {
             "in_flight": lambda: len(service.open),
             "deployments": lambda: host.deployments(current()),
+            "overload": self.pressure.told,
             "places": lambda: queue_figures.status(host.executor.queues),
         }
 

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from engine.errors import Overloaded
 from engine.observe.log import Log
@@ -104,6 +104,16 @@ class Pressure:
             self._tell("shedding", resource=self.why, refused=f"{self.level:.0%}")
         if pressed["files"] and self.short_of_files is not None:
             self.short_of_files()
+
+    def told(self) -> dict[str, Any]:
+        """For `/admin/status`."""
+        used = {name: None if math.isnan(share) else round(share, 3) for name, share in self._used.items()}
+        return {
+            "refused": round(self.level, 3),
+            "for": self.why if self.level else None,
+            "loop_lag_ms": round(self._lateness.standing, 1),
+            **used,
+        }
 
     def _look(self, loop: asyncio.AbstractEventLoop, meant: float) -> None:
         now = loop.time()

@@ -78,6 +78,7 @@ async def test_while_files_are_short_idle_connections_go() -> None:
 async def test_a_request_is_refused_and_control_paths_answer(sidecar: Running) -> None:
     pressure = sidecar.sidecar.plane.pressure
     pressure.stop()
+    pressure.take(0.0)
     pressure.level, pressure.why = 1.0, "memory"
     answer = await sidecar.chat()
     assert answer.status_code == 503
@@ -89,6 +90,9 @@ async def test_a_request_is_refused_and_control_paths_answer(sidecar: Running) -
     assert (other.status_code, other.headers["retry-after"]) == (529, "1"), "as Anthropic says it"
     for path in ("/healthz", "/readyz", "/metrics", "/admin/status", "/v1/models"):
         assert (await sidecar.client.get(path)).status_code == 200, path
+    told = (await sidecar.status())["overload"]
+    assert (told["refused"], told["for"]) == (1.0, "memory")
+    assert 0 < told["files"] < 1
     assert not sidecar.sidecar.service.open
     pressure.level = 0.0
     assert (await sidecar.chat()).status_code == 200
