@@ -24,6 +24,7 @@ _VERBS = {
     "stopped": "stops",
     "answered": "answers with",
     "rejected": "rejects with",
+    "raced": "begins a race",
     "hedged": "ends its race",
     "escalated": "goes on",
     "judged": "judges",

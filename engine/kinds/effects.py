@@ -104,7 +104,7 @@ class Note:
     """A line for the decision record: at this node, this happened, because. Answered with None.
 
     `what` is one of a few words: took, queued, skipped, left, retried, waited, moved_on, stopped, answered,
-    rejected, hedged, escalated, judged, merged, mirrored, cut.
+    rejected, raced, hedged, escalated, judged, merged, mirrored, cut.
     """
 
     node: str

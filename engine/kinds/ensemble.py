@@ -73,16 +73,14 @@ def steps(node: Ensemble, ctx: Context, rest: Rest | None) -> Steps:
     answers = _answers(node, outcomes)
     if not answers:
         return reduce(worse, outcomes[1:], outcomes[0])
-    missing = sum(not each.ok for each in outcomes)
-    if missing:
-        yield Note(node.id, "left", f"{missing} of {len(outcomes)} gave no answer")
     if node.merge == "fuse" and not any(view.tool_calls for a in answers for view in views(a.outcome)[:1]):
         return (yield from _fused(node, ctx, answers))
     if node.merge != "best_of":
         most = max(answer.weight for answer in answers)
         answers = [answer for answer in answers if answer.weight >= most - 1e-9]
     chosen = yield from _chosen(node, ctx, answers)
-    yield Note(node.id, "merged", f"the answer of {chosen.deployment}")
+    given = sum(each.ok for each in outcomes)
+    yield Note(node.id, "merged", f"the answer of {chosen.deployment}, out of {given} of {len(outcomes)}")
     return chosen
 
 

@@ -60,7 +60,7 @@ def _after(node: Hedge, ctx: Context) -> Generator[Effect, Any, int]:
     known = math.nan
     if first is not None:
         (known,) = yield Measure(f"p{node.after_percentile}", (first.deployment,))
-    if math.isnan(known):
-        yield Note(node.id, "took", f"{UNKNOWN_MS} ms: the first one's p{node.after_percentile} is not known")
-        return UNKNOWN_MS
-    return math.ceil(known)
+    wait = UNKNOWN_MS if math.isnan(known) else math.ceil(known)
+    told = "not known" if math.isnan(known) else f"{known:.0f} ms"
+    yield Note(node.id, "raced", f"one every {wait} ms: the first one's p{node.after_percentile} is {told}")
+    return wait
