@@ -19,7 +19,7 @@ from engine.kinds.ensemble import Ensemble
 from engine.kinds.hedge import Hedge
 from engine.kinds.mirror import Mirror
 from engine.kinds.split import Layout, Split, SplitArm
-from engine.plan.types import Call, Ceilings, Expr, Node, Streaming
+from engine.plan.types import Call, Ceilings, Concurrent, Expr, Node, Streaming
 from engine.policies.shares import lay_out, points_of
 from engine.runtime.sinks import as_json
 
@@ -143,7 +143,11 @@ async def once(
 ) -> Any:
     """Three requests on one bench, at once; gives what can be compared between two runs."""
     plays = {name: [play(kit, p) for p in script[name]] for name in NAMES}
-    bench = kit.Bench(build(kit, graph), plays, per_request=per_request, stream=streaming)
+    narrow = {"b": Concurrent(most=1, queue=2, wait_ms=1_500), "c": Concurrent(most=1)}
+    deployments = tuple(kit.deployment(name, concurrent=narrow.get(name)) for name in NAMES)
+    bench = kit.Bench(
+        build(kit, graph), plays, deployments=deployments, per_request=per_request, stream=streaming
+    )
     seen = await asyncio.gather(*(request(bench, stream, leave_after, cancel_at) for _ in range(3)))
     await bench.snapshot.drain()  # copies too
     bench.check()
