@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from running import Running, running, write_workspace
+from scripted import Connection
 from vendor import Vendor, answers, chat
 
 BROKEN = answers({"error": {"message": "boom", "type": "server_error"}}, 500)
@@ -69,3 +71,38 @@ async def test_probes_begin_and_end_with_the_plan(tmp_path: Path, vendor: Vendor
         so_far = len(vendor.bodies)
         await asyncio.sleep(0.2)
         assert len(vendor.bodies) == so_far
+
+
+TWO_KEYS = """
+deployments: {near: {provider: fake, model: m-1, credentials: [old, new]}}
+credentials:
+  old: {provider: fake, secret: env:TEST_OLD_KEY}
+  new: {provider: fake, secret: env:TEST_NEW_KEY}
+routes: {one: near}
+"""
+
+
+@pytest.mark.parametrize("status", [401, 402, 429])
+async def test_another_key_is_shown_at_once(
+    tmp_path: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setenv("TEST_OLD_KEY", "old-key")
+    monkeypatch.setenv("TEST_NEW_KEY", "new-key")
+    shown: list[str] = []
+
+    async def by_key(connection: Connection) -> None:
+        key = "old" if b"Bearer old-key" in connection.last else "new"
+        shown.append(key)
+        refused = answers({"error": {"message": "no", "type": "x"}}, status, "retry-after: 60")
+        await (refused if key == "old" else answers(chat()))(connection)
+
+    vendor.answer = by_key
+    write_workspace(tmp_path, vendor.port, routes=TWO_KEYS)
+    file = tmp_path / "providers.d" / "fake.yaml"
+    file.write_text(file.read_text().replace("auth: none", "auth: {bearer: env:TEST_OLD_KEY}"))
+    async with running(tmp_path) as sidecar:
+        for _ in range(4):
+            assert (await sidecar.chat()).status_code == 200
+        told = (await sidecar.client.get("/admin/deployments")).json()["deployments"]["near"]["health"]
+    assert shown.count("old") == 1, "it steps back"
+    assert "old" in {**told["refused"], **told["cooling_ms"]}
