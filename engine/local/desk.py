@@ -97,7 +97,7 @@ class ModelDesk:
         last: list[Event] = []
         try:
             model = self._model(Spec.from_json(words["spec"]))
-            batches = model.generate(words["request"], max_tokens=words["max_tokens"])
+            batches = model.generate(words["request"], max_tokens=words["max_tokens"], begun=words["begun"])
             async with contextlib.aclosing(batches):
                 async for batch in batches:
                     self._tell("model.events", {"id": opened.id, "events": batch})

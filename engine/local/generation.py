@@ -55,7 +55,7 @@ class Generation:
         """Encodes the prompt. Raises `Unfit`: `context_length` with the numbers, `bad_request`."""
         self.id = request["id"]
         self._loaded, self._request = loaded, request
-        self._prompt = loaded.prompts.encode(request["messages"], request["tools"])
+        self._prompt = loaded.prompts.encode(request["messages"], request["tools"], begun=request["begun"])
         room = loaded.context - len(self._prompt)
         if room < 1:
             raise Unfit(

@@ -88,15 +88,18 @@ class LocalModel:
             await self._process.stop(self._options.stop_s)
             self._process = None
 
-    async def generate(self, request: Request, *, max_tokens: int) -> AsyncGenerator[list[Event], None]:
+    async def generate(
+        self, request: Request, *, max_tokens: int, begun: bool = False
+    ) -> AsyncGenerator[list[Event], None]:
         """Streams one answer: batches of `start`, content, `finish`, `usage`; or an `error` event last.
 
-        `max_tokens` counts what is sampled; the answer is shorter where the context ends first. Closing the
-        generator, or cancelling its reader, cancels in the worker at once. A failed answer is never raised.
+        `begun`: the last message is the beginning of the answer, and what comes is its rest. `max_tokens`
+        counts what is sampled; the answer is shorter where the context ends first. Closing the generator, or
+        cancelling its reader, cancels in the worker at once. A failed answer is never raised.
         """
         while self._state == "starting":
             await self._settled.wait()
-        answer = self._open(request, max_tokens)
+        answer = self._open(request, max_tokens, begun)
         if not isinstance(answer, Answer):
             yield [answer]
             return
@@ -163,7 +166,7 @@ class LocalModel:
             retry_in_s=max(0.0, self._retry_at - time.monotonic()) if waits else None,
         )
 
-    def _open(self, request: Request, max_tokens: int) -> Answer | Event:
+    def _open(self, request: Request, max_tokens: int, begun: bool) -> Answer | Event:
         """Sends the request to the worker; an `error` event where that makes no sense."""
         if self._state != "ready":
             return error_event("connect", f"model {self.name} is not loaded: {self._why or self._state}")
@@ -172,7 +175,7 @@ class LocalModel:
             return error_event("overloaded", f"model {self.name} has {limit} requests already")
         number = next(self._ids)
         try:
-            message = to_generate(request, max_tokens, number)
+            message = to_generate(request, max_tokens, number, begun=begun)
         except Refused as refused:
             return error_event(refused.failure, refused.message)
         created, answer_id = int(self._now()), secrets.token_hex(12)

@@ -56,7 +56,9 @@ class Model(Protocol):
         """Whether it can be asked now, as far as is known here."""
         ...
 
-    def generate(self, request: Request, *, max_tokens: int) -> AsyncGenerator[list[Event], None]:
+    def generate(
+        self, request: Request, *, max_tokens: int, begun: bool = False
+    ) -> AsyncGenerator[list[Event], None]:
         """One answer as batches of events; closing it cancels. See `LocalModel.generate`."""
         ...
 

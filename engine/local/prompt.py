@@ -37,10 +37,12 @@ class Prompts:
         """The chat template's text for a conversation without tools."""
         return str(self._tokenizer.apply_chat_template(json.dumps(messages), add_generation_prompt=True))
 
-    def encode(self, messages: str, tools: str | None) -> list[int]:
-        """The token ids of a conversation, never empty. Raises `Unfit("bad_request")`."""
+    def encode(self, messages: str, tools: str | None, *, begun: bool = False) -> list[int]:
+        """The token ids of a conversation, never empty; `begun`: its last message is the beginning of the
+        answer, and so stands open at the end. Raises `Unfit("bad_request")`.
+        """
         try:
-            ids = self._encode(messages, tools)
+            ids = self._encode(messages, tools, begun)
         except Altered as altered:
             raise Unfit("bad_request", str(altered)) from None
         except Exception as error:  # a template raises what it likes, GenAI also UnicodeDecodeError
@@ -49,12 +51,14 @@ class Prompts:
             raise Unfit("bad_request", "the prompt is empty")
         return ids
 
-    def _encode(self, messages: str, tools: str | None) -> list[int]:
+    def _encode(self, messages: str, tools: str | None, begun: bool) -> list[int]:
         masked = self._controls.mask([json.loads(messages), None if tools is None else json.loads(tools)])
-        if masked.marks:
+        answer = masked.value[0].pop()["content"] if begun else ""
+        if masked.marks or begun:
             messages, tools = json.dumps(masked.value[0]), tools and json.dumps(masked.value[1])
         given = {} if tools is None else {"tools": tools}
-        prompt = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, **given)
+        # The turn that a template opens for the answer is where its beginning belongs.
+        prompt = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, **given) + answer
         ids: list[int] = []
         for text, plain in self._controls.runs(prompt, masked) if masked.marks else ((prompt, False),):
             ids += self._as_text(text) if plain else self._tokenizer.encode(text).tolist()

@@ -51,6 +51,7 @@ class Generate(TypedDict):
     search: dict[str, float | bool]  # set_search_options, without max_length
     guidance: tuple[str, str] | None  # ("json_schema" | "regex", its text)
     stop: list[str]
+    begun: bool  # the last message is the beginning of the answer
 
 
 class Count(TypedDict):

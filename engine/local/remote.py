@@ -88,11 +88,17 @@ class RemoteModels:
         return tokens
 
     async def generate(
-        self, spec: Spec, request: Request, max_tokens: int
+        self, spec: Spec, request: Request, max_tokens: int, begun: bool
     ) -> AsyncGenerator[list[Event], None]:
         number = next(self._numbers)
         answer = self._answers[number] = _Answer()
-        words = {"id": number, "spec": spec.as_json(), "request": request, "max_tokens": max_tokens}
+        words = {
+            "id": number,
+            "spec": spec.as_json(),
+            "request": request,
+            "max_tokens": max_tokens,
+            "begun": begun,
+        }
         if self._gone:
             answer.cut()
         else:
@@ -128,8 +134,10 @@ class RemoteModel:
     def __init__(self, pool: RemoteModels, spec: Spec) -> None:
         self._pool, self._spec = pool, spec
 
-    def generate(self, request: Request, *, max_tokens: int) -> AsyncGenerator[list[Event], None]:
-        return self._pool.generate(self._spec, request, max_tokens)
+    def generate(
+        self, request: Request, *, max_tokens: int, begun: bool = False
+    ) -> AsyncGenerator[list[Event], None]:
+        return self._pool.generate(self._spec, request, max_tokens, begun)
 
     async def count(self, request: Request) -> int:
         return await self._pool.count(self._spec, request)

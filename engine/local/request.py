@@ -71,8 +71,10 @@ def forced_tool(request: Request) -> bool:
     return request.get("tool_choice", ToolChoice()).get("mode") in ("required", "named")
 
 
-def to_generate(request: Request, max_tokens: int, id: int = 0) -> Generate:
-    """The worker's message for `request`. Raises `Refused`."""
+def to_generate(request: Request, max_tokens: int, id: int = 0, *, begun: bool = False) -> Generate:
+    """The worker's message for `request`; `begun`: its last message is the beginning of the answer. Raises
+    `Refused`.
+    """
     _refuse(request, max_tokens)
     return Generate(
         op="generate",
@@ -83,6 +85,7 @@ def to_generate(request: Request, max_tokens: int, id: int = 0) -> Generate:
         search=search_options(request),
         guidance=_guidance(request),
         stop=list(request.get("stop", ())),
+        begun=begun,
     )
 
 

@@ -71,7 +71,7 @@ class LocalUpstream:
         default = min(DEFAULT_OUTPUT, ask.deployment.facts.output or DEFAULT_OUTPUT)
         # the worker gives less where the context ends first
         most = ask.max_tokens or request.get("max_tokens") or default
-        return LocalFlow(loaded.model.generate(request, max_tokens=most), lost)
+        return LocalFlow(loaded.model.generate(request, max_tokens=most, begun=ask.begun), lost)
 
     async def count(self, request: Request, deployment: Deployment) -> int | None:
         """The prompt's tokens as the model will see them; None while it cannot tell."""

@@ -284,7 +284,7 @@ class Attempts:
             credential=self._credential(run, place),
             # What the engine asks for itself has nothing of the client's to lose.
             lossless=run.bound.route.strict == "lossless" and run.role not in CONSULTS,
-            changed=("messages",) if run.role == "continue" else (),
+            begun=run.role == "continue",
         )
 
     def _credential(self, run: Run, place: Place) -> Credential | None:

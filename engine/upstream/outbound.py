@@ -160,8 +160,10 @@ class Outbound:
         request, limit, dropped = self._adjusted(before, rules, ask, stream)
         if ask.body is not None and through:
             body = dict(ask.body)
-            if dropped or ask.changed:
-                names = [*ask.changed, *(changed_fields(before, request) if dropped else ())]
+            if dropped or ask.begun:
+                names = changed_fields(before, request) if dropped else []
+                if ask.begun and "messages" not in names:
+                    names.append("messages")
                 self._adjust_body(body, names, request, self._target_of(ask, stream, limit))
             if self._model_field is not None:
                 body[self._model_field] = self._wire_model(ask)

@@ -77,8 +77,8 @@ class Ask:
     skim: where the answer's bytes pass through, they are all that is wanted of its content: events in them
         that tell nothing else may stay unread.
     lossless: the call is not to be made where the wire loses a field of the request.
-    changed: fields of `request` that are not as the client's `body` has them: a body that passes through gets
-        them in its own form.
+    begun: the last message is the beginning of the answer, and it is to be gone on with. The client's `body`
+        has no such message: where it passes through, it gets those of `request` in its own form.
     credential: the one to show, chosen among the deployment's for this client key; None: it needs none.
     """
 
@@ -97,7 +97,7 @@ class Ask:
     credential: Credential | None = None
     skim: bool = False
     lossless: bool = False
-    changed: tuple[str, ...] = ()
+    begun: bool = False
 
 
 @dataclass(slots=True)

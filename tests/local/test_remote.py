@@ -29,8 +29,12 @@ class Model:
         self.pieces = pieces
         self.said = 0
         self.closed = 0
+        self.begun = False
 
-    async def generate(self, request: Any, *, max_tokens: int) -> AsyncGenerator[list[Any], None]:
+    async def generate(
+        self, request: Any, *, max_tokens: int, begun: bool = False
+    ) -> AsyncGenerator[list[Any], None]:
+        self.begun = begun
         try:
             yield [{"type": "start", "id": "1", "model": "m", "created": 1}]
             for number in range(self.pieces):
@@ -112,7 +116,9 @@ async def settled() -> None:
 
 async def test_an_answer_comes_whole_and_in_order(line: Line, model: Model) -> None:
     remote = await line.models.acquire(SPEC)
-    events = [event async for batch in remote.generate(ask(), max_tokens=5) for event in batch]
+    batches = remote.generate(ask(), max_tokens=5, begun=True)
+    events = [event async for batch in batches for event in batch]
+    assert model.begun
     assert [event["type"] for event in (events[0], events[-1])] == ["start", "finish"]
     assert "".join(event.get("text", "") for event in events) == "".join(f"{n} " for n in range(1000))
     await settled()

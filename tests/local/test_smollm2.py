@@ -15,6 +15,7 @@ import pytest_asyncio
 from asking import Got, answer, ask, ids
 
 from engine.local.model import LocalModel
+from engine.runtime.seam import Seam, begun, prefill
 
 # one worker for all of them: loading it is most of what each would take
 pytestmark = [pytest.mark.smollm2, pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
@@ -55,6 +56,19 @@ async def test_it_stops_where_told(model: LocalModel) -> None:
     assert (got.text, got.reason) == ("The capital of France ", "stop")
     got = await answer(model, PARIS, 3)
     assert (got.text, got.reason) == ("The capital of", "length")
+
+
+@pytest.mark.parametrize("at", [3, 4, 11, 21, 24, 25, 30])
+async def test_it_goes_on_where_an_answer_broke(model: LocalModel, at: int) -> None:
+    """Behind a token, as streams break, and behind a space: the same text comes of it."""
+    whole = (await answer(model, PARIS)).text
+    said = whole[:at]
+    seam = Seam(said)
+    rest = ""
+    request: Any = begun(PARIS, prefill(said))
+    async for batch in model.generate(request, max_tokens=64, begun=True):
+        rest += "".join(event["text"] for event in seam.take(batch) if event["type"] == "text")
+    assert said + rest == whole
 
 
 async def test_it_obeys_a_schema(model: LocalModel) -> None:
