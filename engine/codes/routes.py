@@ -101,6 +101,18 @@ CODES = (
         "routes:\n  chat: {start: {balance: [here, there], rank: quality}}\n",
     ),
     Code(
+        "W266",
+        "label-unread",
+        why="A `classify` gives a label that nothing below it reads: it works, and asks its judge or "
+        "embedder, for nothing.",
+        fix="Read the label in a `switch` below, or use the node below itself.",
+        bad=HERE + "routes:\n  chat:\n    start:\n"
+        "      {classify: here, as: task, via: keywords, labels: {code: [traceback], rest: else}}\n",
+        good=TWO + "routes:\n  chat:\n    start:\n"
+        "      classify: {switch: [{when: 'label.task == \"code\"', use: here}], else: there}\n"
+        "      as: task\n      via: keywords\n      labels: {code: [traceback], rest: else}\n",
+    ),
+    Code(
         "W261",
         "headroom-unknown",
         why="A balance ranks by what is left of quotas, and the answers of a member's provider do not tell "

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import Any
 
 #: Entries of one space.
-MOST = 10_000
+MOST = 100_000
 #: Bytes of one space, about.
 ROOM = 64 * 2**20
 #: What an entry takes beside its key and value, about.

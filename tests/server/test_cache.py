@@ -20,6 +20,7 @@ deployments:
 routes:
   exact: {start: {cache: near, exact: 1h}}
   alike: {start: {cache: near, semantic: {above: 0.9, ttl: 1h, embed: minilm}}}
+  vectors: {match: {operations: [embeddings]}, start: {cache: minilm, exact: 1h}}
   slow: {start: {cache: {use: near, retry: {extra: 0}, timeout: {total: 300ms}}, exact: 1h}}
 """
 PROVIDER = """\
@@ -157,3 +158,16 @@ async def test_questions_alike(cached: Running, vendor: Vendor) -> None:
         ("HOW DO I BAKE BREAD?", "miss", "2", "0.000047"),
         ("WHAT IS A MUTEX?", "hit", "0", "0.000000"),
     ]
+
+
+@pytest.mark.parametrize("form", [{}, {"encoding_format": "base64"}, {"encoding_format": "float"}])
+async def test_vectors(cached: Running, vendor: Vendor, form: dict[str, str]) -> None:
+    number: Any = "AACAPwAAAAA=" if form.get("encoding_format") == "base64" else [1.0, 0.0]
+    data = [{"object": "embedding", "index": 0, "embedding": number}]
+    usage = {"prompt_tokens": 5, "total_tokens": 5}
+    vendor.answer = answers({"object": "list", "data": data, "model": "e-1", "usage": usage})
+    body = {"model": "vectors", "input": ["Hello?"], **form}
+    found = [await cached.client.post("/v1/embeddings", json=body) for _ in range(2)]
+    assert [each.headers["x-engine-cache"] for each in found] == ["miss", "hit"]
+    assert found[0].json()["data"] == found[1].json()["data"] == data
+    assert len(vendor.bodies) == 1

@@ -10,6 +10,7 @@ from engine.kinds.cascade import Cascade
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
+from engine.kinds.split import Split
 from engine.kinds.use import Use
 from engine.plan.types import Node, Ref
 
@@ -18,14 +19,16 @@ def check(subject: Subject) -> None:
     for start in [*(r.start for r in subject.lowered.routes.values()), *subject.lowered.nodes.values()]:
         for node in nodes_in(start):
             if isinstance(node, Fallback | Balance | Cascade | Hedge | Ensemble):
-                _one(subject, node)
+                _one(subject, node, len(node.children))
+            elif isinstance(node, Split):
+                _one(subject, node, len(node.arms))
             # The same target twice in a hedge or an ensemble is one more try at an answer of it.
             if isinstance(node, Fallback | Balance | Cascade):
                 _twice(subject, node)
 
 
-def _one(subject: Subject, node: Fallback | Balance | Cascade | Hedge | Ensemble) -> None:
-    if len(node.children) == 1:
+def _one(subject: Subject, node: Node, members: int) -> None:
+    if members == 1:
         subject.out.add(
             "W234",
             f"this `{node.kind}` has one member only",

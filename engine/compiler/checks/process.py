@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from engine.compiler.checks.subject import Subject
 from engine.compiler.expr import uses_clock
+from engine.compiler.seal import nodes_in
+from engine.kinds.balance import Balance
+from engine.kinds.cache import Cache
 
 _LOOPBACK = ("127.", "localhost", "[::1]", "::1")
 
@@ -41,6 +44,7 @@ def check(subject: Subject) -> None:
         _needs_timezone(subject)
     if settings.workers > 1:
         _counted_by_worker(subject)
+        _kept_by_worker(subject)
 
 
 def _counted_by_worker(subject: Subject) -> None:
@@ -63,6 +67,27 @@ def _counted_by_worker(subject: Subject) -> None:
             subject.document.span(path),
             help=f"for {concurrent.most} in all, write {max(1, concurrent.most // workers)}",
         )
+
+
+def _kept_by_worker(subject: Subject) -> None:
+    """What is kept in memory is kept by each worker: who comes to another one is not known there."""
+    workers = subject.settings.workers
+    for start in [*(r.start for r in subject.lowered.routes.values()), *subject.lowered.nodes.values()]:
+        for node in nodes_in(start):
+            if isinstance(node, Cache):
+                key, what = "cache", "answers"
+            elif isinstance(node, Balance) and node.sticky is not None and node.rank != "weight":
+                key, what = "sticky", "who is where"
+            else:
+                continue
+            subject.out.add(
+                "N262",
+                f"each of the {workers} workers keeps {what} by itself",
+                subject.document.key_span((*subject.places[node.id], key)),
+                help="a hash places users alike in all workers: `rank: weight`, or `split` with `sticky`"
+                if key == "sticky"
+                else "a request that comes to another worker is asked once more there",
+            )
 
 
 def _needs_timezone(subject: Subject) -> None:

@@ -25,6 +25,7 @@ from engine.compiler.checks import (
     timeouts,
     unranked,
     unreachable,
+    unread_label,
     unused,
 )
 from engine.compiler.checks.subject import Subject
@@ -36,6 +37,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     unreachable.check,
     members.check,
     unranked.check,
+    unread_label.check,
     cache_scope.check,
     credentials.check,
     floors.check,

@@ -39,6 +39,8 @@ def check(subject: Subject) -> None:
                 _switch(subject, node)
             elif isinstance(node, Fallback | Cascade):
                 _chain(subject, node)
+            elif isinstance(node, Split):
+                _split(subject, node)
 
 
 def _switch(subject: Subject, node: Switch) -> None:
@@ -63,6 +65,17 @@ def _switch(subject: Subject, node: Switch) -> None:
             place,
             Related("this arm", first),
         )
+
+
+def _split(subject: Subject, node: Split) -> None:
+    for number, arm in enumerate(node.arms):
+        if not any(layout.points[number] for layout in node.layouts):
+            subject.out.add(
+                "W223",
+                f"no request takes the arm `{arm.name}`: it never has a share",
+                subject.place(arm.node),
+                help="give it a `share`, or one in `ramp`, or remove it",
+            )
 
 
 def _why(before: Arm) -> str:
