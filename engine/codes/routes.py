@@ -181,6 +181,22 @@ CODES = (
         good=HERE + "routes:\n  chat: {priority: 7, concurrent: {most: 4, queue: 20}, start: here}\n",
     ),
     Code(
+        "W268",
+        "never-probed",
+        why="A deployment has `probe`, and each of its credentials is reserved for some client keys by `only`. "
+        "A probe is the engine's own call: no client key stands behind it, so there is none to show.",
+        fix="Give the deployment a credential without `only` beside them, or remove `probe`.",
+        bad=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: theirs, probe: {}}\ncredentials:\n"
+            "  theirs: {provider: acme, secret: env:THEIR_KEY, only: 'key.org == \"acme\"'}\n"
+            "keys: {orgs: [acme]}\nroutes:\n  chat: big\n"
+        ),
+        good=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: ours, probe: {}}\n"
+            "credentials:\n  ours: {provider: acme, secret: env:OUR_KEY}\nroutes:\n  chat: big\n"
+        ),
+    ),
+    Code(
         "W259",
         "wait-beyond-deadline",
         why="A request may wait for a place of its route for as long as it may take at all, so that who "
