@@ -183,11 +183,13 @@ CODES = (
     Code(
         "W268",
         "never-probed",
-        why="A deployment has `probe`, and each of its credentials is reserved for some client keys by `only`. "
+        why="A deployment has `probe`, and each of its credentials is reserved for some client keys (`only`). "
         "A probe is the engine's own call: no client key stands behind it, so there is none to show.",
         fix="Give the deployment a credential without `only` beside them, or remove `probe`.",
         bad=with_acme(
-            "deployments:\n  big: {provider: acme, model: large, region: eu, credentials: theirs, probe: {}}\ncredentials:\n"
+            "deployments:\n"
+            "  big: {provider: acme, model: large, region: eu, credentials: theirs, probe: {}}\n"
+            "credentials:\n"
             "  theirs: {provider: acme, secret: env:THEIR_KEY, only: 'key.org == \"acme\"'}\n"
             "keys: {orgs: [acme]}\nroutes:\n  chat: big\n"
         ),
