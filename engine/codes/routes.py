@@ -183,7 +183,7 @@ CODES = (
     Code(
         "W268",
         "never-probed",
-        why="A deployment has `probe`, and each of its credentials is reserved for some client keys (`only`). "
+        why="A deployment has `probe`, and each of its credentials is kept for some client keys (`only`). "
         "A probe is the engine's own call: no client key stands behind it, so there is none to show.",
         fix="Give the deployment a credential without `only` beside them, or remove `probe`.",
         bad=with_acme(
