@@ -9,8 +9,8 @@
 | else | miss: the node below is asked, and its answer kept if it is a good one |
 
 The same means: the canonical request but for what shapes no answer, the same scope (`scope_by`), the same
-targets left for it in the graph below, and nothing edited below since (`Context.meaning`), at the same cache.
-A cache never fails a request: where the embedder does not answer, it is a miss.
+targets below that it is led to and may use, and nothing edited below since (`Context.meaning`), at the same
+cache. A cache never fails a request: where the embedder does not answer, it is a miss.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def steps(node: Cache, ctx: Context, rest: Rest | None) -> Steps:
     if why is not None:
         yield Cached(node.id, "bypass", why)
         return (yield from walk(node.node, ctx, rest))
-    scope = (*_scope(node, ctx), *sorted({use.deployment for use in targets(node.node, ctx)}))
+    scope = (*_scope(node, ctx), *_able(node, ctx))
     key = ctx.fingerprint(node, scope)
     fresh = "no-cache" in ctx.view.header("cache-control")
     if not fresh:
@@ -89,6 +89,11 @@ def below(node: Cache, ctx: Context) -> Iterator[Use]:
 def _scope(node: Cache, ctx: Context) -> tuple[str, ...]:
     value = str(ctx.value(node.scope_by))
     return ("org", ctx.org, value) if node.within_org else ("any", value)
+
+
+def _able(node: Cache, ctx: Context) -> list[str]:
+    """The deployments that could answer this request: who may not use one gets no answer of it either."""
+    return sorted({use.deployment for use in targets(node.node, ctx) if ctx.unfit(use) is None})
 
 
 def _longest(node: Cache) -> int:

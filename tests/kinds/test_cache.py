@@ -94,6 +94,15 @@ def test_who_would_be_led_elsewhere_gets_no_answer_of_here(kit: Any, hand: Any) 
     assert (hand.called, hand.cached) == (["small", "big"], ["miss", "miss"])
 
 
+def test_who_may_not_use_a_target_gets_no_answer_of_it(kit: Any, hand: Any) -> None:
+    """A client key without a credential there is skipped below: no kept answer gets around that."""
+    node = kit.cache(kit.fallback(kit.use("a"), kit.use("b")))
+    hand.walk(node)
+    hand.skip["a"] = "permission"
+    hand.walk(node)
+    assert (hand.called, hand.cached) == (["a", "b"], ["miss", "miss"])
+
+
 # --- semantic
 
 
