@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
 from engine.observe.metrics import Metrics
@@ -16,27 +16,27 @@ _STATES: Final = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 
 def register(metrics: Metrics, health: Health, clock: Clock, current: Callable[[], Snapshot]) -> None:
-    """Figures of the deployments of the running plan. Of workers, the worst counts."""
+    """Figures of those deployments of the running plan that were ever asked. Of workers, the worst counts."""
 
     def now() -> int:
         return int(clock.now_ms())
 
+    def names() -> Iterator[str]:
+        running = current().plan.manifest.deployments
+        return (name for name in health.names() if name in running)
+
     def each(of: Callable[[dict[str, Any]], float]) -> Callable[[], Numbers]:
-        return lambda: [
-            ((name,), of(health.told(name, now()))) for name in current().plan.manifest.deployments
-        ]
+        return lambda: [((name,), of(health.told(name, now()))) for name in names()]
 
     def refused() -> Numbers:
-        for name in current().plan.manifest.deployments:
+        for name in names():
             for credential, known in health.told(name, now())["refused"].items():
                 yield (name, credential, known["failure"]), known["aside_ms"] / 1000
 
     labels = ("deployment",)
     metrics.gauge(
         "engine_deployment_healthy", "1 where health keeps no call away from a deployment, else 0.", labels,
-        lambda: [
-            ((name,), float(health.healthy(name, now()))) for name in current().plan.manifest.deployments
-        ],
+        lambda: [((name,), float(health.healthy(name, now()))) for name in names()],
         "min",
     )  # fmt: skip
     metrics.gauge(

@@ -214,6 +214,10 @@ class Health:
             "retry_budget": self.retries.of_deployment(name, now_ms),
         }
 
+    def names(self) -> list[str]:
+        """The deployments that were ever asked."""
+        return list(self._seen)
+
     def healthy(self, name: str, now_ms: int) -> bool:
         """Whether a deployment could be asked now."""
         return name not in self._seen or not self._aside(name, now_ms)
