@@ -95,6 +95,7 @@ async def _events(watches: _Watches, look: asyncio.Event, log: Log) -> None:
 
     while True:
         await watches.look()
+        look.set()  # nobody listened to these folders until now: what happened there meanwhile is not told
         if not watches.folders:
             await watches.anew.wait()
             continue

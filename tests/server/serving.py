@@ -29,7 +29,7 @@ class Served:
         self, holds: Callable[[dict[str, Any]], bool], client: httpx.AsyncClient
     ) -> dict[str, Any]:
         """`/admin/status` once it is as wanted; a change of a file takes a compile."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not holds(told := await self.status(client)):
                 await asyncio.sleep(0.05)
         return told
