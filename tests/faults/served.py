@@ -9,11 +9,40 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
+from harness import provider_file, write_files
 
 from engine.bench.faults.provider import Provider
+
+#: The vendor's models, and what each does.
+SCRIPTS: Final = {
+    "ok": "ok",
+    "silent": "silent",
+    "stalls": "stall-20",
+    "limited": "429-2s,ok",
+    "spare": "ok#spare",
+}
+
+
+def workspace(folder: Path, vendor: Provider, **settings: Any) -> Path:
+    """Routes to each of them; `settings` are engine.yaml's."""
+    deployments: dict[str, Any] = {name: {"provider": "vendor", "model": name} for name in SCRIPTS}
+    deployments["narrow"] = {
+        "provider": "vendor",
+        "model": "silent",
+        "concurrent": {"most": 1, "queue": 3, "wait": "300ms"},
+    }
+    routes: dict[str, Any] = {name: name for name in ("ok", "stalls", "narrow")}
+    routes["silent"] = {"start": "silent", "timeout": {"first_token": "150ms"}, "retry": {"extra": 0}}
+    routes["paused"] = {"start": {"fallback": ["limited", "spare"]}, "retry": {"extra": 0}}
+    files = {
+        "engine.yaml": settings,
+        "providers.d/vendor.yaml": provider_file(vendor.url, SCRIPTS),
+        "routes/main.yaml": {"deployments": deployments, "routes": routes},
+    }
+    return write_files(folder, files)
 
 
 class Served:
