@@ -31,7 +31,7 @@ def test_every_setting_in_a_comment_exists(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "engine.yaml"
     path.write_text(re.sub(r"(?m)^# (?=\w+: )", "", path.read_text()))
     assert re.findall(r"(?m)^\w+(?=:)", path.read_text()) == [
-        "listen", "state", "body_limit", "drain", "watch", "timezone",
+        "listen", "state", "body_limit", "drain", "heartbeat", "watch", "timezone",
     ]  # fmt: skip
     assert main(["validate", str(tmp_path)]) == 0, capsys.readouterr().out
 
