@@ -145,7 +145,7 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[str, str] = {}
-        self._count = 0
+        self._count = self._length = 0
         self._bodiless = False  # the call was a HEAD
         self._begun = False  # the headers of the answer are there
         self._complete = False  # all of the answer is there
@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
         """Send a call. The connection must be free and usable. bodiless: the answer has headers only."""
         exchange = self._exchange = Exchange(self, self._loop)
         self._headers = {}
-        self._count = self._other = 0
+        self._count = self._length = self._other = 0
         self._begun = self._complete = self._reusable = self._until_eof = False
         self._bodiless = bodiless
         if len(body) < 65_536:
@@ -199,6 +199,11 @@ class Connection(asyncio.Protocol):
         if exchange is not None:
             exchange.finish(error)
 
+    @property
+    def _beyond(self) -> bool:
+        """Whether the headers are too many or too long, also where a body came in one piece with them."""
+        return self._count > HEADERS_CAP or self._length > HEAD_CAP
+
     # --- asyncio
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -222,7 +227,7 @@ class Connection(asyncio.Protocol):
                 self._owner.freed(self)
             else:
                 self.abort()
-        elif self._other > HEAD_CAP or self._count > HEADERS_CAP:
+        elif self._other > HEAD_CAP or self._beyond:
             self.fail(TransportError("server", "the answer has too many or too long headers"))
 
     def eof_received(self) -> None:
@@ -260,13 +265,14 @@ class Connection(asyncio.Protocol):
         if self._begun:
             return  # a trailer: nothing is asked of it, and it must not pass for a header
         self._count += 1
-        if self._count <= HEADERS_CAP:
+        self._length += len(name) + len(value)
+        if not self._beyond:
             self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         exchange = self._exchange
         status = self._parser.get_status_code()
-        if exchange is None or self._count > HEADERS_CAP:  # `data_received` refuses it
+        if exchange is None or self._beyond:  # `data_received` refuses it
             return
         if 100 <= status < 200:  # interim: the answer is still to come
             if status == 101:

@@ -191,7 +191,8 @@ def check_reply(operation: str, reply: Any) -> str | None:
     if operation == "count_tokens":
         counted = reply.get("input_tokens")
         return None if type(counted) is int and counted >= 0 else "the answer holds no count"
-    return None if isinstance(reply.get("choices"), list) else "the answer holds no choices"
+    choices = reply.get("choices")
+    return None if isinstance(choices, list) and choices else "the answer holds no choices"
 
 
 def check_answers(operation: str, reply: AnyReply, request: AnyRequest) -> str | None:

@@ -105,6 +105,46 @@ def _error_event(count: int) -> Play:
     return play
 
 
+async def _done_unfinished(exchange: Exchange) -> None:
+    """What proxies make of a cut stream: the sentinel is there, the finish is not."""
+    await exchange.begin()
+    await exchange.tokens(0, 40)
+    await exchange.pause(0.2)
+    await exchange.chunk(exchange.voice.done())
+    await exchange.last_chunk()
+
+
+def _named_error(count: int) -> Play:
+    """An event called `error` whose data is no error of the format."""
+
+    async def play(exchange: Exchange) -> None:
+        await exchange.begin()
+        await exchange.tokens(0, count)
+        await exchange.pause(0.2)
+        await exchange.chunk(sse(b'{"message":"backend lost"}', "error"))
+        await exchange.last_chunk()
+
+    return play
+
+
+async def _json_as_stream(exchange: Exchange) -> None:
+    """An error's body under the content type of a stream."""
+    await exchange.head()
+    await exchange.chunk(json.dumps(exchange.voice.error(503, "server_is_overloaded", "later")).encode())
+    await exchange.last_chunk()
+
+
+async def _empty_answer(exchange: Exchange) -> None:
+    """A finish without a word before it, or no choice at all."""
+    if not exchange.streamed:
+        body = exchange.voice.whole("", exchange.model, 0)
+        await exchange.json(200, body | {"choices": [], "content": []})
+        return
+    await exchange.head()
+    await exchange.chunk(exchange.voice.done())
+    await exchange.last_chunk()
+
+
 async def _huge_line(exchange: Exchange) -> None:
     await exchange.begin()
     await exchange.tokens(0, 2)
@@ -234,6 +274,10 @@ STREAMS: Final = table(
     fault("finish-only", "complete by its finish; no usage, no `[DONE]`, open", "S11 U26", _finish_only),
     fault("error-first", "an error event before any content", "U13", _error_event(0)),
     fault("error-10", "ten tokens, then an error event", "U13", _error_event(10)),
+    fault("done-40", "forty tokens, then the sentinel without a finish", "U7", _done_unfinished),
+    fault("named-error-10", "ten tokens, then an event called `error`", "U13", _named_error(10)),
+    fault("json-as-stream", "an error's body that says it is a stream", "U12", _json_as_stream),
+    fault("empty", "an answer without any content", "U8", _empty_answer),
     fault("huge-line", "a line of 50 MB", "U10", _huge_line),
     fault("sse-crlf", "lines end with CRLF", "U11", _lines(b"\r\n")),
     fault("sse-cr", "lines end with CR", "U11", _lines(b"\r")),
