@@ -103,7 +103,7 @@ class BrokenOff(Exception):
 
 
 class Repeats:
-    """Answers by key. `keep_s`: how long; 0 = the header means nothing."""
+    """Answers by key. `keep_s`: how long; 0 = the header means nothing. `counts`: what became of repeats."""
 
     def __init__(self, metrics: Metrics, now: Callable[[], float]) -> None:
         self.keep_s = 0.0
@@ -111,13 +111,13 @@ class Repeats:
         self._serving: dict[bytes, Entry] = {}
         self._kept: OrderedDict[bytes, Entry] = OrderedDict()
         self._bytes = 0
-        self._counts = {"replayed": 0, "followed": 0, "refused": 0}
+        self.counts = {"replayed": 0, "followed": 0, "refused": 0}
         metrics.counter(
             "engine_idempotent_requests",
             "Requests that repeated a key: answered from memory (replayed) or with the one being served "
             "(followed), or refused for another body (refused).",
             ("how",),
-            lambda: [((how,), float(count)) for how, count in self._counts.items()],
+            lambda: [((how,), float(count)) for how, count in self.counts.items()],
         )
         metrics.gauge(
             "engine_idempotent_bytes", "Answers kept for repeated keys.", (), lambda: (((), self._bytes),)
@@ -142,14 +142,14 @@ class Repeats:
         if entry is None:
             return None
         if entry.digest != digest(body):
-            self._counts["refused"] += 1
+            self.counts["refused"] += 1
             raise RequestError(
                 "this idempotency-key was used with another body",
                 status=422,
                 code="idempotency_key_reused",
                 param="idempotency-key",
             )
-        self._counts["replayed" if entry.over else "followed"] += 1
+        self.counts["replayed" if entry.over else "followed"] += 1
         return entry
 
     def begin(self, scope: bytes, body: Any) -> Entry:

@@ -89,7 +89,13 @@ async def started(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
                 yield made
 
 
-@pytest.mark.parametrize("case", CASES, ids=[f"{case.id} {case.name}" for case in CASES])
+@pytest.mark.parametrize(
+    "case",
+    [
+        pytest.param(case, id=f"{case.id} {case.name}", marks=[pytest.mark.alone] if case.within_ms else [])
+        for case in CASES
+    ],
+)
 async def test_case(started: Gateway, case: Case) -> None:
     (vendor,) = started.providers
     asked = len(vendor.seen)

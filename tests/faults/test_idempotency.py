@@ -7,7 +7,6 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-import httpx
 import pytest
 import pytest_asyncio
 from harness import KEY, PROMPT, Gateway, Got, gateway, provider_file, write_files
@@ -26,6 +25,7 @@ SCRIPTS: Final = {
     "paced": "ok-paced",
     "fails": "500,ok",
     "cut": "cut-10,ok",
+    "hangs": "silent,ok#hangs",
 }
 NO_RETRY: Final = {"retry": {"extra": 0}}
 
@@ -128,25 +128,25 @@ async def test_c11_a_failure_is_not_kept(started: Gateway, model: str, stream: b
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 async def test_c11_the_first_client_leaves(started: Gateway, stream: bool) -> None:
     """Nothing was said yet, so one of those who wait is served in its place; the others follow that one."""
-    body = {"model": "slow", "stream": stream, "messages": [{"role": "user", "content": PROMPT}]}
+    (vendor,) = started.providers
+    repeats = started.running.sidecar.plane.repeats
+    vendor.map(SCRIPTS["hangs"], "silent,ok")
     async with started.baseline(records=2):
         before, key = calls(started), f"left-{stream}"
-        async with httpx.AsyncClient(base_url=started.running.url) as client:
-
-            def post(timeout: float) -> asyncio.Task[httpx.Response]:
-                headers = {"idempotency-key": key}
-                asked = client.post("/v1/chat/completions", json=body, headers=headers, timeout=timeout)
-                return asyncio.create_task(asked)
-
-            leaving = post(0.15)
-            await asyncio.sleep(0.05)
-            others = [post(5) for _ in range(3)]
-            with pytest.raises(httpx.ReadTimeout):
-                await leaving
-            answers = await asyncio.gather(*others)
+        leaving = asyncio.create_task(ask(started, key, "hangs", stream=stream))
+        async with asyncio.timeout(5):
+            while calls(started) == before:
+                await asyncio.sleep(0.002)
+        followed = repeats.counts["followed"]
+        others = [asyncio.create_task(ask(started, key, "hangs", stream=stream)) for _ in range(3)]
+        async with asyncio.timeout(5):
+            while repeats.counts["followed"] < followed + 3:
+                await asyncio.sleep(0.002)
+        leaving.cancel()
+        got = await asyncio.gather(*others)
         assert calls(started) == before + 2
-    assert len({answer.content for answer in answers}) == 1
-    assert answers[0].status_code == 200
+    assert len({served(each) for each in got}) == 1
+    assert got[0].text == TEXT
 
 
 async def test_c11_the_first_client_leaves_inside_its_stream(started: Gateway) -> None:

@@ -114,7 +114,7 @@ async def test_p4_a_disk_delays_nobody(vendor: Provider, tmp_path: Path, disk: s
                 for _ in range(20):
                     answers = await asyncio.gather(*(served.chat() for _ in range(10)))
                     assert {answer.status_code for answer in answers} == {200}
-                assert time.monotonic() - began < 8
+                assert time.monotonic() - began < 30, "a disk that takes nothing would hold them for ever"
             figures = await served.metrics()
             assert figures['engine_requests_total{route="ok",status="200"}'] == 212
             assert figures["engine_decision_log_dropped_total"] == 0

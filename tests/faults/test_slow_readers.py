@@ -79,6 +79,7 @@ async def endless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     server.close()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("form", ["openai_chat", "anthropic_messages"])
 async def test_c2_a_slow_reader_slows_the_vendor(endless: Gateway, form: str) -> None:
     """What is read upstream is what the client takes, and a little in buffers; the rest waits there."""
