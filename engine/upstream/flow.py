@@ -15,6 +15,8 @@ from engine.wire.stream_writer import StreamWriter
 
 #: How long, from the moment an answer is whole, what may follow it is waited for: its usage, the sentinel.
 TAIL_S: Final = 1.0
+#: How long the sentinel alone, once the usage is there as well: it comes at once or never.
+SENTINEL_S: Final = 0.25
 END_S: Final = 0.05
 
 
@@ -57,6 +59,7 @@ class HttpFlow:
         self._leave = leave
         self._pending: Chunk | None = None
         self._tail_ends: float | None = None  # on the loop's clock, once the answer is whole
+        self._counted = False
 
     async def begin(self) -> Error | None:
         """Read up to the first event. An error before any content is returned instead of kept."""
@@ -119,8 +122,12 @@ class HttpFlow:
 
     async def _tail(self) -> bytes:
         """What follows a whole answer. Raises TimeoutError once it has had its time, however it is cut up."""
+        now = asyncio.get_running_loop().time()
         if self._tail_ends is None:
-            self._tail_ends = asyncio.get_running_loop().time() + TAIL_S
+            self._tail_ends = now + TAIL_S
+        if self._reader.counted and not self._counted:
+            self._counted = True
+            self._tail_ends = min(self._tail_ends, now + SENTINEL_S)
         async with asyncio.timeout_at(self._tail_ends):
             return await anext(self._chunks, b"")
 

@@ -79,7 +79,7 @@ class StreamReader:
     __slots__ = (
         "_bound", "_calls", "_classifier", "_decoder", "_finished", "_hide", "_hold", "_keep", "_open",
         "_skim", "_skimmed", "_state", "_usage",
-        "after", "done", "ended", "failed", "moved", "raw", "usage_data",
+        "after", "counted", "done", "ended", "failed", "moved", "raw", "usage_data",
         "usage_raw",
     )  # fmt: skip
 
@@ -113,6 +113,7 @@ class StreamReader:
         self.done = False  # the last event was given
         self.failed = False  # it was an error
         self.ended = False  # the upstream said so itself
+        self.counted = False  # usage came behind a finish: nothing is missing but the sentinel
         self.moved = False  # the last bytes held an event; neither a part of one nor a comment is any
 
     @property
@@ -270,6 +271,7 @@ class StreamReader:
         if self._skim is not None and self._skimmed is None and kind in CONTENT_EVENTS:
             self._skimmed = Skimmed(self._skim, self._state)
         if kind == "usage":
+            self.counted = bool(self._finished)
             found = self._bound.usage(event.get("usage"))
             self._usage = found if self._usage is None else cast(Usage, {**self._usage, **found})
             return

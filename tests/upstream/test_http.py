@@ -18,6 +18,7 @@ import pytest
 import respx
 
 from engine.plan.types import Auth, Call, Credential, Deployment, Facts, Secret
+from engine.upstream import flow as flow_module
 from engine.upstream.aiohttp_transport import AiohttpTransport
 from engine.upstream.direct_transport import DirectTransport
 from engine.upstream.flow import HttpFlow
@@ -366,6 +367,27 @@ async def test_a_break_after_the_whole_answer_is_none(upstream: HttpUpstream) ->
         events, raw = await drained(flow)
         assert events[-1] == {"type": "usage", "usage": {"input_tokens": 3, "output_tokens": 2}}
         assert raw.endswith(DONE)
+
+
+@pytest.mark.parametrize(
+    ("sent", "waits", "usage"),
+    [((FINISH,), "tail", {}), ((FINISH, USAGE), "sentinel", {"input_tokens": 3, "output_tokens": 2})],
+    ids=["neither usage nor sentinel", "no sentinel"],
+)
+async def test_what_may_follow_a_whole_answer_has_its_time(
+    upstream: HttpUpstream, monkeypatch: pytest.MonkeyPatch, sent: Any, waits: str, usage: Any
+) -> None:
+    """The vendor says nothing more and keeps the connection open; the other of the two times is for ever."""
+    monkeypatch.setattr(flow_module, "TAIL_S", 0.05 if waits == "tail" else 3600)
+    monkeypatch.setattr(flow_module, "SENTINEL_S", 0.05 if waits == "sentinel" else 3600)
+    script = sends(head(200, "text/event-stream"), *map(chunk, (*HELLO, *sent)))
+    async with Scripted(script) as server:
+        flow = await upstream.flow(ask(server.url, stream=True))
+        assert isinstance(flow, HttpFlow)
+        events, raw = await asyncio.wait_for(drained(flow), 10)
+        assert events[-1] == {"type": "usage", "usage": usage}
+        assert raw.endswith(DONE)
+        await asyncio.wait_for(server.connections[0].closed.wait(), 5)
 
 
 NO_STREAM: dict[str, tuple[Any, str]] = {
