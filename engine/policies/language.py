@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from functools import cache
 from typing import Final
 
 #: Characters that are looked at.
@@ -138,7 +139,8 @@ _LETTERS: Final = {
 }  # fmt: skip
 
 
-def _weights() -> dict[str, tuple[tuple[str, float], ...]]:
+@cache
+def _speaks() -> dict[str, tuple[tuple[str, float], ...]]:
     """Word -> the languages it speaks for, and how much."""
     known: dict[str, list[str]] = {}
     for language, words in _SMALL.items():
@@ -149,8 +151,6 @@ def _weights() -> dict[str, tuple[tuple[str, float], ...]]:
         for word, languages in known.items()
     }
 
-
-_SPEAKS: Final = _weights()
 
 #: All codes that can come out.
 LANGUAGES: Final = tuple(sorted({*_SMALL, *_ALONE.values(), "ru", "uk", "bg", "ar", "fa", "ur"}))
@@ -189,8 +189,9 @@ def _scripts(text: str) -> Counter[str]:
 def _latin(text: str) -> str:
     words = _WORDS.findall(text)
     scores: dict[str, float] = {}
+    speaks = _speaks()
     for word in words:
-        for language, weight in _SPEAKS.get(word, ()):
+        for language, weight in speaks.get(word, ()):
             scores[language] = scores.get(language, 0.0) + weight
     for letter, languages in _LETTERS.items():
         if letter in text:
