@@ -266,7 +266,7 @@ class Connection(asyncio.Protocol):
             return  # a trailer: nothing is asked of it, and it must not pass for a header
         self._count += 1
         self._length += len(name) + len(value)
-        if not self._beyond:
+        if self._count <= HEADERS_CAP:
             self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
