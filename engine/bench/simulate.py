@@ -25,6 +25,7 @@ class Options:
 
     count: int = 500
     first: int = 0
+    smoke: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,8 @@ def bench(options: Options) -> Report:
     report.add("calls to vendors", sum(part.calls for part in parts), "")
     report.add("seeds that broke a promise", len(bad), "", at_most=0, note=_told(bad))
     # Of the slowest process: parts run beside one another.
-    report.add("virtual seconds a second", min(part.speed for part in parts), "", at_least=1000)
+    speed = min(part.speed for part in parts)
+    report.add("virtual seconds a second", speed, "", at_least=None if options.smoke else 1000)
     return report
 
 

@@ -111,7 +111,7 @@ def _bench(args: argparse.Namespace) -> Report:
     if args.what == "simulate":
         from engine.bench import simulate
 
-        return simulate.bench(simulate.Options(20 if args.smoke else args.seeds, args.first))
+        return simulate.bench(simulate.Options(20 if args.smoke else args.seeds, args.first, args.smoke))
     if args.what == "outage":
         from engine.bench.outage import bench as outage
 
