@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from engine.control import slices
+from engine.control import garbage, slices
 from engine.control.compiled import Compiled, CompileFault, Receiver
 from engine.control.frames import frame
 from engine.plan.plan import Plan
@@ -184,9 +184,11 @@ class Compiler:
         self, process: asyncio.subprocess.Process, running: Plan | None, *, keeps: bool
     ) -> Compiled:
         self._receiver = receiver = Receiver(running.segments if running is not None else None)
-        while not receiver.ended:
-            await self._more(process)
-        await slices.run(receiver.finish())
+        await self._more(process)  # its first word is when it has compiled
+        with garbage.quiet():
+            while not receiver.ended:
+                await self._more(process)
+            await slices.run(receiver.finish())
         self._idle = asyncio.get_running_loop().call_later(self._idle_s, self._give_up)
         compiled = receiver.result()
         self._owes = keeps and compiled.plan is not None

@@ -7,6 +7,8 @@ cycle would stay for ever, so plans and what is bound of them have none (`tests/
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from engine.plan.plan import Plan
@@ -14,6 +16,9 @@ from engine.runtime.snapshot import Snapshot
 
 #: From this many routes and deployments on a plan is frozen when it goes live.
 LARGE: Final = 1_000
+
+#: So many new objects are frozen at the end of `quiet`: a plan of some thousand routes.
+MUCH: Final = 20_000
 
 #: After so many routes were bound they are frozen: bound ones are some hundred objects each.
 BOUND: Final = 200
@@ -30,6 +35,22 @@ def spare() -> None:
     gc.set_threshold(10_000, 2, 10)
     if _look not in gc.callbacks:
         gc.callbacks.append(_look)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Within it nothing is collected: what is loaded there all stays, and every collection would look at it.
+    At its end what was loaded is frozen, where it is much.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if gc.get_count()[0] > MUCH:
+            gc.freeze()
+        if was:
+            gc.enable()
 
 
 def plan_is_live(plan: Plan) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from engine.control import health_figures, queue_figures, slices
+from engine.control import garbage, health_figures, queue_figures, slices
 from engine.control.prober import Prober, ProbeShare
 from engine.control.provision import provision
 from engine.control.reload import ProvisionFault
@@ -134,10 +134,14 @@ class Host:
     # --- what is told -----------------------------------------------------------------------------------
 
     def deployments(self, snapshot: Snapshot) -> dict[str, dict[str, Any]]:
-        """Health of each deployment of the plan, as far as this process has seen it."""
+        """Health of each deployment of the plan, as far as this process has seen it. Of a plan with very
+        many, those that were ever called or are missing here: the others have nothing to tell.
+        """
         now = int(time.monotonic_ns() / 1e6)
         told: dict[str, dict[str, Any]] = {}
-        for name, provider in snapshot.plan.manifest.deployments.items():
+        providers = snapshot.plan.manifest.deployments
+        for name in self._told(snapshot):
+            provider = providers[name]
             latency = self.state.latency(name, now)
             told[name] = {
                 "provider": provider,
@@ -148,6 +152,12 @@ class Host:
             }
         return told
 
+    def _told(self, snapshot: Snapshot) -> Iterable[str]:
+        names = snapshot.plan.manifest.deployments
+        if len(names) <= garbage.LARGE:
+            return names
+        return sorted(name for name in {*self.state.called(), *snapshot.missing} if name in names)
+
     def local_models(self) -> list[dict[str, Any]]:
         """Every model that this process loaded: worker, execution provider, what was skipped and why."""
         return [asdict(status) for status in self._model_status()]
@@ -156,7 +166,7 @@ class Host:
         """Register the figures of deployments and local models."""
 
         def in_flight() -> Numbers:
-            return [((name,), self.state.in_flight(name)) for name in current().plan.manifest.deployments]
+            return [((name,), self.state.in_flight(name)) for name in self._told(current())]
 
         self._metrics.counter(
             "engine_decision_log_dropped",

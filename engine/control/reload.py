@@ -145,7 +145,8 @@ class Reloader:
             await self._keep()
             return same
         try:
-            snapshot = await self._provision(plan)
+            with garbage.quiet():
+                snapshot = await self._provision(plan)
         except ProvisionFault as fault:
             return self._reject(plan.revision, [_diagnostic("E502", str(fault))], why)
         state = Fate()

@@ -7,8 +7,10 @@ rebinding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar
 
+from engine.control import slices
 from engine.errors import RequestError
 from engine.server.body import ClientGone, read_body
 from engine.server.exchange import Exchange
@@ -47,7 +49,15 @@ async def deployments(exchange: Exchange) -> None:
 
 async def plan(exchange: Exchange) -> None:
     """The canonical plan, as `engine plan --format json` prints it."""
-    await exchange.bytes(200, [JSON], exchange.snapshot.plan.dump())
+    pieces: list[bytes] = []
+    await slices.run(_taken(exchange.snapshot.plan.pieces(), pieces))
+    await exchange.bytes(200, [JSON], b"".join(pieces))
+
+
+def _taken(pieces: Iterator[bytes], into: list[bytes]) -> Iterator[None]:
+    for piece in pieces:
+        into.append(piece)
+        yield
 
 
 async def reload(exchange: Exchange) -> None:

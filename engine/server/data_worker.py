@@ -144,11 +144,12 @@ class DataWorker:
         running = self.current if hasattr(self, "current") else None
         try:
             receiver = Receiver(None if running is None else running.plan.segments)
-            await slices.run(receiver.feed(frame.data))
-            await slices.run(receiver.finish())
-            plan = receiver.result().plan
-            assert plan is not None
-            self._prepared = await self.host.provision(plan)
+            with garbage.quiet():
+                await slices.run(receiver.feed(frame.data))
+                await slices.run(receiver.finish())
+                plan = receiver.result().plan
+                assert plan is not None
+                self._prepared = await self.host.provision(plan)
         except (CompileFault, ProvisionFault) as fault:
             raise Refused(f"worker {self._index}: {fault}") from None
 

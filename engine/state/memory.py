@@ -7,6 +7,7 @@ replaced. Its own invariants hold in production too: a store that counts wrong m
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,6 +116,10 @@ class MemoryState:
         number = self._counters.get(key, 0)
         self._counters[key] = number + 1
         return number
+
+    def called(self) -> Collection[str]:
+        """Names of the deployments that something is known of."""
+        return self._seen.keys()
 
     def carry(self, fate: Fate) -> None:
         """A plan was published in the place of another.

@@ -121,3 +121,24 @@ def test_a_large_plan_is_frozen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(garbage, "LARGE", 5)
     garbage.plan_is_live(plan)
     assert called == [1]
+
+
+def test_what_is_loaded_is_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[int] = []
+    monkeypatch.setattr(gc, "freeze", lambda: called.append(1))
+    gc.collect()
+    with garbage.quiet():
+        assert not gc.isenabled()
+        few: list[list[int]] = [[] for _ in range(100)]
+    assert gc.isenabled()
+    assert called == []
+    with garbage.quiet():
+        many: list[list[int]] = [[] for _ in range(garbage.MUCH + 100)]
+    assert called == [1]
+    assert few
+    assert many
+    gc.disable()
+    with garbage.quiet():
+        pass
+    assert not gc.isenabled()  # somebody else's doing
+    gc.enable()

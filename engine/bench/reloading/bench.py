@@ -199,7 +199,8 @@ async def _ours(report: Report, options: Options, folder: Path, streams: Streams
     try:
         clients = Clients(hello["listen"], "bench")
         await clients.come(options.busy, options.streams)
-        warm = await _saves(folder, sidecar, range(-20 if not options.smoke and not options.routes else -2, 1), 0.0)
+        first = -2 if options.smoke or options.routes else -20
+        warm = await _saves(folder, sidecar, range(first, 1), 0.0)
         if warm.lost:
             raise BenchError("the sidecar does not follow: " + " ".join(sidecar.other[-5:]))
         before = sidecar.memory_kib()
