@@ -98,3 +98,10 @@ def add_format(parser: Parser, formats: tuple[str, ...]) -> None:
             leaf.add_argument(
                 "--format", choices=formats, default=formats[0], help=f"of the result (default: {formats[0]})"
             )
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1, as argparse's `type`."""
+    if not text.isdigit() or len(text) > 12 or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)

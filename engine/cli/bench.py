@@ -13,6 +13,7 @@ import json
 import sys
 from typing import TYPE_CHECKING
 
+from engine.cli.arguments import positive
 from engine.cli.output import CommandFailed, write, write_json
 
 if TYPE_CHECKING:
@@ -25,13 +26,13 @@ def register(parser: argparse.ArgumentParser) -> None:
     which = parser.add_subparsers(dest="what", metavar="WHAT", required=True)
     sidecar = which.add_parser("sidecar", help="requests/s, latency, streams and memory of the sidecar")
     sidecar.add_argument("--seconds", type=float, default=2.0, help="length of one measurement (default 2)")
-    sidecar.add_argument("--rounds", type=int, default=5, help="pairs to compare (default 5)")
+    sidecar.add_argument("--rounds", type=positive, default=5, help="pairs to compare (default 5)")
     sidecar.add_argument("--vs", metavar="URL", help="another gateway's address, e.g. http://127.0.0.1:4000")
     sidecar.add_argument("--vs-model", default="bench", metavar="NAME", help="the model to ask it for")
     local = which.add_parser("local", help="a local model beside a bare GenAI loop: first token, tokens/s")
     local.add_argument("--model", default="smollm2-135m-instruct", help="an installed local model")
-    local.add_argument("--repeats", type=int, default=5, help="pairs for each prompt (default 5)")
-    local.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: ONNX's choice)")
+    local.add_argument("--repeats", type=positive, default=5, help="pairs for each prompt (default 5)")
+    local.add_argument("--threads", type=positive, metavar="N", help="CPU threads (default: ONNX's choice)")
     templates = which.add_parser("templates", help="rendering a request beside Jinja2's own rendering")
     upstream = which.add_parser(
         "upstream", help="a vendor on loopback that fails to order, for your own tests"
@@ -46,7 +47,7 @@ def register(parser: argparse.ArgumentParser) -> None:
     )
     upstream.add_argument("--list", action="store_true", help="print the faults and end")
     simulate = which.add_parser("simulate", help="seeds of faults, clients and reloads in virtual time")
-    simulate.add_argument("--seeds", type=int, default=500, metavar="N", help="how many (default 500)")
+    simulate.add_argument("--seeds", type=positive, default=500, metavar="N", help="how many (default 500)")
     simulate.add_argument("--from", type=int, default=0, metavar="SEED", dest="first", help="the first one")
     simulate.add_argument("--seed", type=int, metavar="SEED", help="run this one and print its log")
     failover = which.add_parser(
@@ -61,10 +62,10 @@ def register(parser: argparse.ArgumentParser) -> None:
     outage.add_argument("--seed", type=int, default=1, metavar="N", help="of all chance (default 1)")
     disconnects = which.add_parser("disconnects", help="clients that leave mid-stream; what is left of them")
     disconnects.add_argument(
-        "--count", type=int, default=10_000, metavar="N", help="how many, twice (default 10000)"
+        "--count", type=positive, default=10_000, metavar="N", help="how many, twice (default 10000)"
     )
     reload = which.add_parser("reload", help="reloads under load, and what clients notice of them")
-    reload.add_argument("--reloads", type=int, default=1000, metavar="N", help="how many (default 1000)")
+    reload.add_argument("--reloads", type=positive, default=1000, metavar="N", help="how many (default 1000)")
     reload.add_argument(
         "--every", type=float, default=100, metavar="MS", help="one a so many ms (default 100)"
     )
