@@ -18,7 +18,8 @@ from engine.runtime.clock import Clock
 from engine.runtime.continuing import Continuing, Drive
 from engine.runtime.guard import Guard, LimitReached
 from engine.runtime.leases import Leases, whole_usage
-from engine.runtime.live import Finish, LiveFlow, OpenFlow
+from engine.runtime.live import Finish, LiveFlow
+from engine.runtime.open_flow import OpenFlow
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Counter, Place

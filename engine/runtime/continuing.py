@@ -9,18 +9,16 @@ choices and texts that must have a form cannot be begun by one model and ended b
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, cast
 
 from engine.kinds import resume
 from engine.kinds.effects import Outcome, Steps
 from engine.kinds.resume import BREAKS, Broken
+from engine.runtime.open_flow import OpenFlow
 from engine.runtime.run import Run
 from engine.runtime.seam import Said, Seam, prefill
 from engine.upstream.protocol import Chunk, Whole
 from engine.wire.canonical import Event, Usage
-
-if TYPE_CHECKING:
-    from engine.runtime.live import OpenFlow
 
 #: Drives a walk of this run; an answer's `reply` is then the `OpenFlow` of the continuation.
 Drive = Callable[[Run, Steps], Awaitable[Outcome]]
@@ -87,7 +85,7 @@ class Continuing:
         outcome = await self._drive(run, resume.steps(broken, run))
         if not outcome.ok or isinstance(outcome.reply, Whole):  # whoever cannot stream after all is no help
             return None
-        opened = cast("OpenFlow", outcome.reply)
+        opened = cast(OpenFlow, outcome.reply)
         self.run = run
         self._seam = Seam(text, echoes=run.face(opened.place).echoes)
         return opened

@@ -8,118 +8,24 @@ both settle the lease with what was used and finish the decision record, and so 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, cast
 
-from engine.kinds.effects import Attempt
 from engine.kinds.resume import Broken
 from engine.policies.failures import FailureClass
-from engine.runtime.clock import Clock
 from engine.runtime.continuing import Continuing
-from engine.runtime.guard import Guard, LimitReached
+from engine.runtime.guard import LimitReached
 from engine.runtime.leases import Leases, whole_usage
-from engine.runtime.record import AttemptRecord
+from engine.runtime.open_flow import OpenFlow
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Place
-from engine.runtime.tally import Tally, error_event
-from engine.upstream.protocol import Chunk, Flow
+from engine.runtime.tally import error_event
+from engine.upstream.protocol import Chunk
 from engine.wire.canonical import Error, Event, Usage
 
 if TYPE_CHECKING:
     from engine.runtime.answers import Tape
 
 Finish = Callable[[str | None], Awaitable[None]]
-
-
-class OpenFlow:
-    """An upstream's stream with what belongs to it, from the call on.
-
-    Limits are moments on the clock. `ready` holds the chunks that came before the commit point.
-    """
-
-    __slots__ = (
-        "_clock",
-        "_idle_ms",
-        "effect",
-        "entry",
-        "flow",
-        "guard",
-        "left",
-        "moved",
-        "over",
-        "place",
-        "ready",
-        "source",
-        "tally",
-        "whole_at",
-        "whole_why",
-    )
-
-    def __init__(
-        self,
-        flow: Flow,
-        effect: Attempt,
-        entry: AttemptRecord,
-        place: Place,
-        clock: Clock,
-        guard: Guard,
-        answers: int,
-    ) -> None:
-        self.flow = flow
-        self.source = aiter(flow)
-        self.effect = effect
-        self.entry = entry
-        self.place = place
-        self.guard = guard
-        self.tally = Tally(answers)
-        self.over = False  # its end was seen
-        self.left = False  # it was closed, and its end told
-        self.moved = True  # the last that came held an event
-        self.ready: deque[Chunk] = deque()
-        self._clock = clock
-        self._idle_ms = effect.target.call.idle_ms
-        self.whole_at: float | None = None
-        self.whole_why = ""
-
-    async def receive(self) -> Chunk | None:
-        """The next chunk; None at the end. Raises LimitReached."""
-        if self.over:
-            return None
-        try:
-            with self.guard:
-                chunk: Chunk = await anext(self.source)
-        except StopAsyncIteration:
-            self.over = True
-            return None
-        self.tally.take(chunk)
-        self.moved = chunk.moved
-        return chunk
-
-    def idle_limit(self) -> None:
-        """From now on the pause between two events is limited, instead of the time to the first.
-
-        Not once the answer is whole: whoever reads it gives what may still follow a moment of its own, and
-        an answer that came in time does not become an error by what came late, or not at all.
-        """
-        if self.tally.whole:
-            self.guard.limit(None, "")
-            return
-        if not self.moved:  # a byte now and then is no event
-            return
-        at = None if self._idle_ms is None else self._clock.now_ms() + self._idle_ms
-        if at is None or (self.whole_at is not None and self.whole_at < at):
-            self.guard.limit(self.whole_at, self.whole_why)
-        else:
-            self.guard.limit(at, "idle")
-
-    def now(self) -> float:
-        """Milliseconds on the executor's clock."""
-        return self._clock.now_ms()
-
-    async def close(self) -> None:
-        self.guard.close()
-        await self.flow.close()
 
 
 class LiveFlow:

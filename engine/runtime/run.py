@@ -17,6 +17,7 @@ from engine.plan.types import Credential, Deployment, Expr, Node, PriceRow
 from engine.policies.admission import USUAL, priority_of
 from engine.runtime import fingerprint as fingerprints
 from engine.runtime import tokens
+from engine.runtime.fitness import why_unfit
 from engine.runtime.record import DecisionRecord
 from engine.runtime.seam import begun
 from engine.runtime.snapshot import BoundRoute, Face, Place, Snapshot
@@ -27,7 +28,6 @@ from engine.wire.pricing import worst_cost
 
 #: What `can` decides about; other features are hints that a model may ignore.
 _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_object", "logprobs"})
-_CAN = {"image": "images", "file": "files"}
 
 _FREE = (PriceRow(0, 0, 0, 0),)
 _NO_LABELS = Texts()
@@ -235,7 +235,7 @@ class Run:
         """Asked for every target before it is called, and computed once per deployment."""
         name = target.deployment
         if name not in self._unfit:
-            self._unfit[name] = self._why_unfit(self.bound.places[name])
+            self._unfit[name] = why_unfit(self, self.bound.places[name])
         return self._unfit[name]
 
     def turn(self) -> tuple[int, str]:
@@ -381,46 +381,5 @@ class Run:
 
     def usable(self, place: Place) -> list[Credential]:
         """The credentials that may be shown there for this request: those whose `only` holds."""
-        return [c for c, only in place.credentials if only is None or self._holds(only)]
-
-    def _holds(self, only: Any) -> bool:
-        return bool(only(self.view, self.inbound.key, self.clock, self.labels))
-
-    def _why_unfit(self, place: Place) -> Unfit | None:
-        name = place.deployment.name
-        if place.missing is not None:
-            return Unfit("not_found", f"{name} is not available here: {place.missing}")
-        face, op = self.face(place), self.inbound.operation
-        if op not in place.operations and op != "count_tokens":
-            return Unfit("unsupported", f"{name} does not do {op}")
-        if "prefill" in self.needs:
-            if face.can is None or "prefill" not in face.can:
-                return Unfit("unsupported", f"{name} cannot go on with a begun answer (no `prefill`)")
-            if op not in face.streams:
-                return Unfit("unsupported", f"{name} does not stream")
-        if face.can is not None:
-            for need in sorted(self.needs):
-                if _CAN.get(need, need) not in face.can:
-                    return Unfit("unsupported", f"{name} cannot do {_CAN.get(need, need)}")
-        if self.native is not None and face.dialect != self.inbound.dialect:
-            what = f"`{self.native}` means something in {self.inbound.dialect} only"
-            return Unfit("unsupported", f"{what}, which {name} does not speak")
-        if place.credentials and not any(only is None or self._holds(only) for _, only in place.credentials):
-            return Unfit("permission", f"{name} has no credential for this client key")
-        return self._too_long(place)
-
-    def _too_long(self, place: Place) -> Unfit | None:
-        """A prompt that cannot fit. Only certainty skips: an exact count, or a text so long that no
-        tokenizer could make it fit; otherwise the vendor is asked, whose refusal moves on.
-        """
-        facts, name = place.deployment.facts, place.deployment.name
-        asked = self.request.get("max_tokens")
-        if facts.output is not None and asked is not None and asked > facts.output:
-            return Unfit("unsupported", f"{name} gives at most {facts.output} tokens, {asked} are asked")
-        if facts.context is None:
-            return None
-        count = self.view.input_tokens
-        least = count if self.exact else tokens.least(count)
-        if least > facts.context:
-            return Unfit("context_length", f"{name} holds {facts.context} tokens, the input has {count}")
-        return None
+        asked = (self.view, self.inbound.key, self.clock, self.labels)
+        return [c for c, only in place.credentials if only is None or only(*asked)]

@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from engine.runtime.leases import Leases
-from engine.runtime.live import LiveFlow, OpenFlow
+from engine.runtime.live import LiveFlow
+from engine.runtime.open_flow import OpenFlow
 from engine.runtime.run import Run as Request
 from engine.runtime.snapshot import Snapshot
 from engine.simulate.run import run, run_many
