@@ -23,6 +23,7 @@ from typing import TextIO
 
 from engine.cli.arguments import Parser, WrongCall, add_format, did_you_mean
 from engine.cli.output import CommandFailed, message, paint
+from engine.collector import off_for_good
 from engine.version import VERSION
 
 OK, FOUND, FAILED = 0, 1, 2
@@ -44,10 +45,16 @@ COMMANDS: dict[str, str] = {
     "bench": "measure the sidecar, or a local model",
 }
 
+#: Commands that compile, print and end: importing the compiler is most of what they do.
+_BRIEF = frozenset({"validate", "plan", "explain", "graph"})
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code."""
-    argv = sys.argv[1:] if argv is None else argv
+    if argv is None:
+        argv = sys.argv[1:]
+        if argv and argv[0] in _BRIEF:
+            off_for_good()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A terminal of another alphabet is no reason to fail.

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Final
 
+from engine.collector import collector_held
 from engine.compiler.built import check_built
 from engine.compiler.cache import Cache, default_cache
 from engine.compiler.checks.subject import Subject
 from engine.compiler.checks.table import CHECKS
-from engine.compiler.collector import collector_held
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import Scope
 from engine.compiler.expressions import compile_expressions, scope_of

@@ -18,15 +18,16 @@ import signal
 import sys
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.compiler.pipeline import compile_folder
-from engine.compiler.render.text import render
+from engine.collector import collector_held, off_for_good
 from engine.control import last_good
 from engine.control.compiled import Compiled
 from engine.control.frames import Frames, frame
 from engine.control.settings import ProcessSettings
-from engine.spec.settings import Overload, Settings
+
+if TYPE_CHECKING:
+    from engine.spec.settings import Settings
 
 _DIGEST = 64  # hex digits
 
@@ -44,19 +45,25 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         _serve()
     else:
+        off_for_good()
         _answer(compile_here(args.workspace, args.env, colour=args.colour), (), args.keep)
 
 
 def compile_here(workspace: Path, env: str | None = None, *, colour: bool = False) -> Compiled:
     """Compile in this process: what the child does, without the process."""
-    done = compile_folder(workspace, env)
-    return Compiled(
-        plan=done.plan,
-        settings=_settings(done.settings) if done.plan is not None else None,
-        diagnostics=tuple(diagnostic.as_json() for diagnostic in done.diagnostics),
-        rendered=render(done.diagnostics, done.texts(), color=colour),
-        bare=all(source.builtin for source in done.sources.of("routes")),
-    )
+    with collector_held():
+        # Deferred: importing the compiler is most of a first compile, and the collector finds nothing in it.
+        from engine.compiler.pipeline import compile_folder
+        from engine.compiler.render.text import render
+
+        done = compile_folder(workspace, env)
+        return Compiled(
+            plan=done.plan,
+            settings=_settings(done.settings) if done.plan is not None else None,
+            diagnostics=tuple(diagnostic.as_json() for diagnostic in done.diagnostics),
+            rendered=render(done.diagnostics, done.texts(), color=colour),
+            bare=all(source.builtin for source in done.sources.of("routes")),
+        )
 
 
 def _serve() -> None:
@@ -85,6 +92,8 @@ def _answer(compiled: Compiled, held: Collection[str], keep: Path | None) -> Non
 
 
 def _settings(spec: Settings) -> ProcessSettings:
+    from engine.spec.settings import Overload  # deferred: as the compiler
+
     overload = spec.overload or Overload()
     return ProcessSettings(
         listen=str(spec.listen),
