@@ -18,10 +18,11 @@ _holders = 0
 
 
 @contextmanager
-def collector_held() -> Iterator[None]:
+def collector_held(*, stays: bool = False) -> Iterator[None]:
     """Within it there is no collection, in any thread; the last of several holders lets it go on.
 
-    A process that has switched the collector off itself keeps it off.
+    A process that has switched the collector off itself keeps it off. stays: what there is at the end lives
+    as long as the process, and no collection need ever look at it.
     """
     global _holders
     with _lock:
@@ -31,6 +32,8 @@ def collector_held() -> Iterator[None]:
     try:
         yield
     finally:
+        if stays:
+            gc.freeze()
         with _lock:
             _holders -= ours
             if ours and not _holders:

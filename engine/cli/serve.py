@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from engine.cli.arguments import Parser, add_workspace
 from engine.cli.output import CommandFailed, colour_on, message, paint
+from engine.collector import collector_held
 
 if TYPE_CHECKING:
-    from engine.control.child import FirstCompile
+    from engine.control.first_compile import FirstCompile
     from engine.control.last_good import LastGood, Start
     from engine.server.sidecar import Sidecar
     from engine.server.supervisor import Supervisor
@@ -65,17 +66,18 @@ def run(args: argparse.Namespace) -> int:
     # Deferred, all of them, and in this order: the compiler runs in a child while this process imports the
     # server.
     from engine.control import fingerprint
-    from engine.control.child import FirstCompile
-    from engine.control.compiled import CompileFault
+    from engine.control.first_compile import FirstCompile
     from engine.control.last_good import LastGood
 
     content = fingerprint.content(workspace)
     last_good = LastGood.of(workspace, args.env)
     keep = last_good.next if last_good is not None else None
     first = FirstCompile(workspace, args.env, colour=colour_on(sys.stderr), keep=keep)
-    from engine.server.listen import AddressError
-    from engine.server.loop import run_on_loop
-    from engine.server.sidecar import Options, StartError, serve
+    with collector_held(stays=True):
+        from engine.control.compiled import CompileFault
+        from engine.server.listen import AddressError
+        from engine.server.loop import run_on_loop
+        from engine.server.sidecar import Options, StartError, serve
 
     options = Options(workspace, args.env, args.listen, args.admin, args.watch, args.workers)
     try:
@@ -108,7 +110,8 @@ def _begin(first: FirstCompile, last_good: LastGood | None, *, refuse: bool) -> 
         if compiled.rendered:
             message(compiled.rendered.rstrip("\n"))
         if compiled.plan is not None:
-            return Start(compiled, last_good)
+            return Start(compiled, last_good, first=first)
+        first.ended()
         found = compiled.diagnostics
     kept = None
     if last_good is not None and not refuse:

@@ -6,7 +6,7 @@ into: an ensemble's members are not the fault.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import RootModel
 from pydantic.fields import FieldInfo
@@ -15,11 +15,13 @@ from engine.compiler.document import Document, Path
 from engine.compiler.shape import real_path
 from engine.diagnostics import Diagnostics
 from engine.spec.built import BUILT, INSTEAD, VALUES, LaterValue, later_secret
-from engine.spec.case import CaseFile
 from engine.spec.model import Spec, called, fields
 from engine.spec.nodes.node import EDGE_CHILD, NodeSpec
 from engine.spec.settings import Settings
 from engine.spec.workspace import RoutesFile
+
+if TYPE_CHECKING:
+    from engine.spec.case import CaseFile
 
 _HELP = "remove it until it is built"
 

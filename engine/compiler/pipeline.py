@@ -37,7 +37,6 @@ from engine.diagnostics import Diagnostic, Diagnostics
 from engine.plan.plan import Plan
 from engine.plan.types import Expr, MediaFetch
 from engine.plan.types import Settings as PlanSettings
-from engine.spec.case import CaseFile
 from engine.spec.settings import Settings
 from engine.spec.workspace import Workspace
 
@@ -172,6 +171,8 @@ def _built(work: Work) -> None:
         check_built(work.settings, work.settings_document, work.out)
     for document in work.documents:
         if document.source.kind == "case":
+            from engine.spec.case import CaseFile  # deferred: most workspaces have no cases
+
             cases = shape(CaseFile, document, work.out)
             if cases is not None:
                 check_built(cases, document, work.out)

@@ -11,18 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 from engine.control import garbage, slices
-from engine.control.compiled import Compiled, CompileFault, Receiver
+from engine.control.compiled import Compiled, CompileFault, Receiver, cut_off, too_long
+from engine.control.first_compile import LIMIT_S, MODULE
 from engine.control.frames import frame
 from engine.plan.plan import Plan
-
-#: A compile that takes longer than this is given up.
-LIMIT_S: Final = 120.0
 
 #: A child that nobody asks for so long is ended.
 IDLE_S: Final = 60.0
@@ -31,43 +28,6 @@ IDLE_S: Final = 60.0
 MOST_COMPILES: Final = 500
 
 _PIECE: Final = 256 * 1024
-_MODULE: Final = "engine.control.compile_child"
-
-
-class FirstCompile:
-    """A compile that was begun before there is an event loop; `result` waits for it.
-
-    keep: the file that a good result is also written to.
-    """
-
-    def __init__(self, workspace: Path, env: str | None, *, colour: bool, keep: Path | None = None) -> None:
-        command = [sys.executable, "-m", _MODULE, str(workspace)]
-        if env is not None:
-            command += ["--env", env]
-        if colour:
-            command.append("--colour")
-        if keep is not None:
-            command += ["--keep", str(keep)]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-
-    def result(self) -> Compiled:
-        """Raises CompileFault."""
-        try:
-            out, _ = self._process.communicate(timeout=LIMIT_S)
-        except subprocess.TimeoutExpired:
-            self.stop()
-            raise _too_long() from None
-        except BaseException:
-            self.stop()
-            raise
-        if self._process.returncode != 0:
-            raise _ended(self._process.returncode)
-        return Compiled.load(out)
-
-    def stop(self) -> None:
-        """End the child; harmless where it has ended."""
-        self._process.kill()
-        self._process.communicate()
 
 
 class Compiler:
@@ -101,7 +61,7 @@ class Compiler:
             whole = True
             return compiled
         except TimeoutError:
-            raise _too_long() from None
+            raise too_long(LIMIT_S) from None
         except OSError as error:
             raise CompileFault(f"the compiler cannot be started: {error.strerror or error}") from error
         finally:
@@ -150,7 +110,7 @@ class Compiler:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
-                _MODULE,
+                MODULE,
                 "--stay",
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -198,13 +158,5 @@ class Compiler:
         assert process.stdout is not None
         data = await process.stdout.read(_PIECE)
         if not data:
-            raise _ended(await process.wait())
+            raise cut_off(await process.wait())
         await slices.run(self._receiver.feed(data))
-
-
-def _ended(code: int | None) -> CompileFault:
-    return CompileFault(f"the compiler ended with {code}; what it printed stands in the log above")
-
-
-def _too_long() -> CompileFault:
-    return CompileFault(f"the compiler did not end within {LIMIT_S:.0f} s")

@@ -34,6 +34,16 @@ class CompileFault(Exception):
     """The compiling child did not do its work: it could not be started, died, or took too long."""
 
 
+def cut_off(code: int | None) -> CompileFault:
+    """The child ended before it had sent everything. `code`: its exit code."""
+    return CompileFault(f"the compiler ended with {code}; what it printed stands in the log above")
+
+
+def too_long(limit_s: float) -> CompileFault:
+    """The child was ended, because nothing had come of it for so long."""
+    return CompileFault(f"the compiler did not end within {limit_s:.0f} s")
+
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """A compile's result. `plan` and `settings` are None where a diagnostic is an error.

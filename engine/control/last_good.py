@@ -15,11 +15,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from engine.control.compiled import Compiled, CompileFault
 from engine.folders import user_state
-from engine.plan.codec import PlanDecodeError
+
+if TYPE_CHECKING:
+    from engine.control.compiled import Compiled
+    from engine.control.first_compile import FirstCompile
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +29,20 @@ class Start:
     """What a process begins with.
 
     rejected: what is wrong with the files, where `compiled` is the last good plan in their place.
-    last_good: where what runs is kept; None: nowhere.
+    last_good: where what runs is kept; None: nowhere. first: the child that writes it; None: it is written.
     """
 
     compiled: Compiled
     last_good: LastGood | None = None
     rejected: tuple[dict[str, Any], ...] | None = None
+    first: FirstCompile | None = None
+
+    def keep(self) -> None:
+        """The plan runs: keep it for the next start, once it is written. Raises OSError."""
+        if self.first is not None:
+            self.first.ended()
+        if self.last_good is not None and self.rejected is None:
+            self.last_good.commit()
 
 
 class LastGood:
@@ -71,6 +81,10 @@ class LastGood:
 
     def load(self) -> Compiled | None:
         """What ran last; None where nothing is kept. Raises CompileFault where it cannot be used."""
+        # Deferred: the child that compiles is begun before a plan can be read here.
+        from engine.control.compiled import Compiled, CompileFault
+        from engine.plan.codec import PlanDecodeError
+
         try:
             if not _is_ours(self.path.parent):
                 raise CompileFault(f"somebody else may write to {self.path.parent}")

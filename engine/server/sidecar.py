@@ -90,9 +90,9 @@ async def took(start: Start, status: Status, log: Log) -> None:
         status.last_good = True
         errors = sum(found["severity"] == "error" for found in start.rejected)
         log.error("serving_last_good", revision=status.revision, errors=errors)
-    elif start.last_good is not None:
+    else:
         try:
-            await asyncio.to_thread(start.last_good.commit)
+            await asyncio.to_thread(start.keep)
         except OSError as error:
             log.warning("last_good_not_kept", why=f"{error.filename}: {error.strerror or error}")
 

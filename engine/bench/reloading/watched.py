@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.control import fingerprint
-from engine.control.child import FirstCompile
+from engine.control.first_compile import FirstCompile
 from engine.control.last_good import LastGood, Start
 from engine.server.loop import run_on_loop
 from engine.server.sidecar import Options, Sidecar, serve
@@ -51,7 +51,8 @@ def main() -> None:
     content = fingerprint.content(workspace)
     last_good = LastGood.of(workspace, None)
     keep = last_good.next if last_good is not None else None
-    compiled = FirstCompile(workspace, None, colour=False, keep=keep).result()
+    first = FirstCompile(workspace, None, colour=False, keep=keep)
+    compiled = first.result()
     if compiled.plan is None:
         sys.exit(compiled.rendered)
     looks = Looks()
@@ -61,7 +62,7 @@ def main() -> None:
         tasks.append(asyncio.get_running_loop().create_task(looks.run()))
         print(json.dumps(sidecar.hello()), flush=True)
 
-    code = run_on_loop(serve(Options(workspace), Start(compiled, last_good), content, ready))
+    code = run_on_loop(serve(Options(workspace), Start(compiled, last_good, first=first), content, ready))
     seconds = time.monotonic() - looks.began
     print(json.dumps({"looks": looks.count, "seconds": seconds, "late": looks.late}), flush=True)
     sys.exit(code)
