@@ -18,6 +18,7 @@ import pytest
 from running import CHAT, HELLO, ROUTES, write_workspace
 from serving import Served, serve
 
+from engine.bench.reloading.bench import Options, bench
 from engine.control import fingerprint, garbage, slices
 from engine.control.compile_child import compile_here
 from engine.control.compiled import Receiver
@@ -297,3 +298,15 @@ async def test_twenty_thousand_routes_do_not_hold_up_the_loop(tmp_path: Path, co
     assert running.matcher.find("b7", "chat", lambda *_: True) == "b7"
     await running.close()
     await transport.close()
+
+
+def test_the_benchmark_runs() -> None:
+    """`engine bench reload --smoke`: what must be none is none on any machine."""
+    report = bench(Options(reloads=10, busy=4, streams=20, smoke=True))
+    rows = {row.name: row.value for row in report.rows}
+    for name in ("failed", "connections reset", "streams broken", "answers of a plan that was never taken"):
+        assert rows[name] == 0, name
+    assert rows["not answered, or otherwise than it should be"] == 0
+    assert rows["streams that ended whole"] == 20
+    assert rows["answered: taken (ACK)"] == 5
+    assert report.ok
