@@ -39,9 +39,14 @@ async def drain(
 async def _until_idle(service: Service, limit_s: float, hurry: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     end = loop.time() + limit_s
-    while (service.open or service.copies()) and not hurry.is_set() and loop.time() < end:
+    while _busy(service) and not hurry.is_set() and loop.time() < end:
         try:
             async with asyncio.timeout(min(0.05, max(0.0, end - loop.time()))):
                 await hurry.wait()
         except TimeoutError:
             pass
+
+
+def _busy(service: Service) -> bool:
+    """Somebody is being answered, or still sends a request, which holds its plan; or copies run."""
+    return bool(service.open or service.copies() or service.current().users)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import os
 import shutil
 import time
@@ -310,3 +311,20 @@ def test_the_benchmark_runs() -> None:
     assert rows["streams that ended whole"] == 20
     assert rows["answered: taken (ACK)"] == 5
     assert report.ok
+
+
+async def test_a_stop_waits_for_a_body_that_is_coming(tmp_path: Path) -> None:
+    async with serve(write_workspace(tmp_path / "ws", 9), "--no-watch") as served:
+        host, _, port = served.hello["listen"].rpartition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        body = json.dumps({"model": "fixed", "messages": HELLO}).encode()
+        writer.write(b"POST %b HTTP/1.1\r\nhost: localhost\r\n" % CHAT.encode())
+        writer.write(b"content-length: %d\r\n\r\n" % len(body) + body[:9])
+        await asyncio.sleep(0.3)
+        served.process.terminate()
+        await asyncio.sleep(0.3)
+        writer.write(body[9:])
+        answer = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert (await served.ended(15))[0] == 0
