@@ -28,11 +28,12 @@ _frozen_at = 0
 
 def spare() -> None:
     """What is there now stays, so no collection need look at it again; and a request makes hundreds of
-    objects that its end frees without one, so collections may be rarer than every other request.
+    objects that its end frees without one, so collections may be rarer than every other request. Full ones
+    are rare: a thousand open streams are a hundred thousand objects to look at.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 2, 10)
+    gc.set_threshold(10_000, 2, 200)
     if _look not in gc.callbacks:
         gc.callbacks.append(_look)
 
