@@ -314,7 +314,8 @@ def _add_looks(report: Report, looks: Mapping[str, Any], saves: Saves) -> None:
     report.add(
         "loop's own stall, p99 of all looks", _p99([each[2] for each in late], count), "ms", at_most=20
     )
-    report.add("loop's own stall, worst of each save, p99", _p99(own, len(own)), "ms", at_most=20)
+    bar = 20 if len(own) >= 100 else None  # of fewer it is the worst of all: the whole run's, not a reload's
+    report.add("loop's own stall, worst of each save, p99", _p99(own, len(own)), "ms", at_most=bar)
     report.add("loop's own stall, worst of all", max(own, default=0.0), "ms")
     report.add(
         "with waiting for a processor, p99 of all looks", _p99([each[1] for each in late], count), "ms"
