@@ -10,14 +10,13 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Final
 
 from engine.kinds.effects import Aside, Outcome
 from engine.kinds.walk import walk
 from engine.runtime.branches import Drive
 from engine.runtime.clock import Clock
-from engine.runtime.record import DecisionRecord, Step
+from engine.runtime.record import DecisionRecord, Step, moment
 from engine.runtime.run import Run
 
 log = logging.getLogger("engine.runtime")
@@ -63,7 +62,7 @@ class Asides:
         old = run.record
         record = DecisionRecord(
             id=f"{old.id}-{effect.role}-{next(self._numbers)}",
-            at=datetime.fromtimestamp(self._clock.wall(), UTC).isoformat(timespec="milliseconds"),
+            at=moment(self._clock.wall()),
             revision=old.revision,
             route=old.route,
             model=old.model,

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from inspect import isawaitable
 from random import Random
 from typing import Any, Final, cast
@@ -53,7 +52,7 @@ from engine.runtime.live import Finish, LiveFlow
 from engine.runtime.measures import measured
 from engine.runtime.probing import Probes
 from engine.runtime.queue import Queues
-from engine.runtime.record import DecisionRecord, Step
+from engine.runtime.record import DecisionRecord, Step, moment
 from engine.runtime.run import Inbound, Run
 from engine.runtime.snapshot import Snapshot
 from engine.state.health import Health
@@ -144,7 +143,7 @@ class Executor:
         key, request = inbound.key, inbound.request
         record = DecisionRecord(
             id=inbound.request_id,
-            at=datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds"),
+            at=moment(wall),
             revision=snapshot.revision,
             model=request.get("model"),
             operation=inbound.operation,

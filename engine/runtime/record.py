@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from engine.wire.canonical import Served
@@ -14,8 +16,20 @@ from engine.wire.pricing import Cost
 
 SCHEMA_VERSION = 1
 
-
 _NO_COST = Cost()
+
+
+def moment(wall: float) -> str:
+    """Seconds since 1970 as RFC 3339 in UTC, to the millisecond."""
+    whole = int(wall)
+    second, ms = divmod(whole * 1000 + round((wall - whole) * 1e6) // 1000, 1000)
+    return f"{_second(second)}.{ms:03d}+00:00"
+
+
+@lru_cache(maxsize=2)
+def _second(second: int) -> str:
+    """Of a busy second's requests one pays for it."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @dataclass(slots=True)

@@ -92,6 +92,7 @@ class Run:
 
     __slots__ = (
         "_unfit",
+        "_worst",
         "bound",
         "clock",
         "deadline",
@@ -145,6 +146,7 @@ class Run:
         self.entered: str | None = None  # the route that it has a place of
         self.leases: set[int] = set()
         self._unfit: dict[str, Unfit | None] = {}
+        self._worst: dict[str, int | None] = {}
 
     # --- what the executor settles once a route is found ----------------------------------------------
 
@@ -168,6 +170,7 @@ class Run:
     def counted(self, tokens: int) -> None:
         """All reachable models have counted the input by their own tokenizers."""
         self.exact = True
+        self._worst = {}
         self.view.counted(tokens)
 
     # --- the Context of the kinds ---------------------------------------------------------------------
@@ -275,7 +278,7 @@ class Run:
         made.exact = False
         made.native = None
         made.role = role
-        made._unfit = {}
+        made._unfit, made._worst = {}, {}
         made._fit_in()
         return made
 
@@ -292,7 +295,7 @@ class Run:
             made.max_tokens = max(1, self.max_tokens - tokens.guess(len(said.encode())))
             made.view.max_output_tokens = made.max_tokens
         made.role = "continue"
-        made._unfit = {}
+        made._unfit, made._worst = {}, {}
         made._fit_in()
         made.needs |= {"prefill"}
         return made
@@ -358,8 +361,15 @@ class Run:
     def worst_cost(self, place: Place) -> int | None:
         """Nano-dollars that one call there can cost at most; None where a price or the limit is unknown.
 
-        It is the most that any price of this hour makes of it.
+        It is the most that any price of this hour makes of it. Asked for the lease of an attempt and for its
+        record, and computed once per deployment.
         """
+        name = place.deployment.name
+        if name not in self._worst:
+            self._worst[name] = self._worst_cost(place)
+        return self._worst[name]
+
+    def _worst_cost(self, place: Place) -> int | None:
         facts = place.deployment.facts
         output = self.output_limit(place)
         most = facts.output if output is None else output

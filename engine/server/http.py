@@ -29,6 +29,8 @@ MAX_HEADERS: Final = 200
 HEAD_S: Final = 10.0
 #: An idle connection is kept this long. Longer than most clients keep theirs, so that they close first.
 KEEP_ALIVE_S: Final = 75
+#: Seconds between two looks for those: with a timer for each, every answer would set one.
+_LOOK_EVERY: Final = 5
 
 
 def _refusal(status: str, code: str, message: str) -> bytes:
@@ -124,9 +126,17 @@ class _Cycle(RequestResponseCycle):
         return half_closed.BETWEEN_EVENTS if self._events and self.chunked_encoding else None
 
 
+class _State(ServerState):
+    """What the connections of one server share."""
+
+    ticks = 0
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """One connection."""
 
+    server_state: _State
+    _idle_since = 0  # the tick in which its last answer ended
     _in_head = False
     _head_bytes = 0
     _data_bytes = 0
@@ -162,9 +172,21 @@ class GuardedProtocol(HttpToolsProtocol):
         return True
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        """As uvicorn's, but for its timer after each answer: `HttpServer.tick` closes what is long idle."""
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+            else:
+                self._idle_since = self.server_state.ticks
         if self._asked is not None and (self._running is None or self._running.response_complete):
             self.transport.close()  # nothing more can come
+
+    def close_where_idle(self, before: int) -> None:
+        """Close it if it has served, and nothing has come since before that tick."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.response_complete and not self._in_head and self._idle_since < before:
+            self.timeout_keep_alive_handler()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         assert isinstance(cycle, _Cycle)
@@ -270,18 +292,23 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
         )
         self._config.load()
-        self._state = ServerState()
+        self._state = _State()
         self.tick()
 
     def __call__(self) -> asyncio.Protocol:
         return GuardedProtocol(config=self._config, server_state=self._state, app_state={})
 
     def tick(self) -> None:
-        """Set the `date` header; called once a second."""
-        self._state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
+        """Set the `date` header and look for idle connections; called once a second."""
+        state = self._state
+        state.ticks += 1
+        if state.ticks % _LOOK_EVERY == 0:
+            for connection in tuple(state.connections):
+                if isinstance(connection, GuardedProtocol):
+                    connection.close_where_idle(state.ticks - KEEP_ALIVE_S)
+        state.default_headers = [(b"date", formatdate(time.time(), usegmt=True).encode())]
 
     @property
     def open(self) -> int:

@@ -138,7 +138,7 @@ class Health:
         name = deployment.name
         self.retries.refill(route, name)
         seen = self._seen.get(name)
-        if seen is not None and seen.deployment is deployment and self.calm(name):
+        if seen is not None and seen.deployment is deployment and seen.calm and self.credentials.clear(name):
             seen.well_at = now_ms
             seen.breaker.window.add(True, now_ms)
         else:

@@ -30,9 +30,12 @@ _GROWTH: Final = 1.5
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answered:
-    """A whole 2xx answer. `body` is its JSON; None where it is none, and then `broken`."""
+    """A whole 2xx answer. `body` is its JSON; None where it is none, and then `broken`.
+
+    Not frozen: that would cost three times as much, and every call makes one.
+    """
 
     status: int
     headers: Mapping[str, str]

@@ -27,11 +27,14 @@ _HORIZON_S: Final = 3600
 KINDS: Final = (
     "input", "output", "cached", "cache_write", "cache_write_1h", "audio_input", "reasoning", "audio_output",
 )  # fmt: skip
+#: What a vendor counts at least, and mostly no more.
+_PLAIN: Final = frozenset({"input_tokens", "output_tokens", "estimated"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Cost:
-    """Nano-dollars by kind of token. `reported`: the vendor's own figure, which wins where it exists.
+    """Nano-dollars by kind of token. Nobody changes one; it is not frozen, because every call makes one and a
+    frozen one costs three times as much. `reported`: the vendor's own figure, which wins where it exists.
 
     `known` is False where a price was missing: the parts are then a bound from below.
     """
@@ -63,7 +66,9 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
     row = row_at(prices, now)
     if row is None:
         return Cost(reported=reported, known=reported is not None)
-    price = tier_of(row, total)
+    price = tier_of(row, total) if row.tiers else row
+    if usage.keys() <= _PLAIN:  # nearly all calls: two kinds of tokens
+        return _plain(total, usage.get("output_tokens", 0), price, price.request, reported)
     cached = min(usage.get("cached_tokens", 0), total)
     written = min(usage.get("cache_write_tokens", 0), total - cached)
     for_an_hour = min(usage.get("cache_write_1h_tokens", 0), written)
@@ -72,10 +77,8 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
     thought = min(usage.get("reasoning_tokens", 0), output)
     said = min(usage.get("audio_output_tokens", 0), output - thought)
     calls = price.request * max(1, usage.get("search_units", 1))
-    if not (cached or written or spoken or thought or said):  # nearly all calls: two kinds of tokens
-        known = (not total or price.input is not None) and (not output or price.output is not None)
-        made = _part(output, price.output)
-        return Cost(_part(total, price.input), 0, 0, made, calls, reported, known or reported is not None)
+    if not (cached or written or spoken or thought or said):
+        return _plain(total, output, price, calls, reported)
     to_cache = _or(price.cache_write, price.input)
     sums = (
         _sum((total - cached - written - spoken, price.input), (spoken, _or(price.audio_input, price.input))),
@@ -90,6 +93,13 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
     known = all(each is not None for each in sums)
     plain, from_cache, into_cache, made = (each or 0 for each in sums)
     return Cost(plain, from_cache, into_cache, made, calls, reported, known or reported is not None)
+
+
+def _plain(total: int, output: int, price: PriceRow, calls: int, reported: int | None) -> Cost:
+    """Of tokens that are nothing but read and written."""
+    known = (not total or price.input is not None) and (not output or price.output is not None)
+    made = _part(output, price.output)
+    return Cost(_part(total, price.input), 0, 0, made, calls, reported, known or reported is not None)
 
 
 def worst_cost(input_tokens: int, output_tokens: int, prices: Sequence[PriceRow], now: float) -> int | None:

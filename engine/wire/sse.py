@@ -26,9 +26,9 @@ class StreamFormatError(ValueError):
     """The bytes are not a stream that may be read on: a line or an event beyond its cap."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Frame:
-    """One block of a stream.
+    """One block of a stream. Not frozen: that would cost three times as much, and every event is one.
 
     data: the event's data, undecoded; None for a block that is no event (comments, `retry:`).
     name: the `event:` field, "" where there is none. raw: the block's bytes with its blank line.
