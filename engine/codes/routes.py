@@ -127,8 +127,9 @@ CODES = (
         why="`on_cut: continue` asks for the rest of a broken stream at targets whose facts have `prefill` "
         "(they go on with an answer that is begun), and no target of the route has it: every broken stream "
         "ends with an error event.",
-        fix="Add a target that can, list `prefill` under `can` of a model of yours that goes on with a last "
-        "message of the assistant's, or write `switch_until: complete` to have nothing sent before the end.",
+        fix="Add a target that can, list `prefill` and `stream` under `can` of a model of yours that goes "
+        "on with a last message of the assistant's, or write `switch_until: complete` to have nothing sent "
+        "before the end.",
         bad=with_acme(
             "deployments:\n  low: {provider: acme, model: small}\nroutes:\n"
             "  chat: {stream: {on_cut: continue}, start: low}\n"
@@ -136,6 +137,22 @@ CODES = (
         good=with_acme(
             "deployments:\n  low: {provider: acme, model: small}\n  pre: {provider: acme, model: able}\n"
             "routes:\n  chat: {stream: {on_cut: continue}, start: {fallback: [low, pre]}}\n"
+        ),
+    ),
+    Code(
+        "W269",
+        "nothing-to-go-on-from",
+        why="With `switch_until: complete` the client sees nothing before the end, and whatever breaks is "
+        "answered anew by another target. `on_cut: continue` is about answers that the client has begun to "
+        "read: beside it, it does nothing.",
+        fix="Remove `on_cut`, or `switch_until` where the client shall see the answer grow.",
+        bad=with_acme(
+            "deployments:\n  pre: {provider: acme, model: able}\nroutes:\n"
+            "  chat: {stream: {switch_until: complete, on_cut: continue}, start: pre}\n"
+        ),
+        good=with_acme(
+            "deployments:\n  pre: {provider: acme, model: able}\nroutes:\n"
+            "  chat: {stream: {switch_until: complete}, start: pre}\n"
         ),
     ),
     Code(

@@ -98,8 +98,12 @@ def _route(plan: Plan, name: str) -> Iterator[str]:
     if route.stream.switch_until == "complete":
         yield "  stream: the client sees nothing before the end (switch_until: complete)"
     elif route.stream.on_cut == "continue":
-        able = [name for name in reached(route.start) if "prefill" in (plan.deployment(name).facts.can or ())]
-        who = f"is gone on with at {', '.join(able)}" if able else "ends with an error: none has `prefill`"
+        able = [name for name in reached(route.start) if plan.deployment(name).facts.goes_on]
+        who = (
+            f"is gone on with at {', '.join(able)}"
+            if able
+            else "ends with an error: none has `prefill` and `stream`"
+        )
         yield f"  stream: one that breaks {who} (on_cut: continue)"
     if route.concurrent is not None:
         yield f"  open at a time: {_places(route.concurrent)}"

@@ -165,6 +165,11 @@ class Facts:
     modalities: tuple[str, ...] | None = None  # of its input: text image audio video file
     quality: float | None = None  # 0 to 1, by whoever wrote the file: what `rank: quality` compares
 
+    @property
+    def goes_on(self) -> bool:
+        """The model goes on with an answer that is begun, and in a stream: `on_cut: continue` may ask it."""
+        return self.can is not None and "prefill" in self.can and "stream" in self.can
+
 
 @dataclass(frozen=True, slots=True)
 class Auth:

@@ -328,5 +328,6 @@ def _failed(effect: Attempt, error: Error) -> Outcome:
 
 
 def _too_late(effect: Attempt, limit: LimitReached) -> Error:
-    words = f"{effect.target.deployment} did not answer within its {limit.why} limit"
+    within = "the time for this request" if limit.why == "deadline" else f"its {limit.why} limit"
+    words = f"{effect.target.deployment} did not answer within {within}"
     return Error(failure="timeout", message=words)

@@ -219,5 +219,10 @@ async def _nobody(_failure: str | None) -> None:
 
 def _limited(opened: OpenFlow, limit: LimitReached) -> Broken:
     """How a stream broke that a limit ended."""
-    words = f"the answer stopped: its {limit.why} limit was reached"
+    over = (
+        "the time for this request is over"
+        if limit.why == "deadline"
+        else f"its {limit.why} limit was reached"
+    )
+    words = f"the answer stopped: {over}"
     return Broken(opened.effect, "timeout", words, for_good=limit.why == "deadline")

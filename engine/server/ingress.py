@@ -329,7 +329,7 @@ def _deadline(value: bytes | None) -> int | None:
     if not value.isdigit() or len(value) > 9 or int(value) == 0:
         name = DEADLINE.decode()
         raise RequestError(
-            f"{name} must be a whole number of milliseconds, at least 1", code="invalid_header"
+            f"{name} must be a whole number of milliseconds from 1 to 999999999", code="invalid_header"
         )
     return int(value)
 

@@ -76,6 +76,8 @@ PRINTED: Final = {
         f"{{open_at: {show_ratio(BREAKER.open_at)}, of: {show_sample(BREAKER.calls, BREAKER.window_ms)}, "
         f"for: {show_duration(BREAKER.pause_ms)}}}"
     ),
+    "probe.every": show_duration(PROBE_EVERY_MS),
+    "probe.timeout": show_duration(PROBE_TIMEOUT_MS),
     "listen": LISTEN,
     "admin": "on `listen`, while that is loopback",
     "state": STATE,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from pydantic import model_validator
 
 from engine.spec.amounts import PositiveDuration, Ratio, Sample
 from engine.spec.defaults import BREAKER, PROBE_EVERY_MS, PROBE_TIMEOUT_MS
+from engine.spec.fault import fault
 from engine.spec.model import Spec, about
 from engine.units import show_duration, show_ratio, show_sample
 
@@ -33,6 +36,17 @@ class Breaker(Spec):
         shown=show_duration(BREAKER.pause_ms),
         alias="for",
     )
+
+    @model_validator(mode="after")
+    def _opens_at_something(self) -> Self:
+        if not 0 < self.open_at <= 1:
+            raise fault(
+                "E112",
+                f"{show_ratio(self.open_at)} is no share of calls to open at: above 0%, at most 100%",
+                f"the default is {show_ratio(BREAKER.open_at)}",
+                at=("open_at",),
+            )
+        return self
 
 
 class Probe(Spec):

@@ -100,6 +100,12 @@ class Credentials:
         """The vendor wants a pause, for so long where it said."""
         self._of(deployment).cooling.setdefault(name, Cooldown()).limited(now_ms, delay_ms)
 
+    def unsaid(self, deployment: Deployment, name: str, now_ms: int) -> None:
+        """A call with it failed for a reason of another kind: who tries a refused one makes room."""
+        if not self.clear(deployment.name):
+            for known in self._known(deployment, name):
+                known.unsaid(now_ms)
+
     def went_well(self, deployment: Deployment, name: str, now_ms: int) -> None:
         """A call with it was answered."""
         self.refused.pop((deployment.provider, name), None)

@@ -148,6 +148,8 @@ class Health:
         """A call is over."""
         seen = self._of(deployment)
         failure = how.failure
+        if failure is not None and failure not in STRIKES:
+            self.credentials.unsaid(deployment, how.credential, now_ms)
         if failure is None:
             self._went_well(seen, how, now_ms)
         elif failure in STRIKES:

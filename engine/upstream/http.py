@@ -11,6 +11,7 @@ Timeouts, but for connecting, are the executor's.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Container
 from dataclasses import replace
 from functools import partial
@@ -37,6 +38,8 @@ from engine.wire.dialect import BoundDialect
 from engine.wire.failures import below_http
 from engine.wire.operations import check_answers
 from engine.wire.poll import Place
+
+log = logging.getLogger("engine.upstream")
 
 #: Most bytes of an answer, and of an error, that are read.
 ANSWER_CAP: Final = 64 << 20
@@ -232,7 +235,7 @@ class HttpUpstream:
             if not outbound.ready():
                 await outbound.prepare()
         except SecretMissing as error:
-            raise _NotSent("auth", str(error)) from None
+            raise _unread(outbound, error) from None
         except AuthFailed as error:
             raise _NotSent(error.failure, f"{outbound.deployment.name}: {error}") from None
 
@@ -246,7 +249,7 @@ class HttpUpstream:
             if outbound.signs:
                 headers = outbound.sign("POST", url, headers, data)
         except SecretMissing as error:
-            raise _NotSent("auth", str(error)) from None
+            raise _unread(outbound, error) from None
         except RequestError as error:
             raise _NotSent("unsupported", error.message) from None
         except (TypeError, ValueError) as error:  # orjson: a number beyond 64 bits, a lone surrogate
@@ -281,7 +284,7 @@ class HttpUpstream:
             except _NotSent as failed:
                 raise JobFailed(failed.error) from None
             except SecretMissing as error:
-                raise JobFailed(below_http("auth", str(error))) from None
+                raise JobFailed(_unread(outbound, error).error) from None
 
         return Job(
             poll, answered, self._transport, self._classifier, outbound.target, dressed, ask.connect_ms
@@ -350,6 +353,12 @@ class _NotSent(Exception):
     def __init__(self, failure: FailureClass, message: str) -> None:
         super().__init__(message)
         self.error = below_http(failure, message)
+
+
+def _unread(outbound: Outbound, error: SecretMissing) -> _NotSent:
+    """A secret that is not where it should be: clients are not told of it, so whoever runs this is."""
+    log.warning("%s: nothing was sent: %s", outbound.deployment.name, error)
+    return _NotSent("auth", str(error))
 
 
 def _kind(reply: HttpReply) -> str:

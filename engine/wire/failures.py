@@ -30,7 +30,7 @@ BY_STATUS: Final[Mapping[int, FailureClass]] = {
     424: "server",
     425: "overloaded",
     429: "rate_limited",
-    499: "cancelled",
+    499: "server",  # the vendor says that its client left, and ours is here
     503: "overloaded",
     504: "timeout",
     524: "timeout",

@@ -48,3 +48,17 @@ def test_one_call_tries_it_again_and_the_others_wait_for_that() -> None:
     assert known.left_ms(10_000) == 0, "shown while it is aside, because no other was left"
     known.shown(10_000)
     assert known.left_ms(10_001) == TRIAL_MS - 1
+
+
+def test_a_trial_that_says_nothing_makes_room_for_the_next() -> None:
+    known = CredentialHealth()
+    known.refused("quota_exhausted", 0, None)
+    known.unsaid(1)
+    assert known.left_ms(1) == 9_999, "no trial ended"
+    known.shown(10_000)
+    known.unsaid(10_050)
+    assert known.left_ms(10_050) == 0
+    known.shown(10_060)
+    known.refused("quota_exhausted", 10_070, None)
+    known.unsaid(10_080)
+    assert known.left_ms(10_080) == 19_990, "the trial was refused"

@@ -174,6 +174,17 @@ def test_a_dead_key_is_dead_at_all_deployments_of_its_vendor() -> None:
     assert bed.health.calm("a")
 
 
+@pytest.mark.parametrize("failure", ["rate_limited", "server", "bad_request", "cancelled"])
+def test_a_call_that_tries_a_dead_key_and_fails_otherwise_keeps_nobody_away(failure: str) -> None:
+    bed = Bed(deployment("a", "k"), deployment("b", "k"))
+    bed.end("a", "auth", 2, credential="k")
+    bed.now += 1_000
+    assert shown(bed, "a") == "k"
+    assert bed.told("b") == ("auth", 5_000)
+    bed.end("a", failure, credential="k")
+    assert bed.told("b") is None
+
+
 def test_no_permission_is_one_deployments() -> None:
     bed = Bed(deployment("a", "k"), deployment("b", "k"))
     bed.end("a", "permission", 3, credential="k")

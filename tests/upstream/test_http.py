@@ -461,13 +461,15 @@ async def test_what_a_client_is_told_of_a_failed_connection(
     assert str(unused_tcp_port) not in message
 
 
-async def test_a_missing_key_is_told_without_a_call() -> None:
+async def test_a_missing_key_is_told_without_a_call(caplog: pytest.LogCaptureFixture) -> None:
     found = await make(HttpxTransport(httpx.MockTransport(lambda _: httpx.Response(500))), env={}).whole(
         ask("http://x")
     )
     assert found.error is not None
     assert found.error["failure"] == "auth"
     assert "KEY is not set" in found.error["message"]
+    # Clients are told of no variable: whoever runs it reads it here.
+    assert "KEY is not set" in caplog.text
 
 
 async def test_a_rotated_key_is_used_at_once(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ NOW = 1_800_000_000.0
         (408, "timeout"), (409, "bad_request"), (413, "bad_request"), (422, "bad_request"), (424, "server"),
         (429, "rate_limited"), (500, "server"), (501, "server"), (502, "server"), (503, "overloaded"),
         (504, "timeout"), (524, "timeout"), (529, "overloaded"), (599, "server"), (301, "server"),
-        (None, "server"),
+        (None, "server"), (499, "server"),
     ],
 )  # fmt: skip
 def test_by_status(status: int | None, failure: str) -> None:
