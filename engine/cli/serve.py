@@ -92,6 +92,10 @@ def run(args: argparse.Namespace) -> int:
         return run_on_loop(supervise(options, start, content, _ready))
     except (StartError, AddressError, CompileFault) as error:
         raise CommandFailed(str(error)) from None
+    finally:
+        first.stop()
+        if last_good is not None:  # what the child wrote beside its place, where it never ran
+            last_good.discard()
 
 
 def _begin(first: FirstCompile, last_good: LastGood | None, *, refuse: bool) -> Start | int:

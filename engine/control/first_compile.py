@@ -69,8 +69,10 @@ class FirstCompile:
         return receiver.result()
 
     def ended(self) -> None:
-        """Wait until the child has written what is to be kept, and is gone."""
-        self._process.communicate()
+        """Wait until the child has written what is to be kept, and is gone; at once where it is."""
+        assert self._process.stdout is not None
+        if not self._process.stdout.closed:
+            self._process.communicate()
         self._limit.cancel()
 
     def stop(self) -> None:

@@ -107,6 +107,10 @@ def _route(plan: Plan, name: str) -> Iterator[str]:
         yield f"  stream: one that breaks {who} (on_cut: continue)"
     if route.concurrent is not None:
         yield f"  open at a time: {_places(route.concurrent)}"
+    if route.priority is not None or route.fair_by is not None:
+        order = f"by priority {route.priority.source}, " if route.priority is not None else ""
+        turns = "the client key" if route.fair_by is None else route.fair_by.source
+        yield f"  who waits: {order}in turns by {turns}"
     admitted = _admitted(route)
     if admitted:
         yield f"  admits: {admitted}"

@@ -181,8 +181,9 @@ def worst(node: Node, *, retries: bool = True, wait: Callable[[str], int] = _no_
             total = reduce(Worst.either, found)
         case Ensemble():
             total = reduce(Worst.beside, found)
+        case Hedge():
+            total = _raced(found, node.after_ms)
         case _:
-            # Of a hedge too: at the latest, the next one begins when all before it have failed.
             total = reduce(Worst.then, found, Worst())
     for edge in below:
         if edge.role == MIRROR:
@@ -192,6 +193,17 @@ def worst(node: Node, *, retries: bool = True, wait: Callable[[str], int] = _no_
             for _ in range(edge.times):
                 total = total.then(worst(edge.node, retries=retries, wait=wait))
     return total
+
+
+def _raced(found: list[Worst], after_ms: int | None) -> Worst:
+    """Each begins `after_ms` after the one before, or when all before it have failed; None: the latter alone."""
+    total = reduce(Worst.then, found, Worst())
+    if after_ms is None or total.time_ms is None:
+        return total
+    over = 0
+    for place, one in enumerate(found):
+        over = max(over, min(over, after_ms * place) + (one.time_ms or 0))
+    return Worst(total.calls, over, total.copies)
 
 
 def _some(found: list[Worst], tries: int) -> Worst:

@@ -54,3 +54,16 @@ def test_it_tells_what_to_paste(tmp_path: Path) -> None:
         process.stdout.close()
         os.close(screen)
     assert process.returncode == 0
+
+
+def test_what_never_ran_is_not_kept(tmp_path: Path) -> None:
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes" / "main.yaml").write_text("routes:\n  hello: {start: {respond: Good day.}}\n")
+    (tmp_path / "engine.yaml").write_text("listen: 127.0.0.1:0\nadmin_key: env:ADMIN\n")
+    state = tmp_path / "state"
+    environment = {**os.environ, "ADMIN": "short", "ENGINE_STATE_DIR": str(state)}
+    command = [sys.executable, "-m", "engine", "serve", str(tmp_path)]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 2
+    assert "admin_key is shorter" in ended.stderr
+    assert list((state / "last-good").iterdir()) == []

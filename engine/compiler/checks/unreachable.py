@@ -37,7 +37,7 @@ def check(subject: Subject) -> None:
         for node in nodes_in(start):
             if isinstance(node, Switch):
                 _switch(subject, node)
-            elif isinstance(node, Fallback | Cascade):
+            elif isinstance(node, Fallback | Cascade | Hedge):
                 _chain(subject, node)
             elif isinstance(node, Split):
                 _split(subject, node)
@@ -89,7 +89,7 @@ def implies(a: Expr, b: Expr) -> bool:
     return always(b) is True or a.ir == b.ir or disjoint(a, dataclasses.replace(b, ir=["not", b.ir]))
 
 
-def _chain(subject: Subject, node: Fallback | Cascade) -> None:
+def _chain(subject: Subject, node: Fallback | Cascade | Hedge) -> None:
     for index, child in enumerate(node.children[:-1]):
         if final(child, subject):
             place = subject.place(node.children[index + 1])

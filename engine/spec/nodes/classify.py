@@ -114,7 +114,14 @@ class ClassifyNode(CallingNode):
                 )
             if not given and self.via == via:
                 raise fault("E107", f"`via: {via}` needs `{field}`", f"name a deployment: `{field}: NAME`")
-        self._found()
+        found = self._found()
+        if self.via == "embedding" and len(found) == 1:
+            raise fault(
+                "E113",
+                f"every text is most like `{found[0].name}`: no other label is described",
+                "describe another one too; `else` is for what could not be embedded",
+                at=("labels",),
+            )
         return self
 
     def _found(self) -> tuple[Found, ...]:

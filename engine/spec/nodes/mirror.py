@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Self
+
+from pydantic import model_validator
 
 from engine.kinds.mirror import Mirror
 from engine.spec.amounts import Ratio
+from engine.spec.fault import fault
 from engine.spec.lowering import Lowering, Path
 from engine.spec.model import about
 from engine.spec.nodes.node import CallingNode, Child, NodeSpec
@@ -26,6 +29,12 @@ class MirrorNode(CallingNode):
     mirror: Child = about("The node that answers.", required=True, examples=["best"])
     to: Child = about("The node that gets the copy.", required=True, examples=["new"])
     share: Ratio = about("Share of the traffic that is copied.", default=1.0, shown="100%")
+
+    @model_validator(mode="after")
+    def _copies_once(self) -> Self:
+        if self.share > 1:
+            raise fault("E112", "a copy of more than 100% of the traffic", "100% copies all", at=("share",))
+        return self
 
     def children(self) -> Iterator[tuple[Path, NodeSpec]]:
         yield ("mirror",), self.mirror

@@ -89,10 +89,12 @@ class SplitNode(CallingNode):
             at = ("ramp", index, "share")
             for name in step.share:
                 if names.count(name) != 1:
+                    several = name in names
                     raise fault(
                         "E113",
-                        f"{'no arm' if name not in names else 'more than one arm'} is named `{name}`",
-                        f"the arms are {', '.join(names)}: an arm has the name of the first target in it",
+                        f"{'more than one arm' if several else 'no arm'} is named `{name}`",
+                        f"the arms are {', '.join(names)}: an arm has the name of the first target in it"
+                        + ("; a named node gives it one of its own" if several else ""),
                         at=(*at, name),
                     )
             _check_sum(sum(step.share.values()), len(step.share) == len(names), at)
@@ -130,14 +132,14 @@ def _check_sum(total: float, whole: bool, at: tuple[Any, ...]) -> None:
     if total > 1 + _ROUNDING:
         raise fault(
             "E113",
-            f"the shares add up to {total:.4g} of the traffic, and there is 1",
-            "lower them",
+            f"the shares add up to {total * 100:.6g}% of the traffic",
+            "lower them to 100% in all",
             at=at,
         )
     if whole and total < 1 - _ROUNDING:
         raise fault(
             "E113",
-            f"the shares add up to {total:.4g} of the traffic only",
+            f"the shares add up to {total * 100:.6g}% of the traffic only",
             "leave one out: it gets the rest",
             at=at,
         )
