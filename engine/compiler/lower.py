@@ -89,7 +89,7 @@ class Lowerer:
                     f"`{text}` names no offset, and the workspace has no time zone",
                     self.document.span(path),
                     help="add `timezone: Europe/Berlin` (or yours) to engine.yaml, or an offset: "
-                    f"{text}+01:00",
+                    f"{text if 'T' in text else f'{text}T00:00'}+01:00",
                 )
             found = found.replace(tzinfo=ZoneInfo(self.timezone) if self.timezone else UTC)
         seconds = int(found.timestamp())

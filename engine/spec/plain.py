@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import PlainValidator, WithJsonSchema
 from typing_extensions import TypeAliasType
@@ -135,9 +136,18 @@ Fraction = TypeAliasType(
 )
 
 
+#: Python reads more than this: `2026-12-07+01:00` as one o'clock.
+_MOMENT: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$"
+)
+
+
 def _time(value: Any) -> str:
     text = read_text(value)
     try:
+        if not re.match(_MOMENT, text):
+            raise ValueError
         datetime.fromisoformat(text)
     except ValueError:
         raise wrong_type(value, "a date and time", '"2026-12-01T10:00"') from None
@@ -150,8 +160,7 @@ Moment = TypeAliasType(
         str,
         PlainValidator(_time),
         json_form(
-            r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-            r"(T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)?(Z|[+-][0-9]{2}:[0-9]{2})?)?$",
+            _MOMENT,
             "A date and time; without an offset in the workspace's time zone.",
             "2026-12-01T10:00",
         ),

@@ -78,6 +78,9 @@ READ: list[tuple[Any, Any, Any]] = [
 ]
 
 REFUSED: list[tuple[Any, Any, str]] = [
+    (Moment, "2026-12-07+01:00", "E102"),
+    (Moment, "2026-W50-1", "E102"),
+    (Moment, "2026-12-32", "E102"),
     (Duration, 30, "E103"),
     (Duration, "30", "E103"),
     (Duration, None, "E103"),
