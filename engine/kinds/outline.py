@@ -196,7 +196,7 @@ def worst(node: Node, *, retries: bool = True, wait: Callable[[str], int] = _no_
 
 
 def _raced(found: list[Worst], after_ms: int | None) -> Worst:
-    """Each begins `after_ms` after the one before, or when all before it have failed; None: the latter alone."""
+    """Each begins `after_ms` after the one before, or when all before have failed; None: the latter alone."""
     total = reduce(Worst.then, found, Worst())
     if after_ms is None or total.time_ms is None:
         return total

@@ -52,7 +52,8 @@ def _consulted(subject: Subject, name: str) -> None:
                     f"{_WHO[edge.role]} is asked for {op}, and no target here serves that: "
                     + ", ".join(f"`{each}`" for each in reached(gap)),
                     subject.place(gap),
-                    help=f"name a target that does; if this one does, its provider file says so: `operations: [..., {op}]`",
+                    help="name a target that does; if this one does, its provider file says so: "
+                    f"`operations: [..., {op}]`",
                 )
 
 
