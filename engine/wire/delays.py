@@ -34,11 +34,11 @@ def delay_ms(value: Any, *, now: float, milliseconds: bool = False) -> float | N
         number = float(text)
     except ValueError:
         return _written(text, now)
-    if number != number:  # NaN
+    if text.lstrip("+-")[:1].isalpha():  # `nan`, `inf`: words that Python reads, and no delay
         return None
-    if number >= _EPOCH_MS and number != float("inf"):
+    if number >= _EPOCH_MS:
         return number - now * 1000
-    if number >= _EPOCH_S and number != float("inf") and not milliseconds:
+    if number >= _EPOCH_S and not milliseconds:
         return (number - now) * 1000
     return min(number, float(CAP_MS)) * (1 if milliseconds else 1000)
 

@@ -147,7 +147,7 @@ def retry_after_ms(
         for value in values:
             delay = delay_ms(value, now=now, milliseconds=milliseconds)
             if delay is not None:
-                return max(0, min(round(delay), CAP_MS))
+                return round(max(0.0, min(delay, CAP_MS)))  # beyond all numbers either way, perhaps
     return None
 
 
