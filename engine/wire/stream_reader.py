@@ -146,8 +146,7 @@ class StreamReader:
         try:
             frames = self._decoder.feed(data)
         except StreamFormatError as error:
-            self.raw = b""
-            return [self._fail({"failure": "server", "message": str(error)})]
+            return self.fail({"failure": "server", "message": str(error)})
         self.moved = len(frames) > 1 or (len(frames) == 1 and bool(frames[0].data))
         return self._read(frames)
 
@@ -188,10 +187,10 @@ class StreamReader:
                 continue
             before = len(events)
             usage = self._usage
-            self._event(data, frame.name, events)
+            read = self._event(data, frame.name, events)
             if self._skimmed is not None and usage is not self._usage:
                 self._skimmed.last = None  # these counts are later
-            if self.failed:
+            if self.failed or not read:
                 break
             if skimmed is not None:
                 skimmed.alike.learn(data)
@@ -220,16 +219,16 @@ class StreamReader:
         else:
             raw.append(frame.raw)
 
-    def _event(self, data: bytes, name: str, out: list[Event]) -> None:
-        """One datum through the rules."""
+    def _event(self, data: bytes, name: str, out: list[Event]) -> bool:
+        """One datum through the rules. False for what cannot be read: behind a whole answer, it ends it."""
         try:
             event = self._bound.parse(data)
         except orjson.JSONDecodeError:
             try:  # a byte that is no UTF-8 inside a text: the rest of the event is still good
                 event = orjson.loads(data.decode("utf-8", "replace"))
             except orjson.JSONDecodeError:
-                out.append(self._fail({"failure": "server", "message": "an event of the stream is not JSON"}))
-                return
+                out += self.fail({"failure": "server", "message": "an event of the stream is not JSON"})
+                return False
         state = self._state
         for rule in self._bound.rules:
             if rule.when is not None and not rule.when(event, state, name):
@@ -241,7 +240,7 @@ class StreamReader:
                 if isinstance(told, dict) and isinstance(told.get("message"), str) and "code" not in error:
                     error["message"] = told["message"][:500]
                 out.append(self._fail(error))
-                return
+                return True
             if rule.put:
                 # All values are made from the state before, and only then put into it.
                 state.update([(key, value(event, state, name)) for key, value in rule.put])
@@ -250,9 +249,10 @@ class StreamReader:
             if rule.end:
                 self.ended = True
                 out += self._last()
-                return
+                break
             if not rule.go_on:
-                return
+                break
+        return True
 
     def _emitted(self, made: Any, out: list[Event]) -> None:
         """What a template made: an event, several, or none."""

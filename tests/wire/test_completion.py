@@ -78,3 +78,21 @@ def test_the_last_events_are_not_needed(name: str) -> None:
         without = _read(name, sample, len(sample.stream or ()) - 1)
         said = any(event["type"] == "finish" for event in without)
         assert (without[-1]["type"] == "usage") == (said or name not in BY_SENTINEL)
+
+
+@pytest.mark.parametrize(
+    "junk", [b"data: {oops\n\n", b"data: " + b"x" * (2 << 20)], ids=["no-json", "long-line"]
+)
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_cannot_be_read_behind_a_whole_answer_ends_it(junk: bytes, whole: bool) -> None:
+    said = b'data: {"id":"x","choices":[{"index":0,"delta":{"content":"a"}}]}\n\n'
+    finish = b'data: {"id":"x","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    reader = dialects.bound("openai_chat").stream_reader("chat", keep_raw=True)
+    good = said + finish if whole else said
+    events = reader.feed(good)
+    assert reader.raw == good
+    events += reader.feed(junk)
+    assert reader.raw == b"", "it is never passed on"
+    assert reader.done
+    assert reader.failed != whole
+    assert events[-1]["type"] == ("usage" if whole else "error")

@@ -52,7 +52,8 @@ def test_what_is_none_gives_nothing(found: Any) -> None:
 @pytest.mark.parametrize(
     ("operation", "reply", "fault"),
     [
-        ("chat", {"choices": []}, None),
+        ("chat", {"choices": [{"index": 0, "content": []}]}, None),
+        ("chat", {"choices": []}, "no choices"),
         ("chat", {}, "no choices"),
         ("embeddings", None, "no object"),
         ("embeddings", {"embeddings": []}, "no embeddings"),
