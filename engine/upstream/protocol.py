@@ -16,9 +16,12 @@ from engine.wire.canonical import Error, Event, Request
 from engine.wire.operations import AnyReply
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HttpCall:
-    """One HTTP request, ready to send. Redirects are never followed."""
+    """One HTTP request, ready to send. Redirects are never followed.
+
+    Not frozen: that would cost three times as much, and every call makes one.
+    """
 
     method: str
     url: str
