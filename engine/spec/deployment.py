@@ -103,6 +103,8 @@ class Deployment(Spec):
             )
         if self.execution_providers is not None:
             _once(self.execution_providers, "execution_providers")
+        if self.credentials is not None:
+            _once(self.credentials, "credentials")
         return self
 
 
