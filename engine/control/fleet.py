@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from engine.control import slices
 from engine.control.channel import Frame
 from engine.control.compiled import Compiled
 from engine.control.settings import ProcessSettings
-from engine.control.worker import PREPARE_S, Worker, WorkerFault
+from engine.control.worker import PREPARE_S, Worker, WorkerDied, WorkerFault
 from engine.observe.log import Log
 from engine.observe.merge import Merger
 from engine.plan.plan import Plan
@@ -24,6 +25,9 @@ from engine.plan.plan import Plan
 #: Workers are asked so often whether they are there; one that says nothing for so long is ended.
 LOOK_S: Final = 5.0
 HUNG_S: Final = 30.0
+
+#: A worker that died while a plan was prepared has so long to be back.
+BACK_S: Final = 15.0
 
 #: What is told of a worker may take so long; the document goes out without a busy one.
 TELL_S: Final = 2.0
@@ -102,7 +106,29 @@ class Fleet:
     # --- plans ------------------------------------------------------------------------------------------
 
     async def prepare(self, plan: Plan) -> None:
-        """Every worker makes ready to run `plan`. Raises WorkerFault; then none will."""
+        """Every worker makes ready to run `plan`. Raises WorkerFault; then none will.
+
+        A worker that dies meanwhile mostly does for reasons of its own: once it is back, all are asked again,
+        once. A plan of which workers die is never run.
+        """
+        gone = {(worker.index, worker.pid) for worker in self.up}
+        try:
+            await self._prepare(plan)
+        except WorkerDied:
+            await self._back(gone)
+            await self._prepare(plan)
+
+    async def _back(self, before: set[tuple[int, int | None]]) -> None:
+        """Wait until somebody new is there and all are up, but not for long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BACK_S):
+                while not self._stopping:
+                    new = any((worker.index, worker.pid) not in before for worker in self.up)
+                    if new and len(self.up) == len(self.workers):
+                        return
+                    await asyncio.sleep(0.05)
+
+    async def _prepare(self, plan: Plan) -> None:
         workers = self.up
         if not workers:
             raise WorkerFault("no worker is up")
@@ -117,7 +143,7 @@ class Fleet:
         if faults:
             for worker in workers:
                 worker.tell("abandon", {"revision": plan.revision})
-            raise faults[0]
+            raise next((fault for fault in faults if not isinstance(fault, WorkerDied)), faults[0])
 
     async def publish(self, plan: Plan, settings: ProcessSettings, since: float) -> None:
         """Every worker runs what it has prepared; returns when all do. One that fails is started anew."""

@@ -37,6 +37,10 @@ class WorkerFault(Exception):
     """A worker did not do what it was asked: it died, said no, or took too long. The text says which."""
 
 
+class WorkerDied(WorkerFault):
+    """It was gone before it answered, for whatever reason."""
+
+
 class Worker:
     """Made by the fleet; `start` gives it a process.
 
@@ -92,7 +96,7 @@ class Worker:
         except TimeoutError:
             raise WorkerFault(f"{self.name} did not answer `{op}` within {limit_s:.0f} s") from None
         except ChannelClosed:
-            raise WorkerFault(f"{self.name} died before it answered `{op}`") from None
+            raise WorkerDied(f"{self.name} died before it answered `{op}`") from None
         except Refused as refused:
             raise WorkerFault(str(refused)) from None
 

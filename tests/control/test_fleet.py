@@ -18,7 +18,7 @@ from engine.control.channel import Answers, Frame, Hears
 from engine.control.compiled import Receiver
 from engine.control.fleet import Fleet
 from engine.control.settings import ProcessSettings
-from engine.control.worker import Worker, WorkerFault
+from engine.control.worker import Worker, WorkerDied, WorkerFault
 from engine.observe.log import Log
 from engine.observe.merge import Merger
 from engine.plan.plan import Plan
@@ -72,7 +72,7 @@ class Fake(Worker):
         if op in self.on:
             self.on[op]()
         if self.state == "down":
-            raise WorkerFault(f"{self.name} died before it answered `{op}`")
+            raise WorkerDied(f"{self.name} died before it answered `{op}`")
         words = words or {}
         if op == "prepare":
             receiver = Receiver()
@@ -174,6 +174,7 @@ async def started(first: Plan) -> AsyncIterator[Sidecar]:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "FIRST_S", 0.002)
     monkeypatch.setattr(fleet_module, "LOOK_S", 0.01)
+    monkeypatch.setattr(fleet_module, "BACK_S", 1.0)
 
 
 async def test_a_plan_is_run_by_all() -> None:
@@ -210,11 +211,29 @@ async def test_what_one_refuses_is_given_up_by_all() -> None:
 async def test_a_plan_that_kills_is_refused() -> None:
     one, two = plan("one"), plan("two")
     async with started(one) as sidecar:
-        sidecar.workers[0].on["prepare"] = sidecar.workers[0].die
+        worker = sidecar.workers[0]
+        worker.on["prepare"] = lambda: worker.die() if worker.state == "up" else None
         with pytest.raises(WorkerFault, match="died"):
             await sidecar.fleet.prepare(two)
-        sidecar.workers[0].on.clear()
+        assert worker.lives >= 2
+        worker.on.clear()
         await sidecar.until(lambda: sidecar.running() == [one.revision] * 3)
+
+
+async def test_who_dies_once_while_it_prepares_is_waited_for() -> None:
+    one, two = plan("one"), plan("two")
+    async with started(one) as sidecar:
+        worker = sidecar.workers[0]
+
+        def dies_once() -> None:
+            worker.on.clear()
+            worker.die()
+
+        worker.on["prepare"] = dies_once
+        await sidecar.fleet.prepare(two)
+        assert worker.lives == 2
+        await sidecar.fleet.publish(two, SETTINGS, 2.0)
+        assert sidecar.running() == [two.revision] * 3
 
 
 async def test_who_dies_between_the_steps_comes_back_with_the_new_plan() -> None:
