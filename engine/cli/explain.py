@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 
 from engine.cli.arguments import Parser, did_you_mean
 from engine.cli.output import CommandFailed, write, write_json
-from engine.plan.types import OperationName
+from engine.plan.values import OperationName
 
 if TYPE_CHECKING:
     from engine.explain.driver import Driven, Script

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from engine.compiler.document import Document
     from engine.compiler.models import Models
     from engine.compiler.vendors import Vendors
-    from engine.plan.types import Credential, Facts, Provider
+    from engine.plan.types import Credential
+    from engine.plan.vendors import Facts, Provider
     from engine.spec.provider import ProviderSpec
 
 #: Slots of a scheme that say who somebody is, and are no keys.

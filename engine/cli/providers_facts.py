@@ -18,7 +18,7 @@ from engine.cli.output import CommandFailed, message, paint, write, write_json
 if TYPE_CHECKING:
     from engine.compiler.models import Models
     from engine.compiler.vendors import Vendors
-    from engine.plan.types import PriceRow, PriceTier
+    from engine.plan.vendors import PriceRow, PriceTier
 
 #: Facts that are listed as they are, in this order.
 _FACTS: Final = (

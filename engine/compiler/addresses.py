@@ -14,7 +14,7 @@ from typing import Final
 from engine.compiler.document import Document, Path
 from engine.compiler.resolve import there_is
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Provider, Region
+from engine.plan.vendors import Provider, Region
 from engine.spec.fault import shown
 from engine.spec.provider import ProviderSpec
 from engine.spec.where import HOLE, SettingSpec, host_of, vouched, with_root

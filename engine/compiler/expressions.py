@@ -20,7 +20,7 @@ from engine.compiler.labels import labels_by_place
 from engine.compiler.load import Source
 from engine.compiler.mentions import ExpressionText, mentions
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Expr
+from engine.plan.values import Expr
 from engine.spec.workspace import Workspace
 
 #: Key -> the type its expression must have; all others are conditions.

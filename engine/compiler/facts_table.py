@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from engine.builtin import builtin
-from engine.plan.types import Facts, Hours, PriceRow, PriceTier
+from engine.plan.vendors import Facts, Hours, PriceRow, PriceTier
 from engine.wire.pricing import KINDS
 
 _NANOS: Final = 10**9

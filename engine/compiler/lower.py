@@ -17,7 +17,8 @@ from engine.compiler.expr import Place, Scope, answer_scope, compile_expression,
 from engine.compiler.lower_concurrency import concurrency
 from engine.diagnostics import Diagnostics
 from engine.plan.link import inherit
-from engine.plan.types import Admit, Call, Ceilings, Expr, Match, Node, Route, Streaming
+from engine.plan.types import Admit, Call, Ceilings, Match, Node, Route, Streaming
+from engine.plan.values import Expr
 from engine.policies import failures
 from engine.spec import defaults
 from engine.spec import route as written

@@ -9,7 +9,8 @@ from engine.compiler.expr.types import T, fields_of, struct
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
 from engine.plan.scopes import scope_of
-from engine.plan.types import Adjust, Expr
+from engine.plan.values import Expr
+from engine.plan.vendors import Adjust
 from engine.spec.adjust import AdjustSpec
 from engine.wire.operations import form
 

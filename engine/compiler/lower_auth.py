@@ -8,7 +8,9 @@ from engine.compiler.document import Document, Path
 from engine.compiler.expr import compile_template
 from engine.diagnostics import Diagnostics
 from engine.plan.auth import FINDS_ITS_OWN, SLOTS
-from engine.plan.types import Auth, Credential, Json, Secret, Template
+from engine.plan.types import Credential
+from engine.plan.values import Json, Secret, Template
+from engine.plan.vendors import Auth
 from engine.spec.auth import AuthSpec
 from engine.spec.credential import Credential as Written
 from engine.spec.model import Spec

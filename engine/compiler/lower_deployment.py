@@ -19,16 +19,9 @@ from engine.compiler.settings import given
 from engine.compiler.suggest import did_you_mean
 from engine.compiler.vendors import Vendor, Vendors
 from engine.diagnostics import Diagnostics
-from engine.plan.types import (
-    Call,
-    Credential,
-    Deployment,
-    Expr,
-    Facts,
-    Json,
-    Provider,
-    Region,
-)
+from engine.plan.types import Call, Credential, Deployment
+from engine.plan.values import Expr, Json
+from engine.plan.vendors import Facts, Provider, Region
 from engine.spec.deployment import LOCAL_KEYS
 from engine.spec.deployment import Deployment as Spec
 from engine.spec.workspace import Workspace

@@ -15,17 +15,8 @@ from engine.compiler.suggest import did_you_mean
 from engine.compiler.wire_fields import parts, wire_fields
 from engine.diagnostics import Diagnostics
 from engine.plan.scopes import scope_of
-from engine.plan.types import (
-    Dialect,
-    ErrorRule,
-    Expr,
-    Inline,
-    Operation,
-    Rule,
-    StreamRead,
-    StreamWrite,
-    Template,
-)
+from engine.plan.values import Expr, Template
+from engine.plan.vendors import Dialect, ErrorRule, Inline, Operation, Rule, StreamRead, StreamWrite
 from engine.policies.failures import FailureClass
 from engine.spec.dialect import (
     DialectSpec,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Final, Literal
 
 from engine.compiler.document import Path
-from engine.plan.types import Poll, PollCall, Template
+from engine.plan.values import Template
+from engine.plan.vendors import Poll, PollCall
 from engine.spec.poll import ElsewhereSpec, PollSpec
 
 EVERY_MS: Final = 500

@@ -14,7 +14,7 @@ from engine.compiler.lower_dialect import error_rules
 from engine.compiler.lower_speaks import check_settings_read, headers, lower_speaks, templates
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Auth, Headroom, Provider, Region, RetryAfter
+from engine.plan.vendors import Auth, Headroom, Provider, Region, RetryAfter
 from engine.spec.auth import AuthSpec
 from engine.spec.provider import ProviderSpec
 from engine.spec.vendor_limits import HeadroomSpec, RetryAfterSpec

@@ -12,7 +12,8 @@ from engine.compiler.lower_adjust import adjust_rules
 from engine.compiler.lower_dialect import error_rules
 from engine.compiler.resolve import there_is
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Auth, Provider, Spoken, Template
+from engine.plan.values import Template
+from engine.plan.vendors import Auth, Provider, Spoken
 from engine.spec.auth import AuthSpec
 from engine.spec.provider import ProviderSpec, SpeaksSpec
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.compiler.facts_table import Table
-from engine.plan.types import Facts, PriceRow, PriceTier
+from engine.plan.vendors import Facts, PriceRow, PriceTier
 from engine.spec.provider import ModelSpec
 
 FREE: Final = (PriceRow(0, 0, 0, 0),)

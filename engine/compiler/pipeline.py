@@ -35,8 +35,9 @@ from engine.compiler.shape import shape
 from engine.compiler.vendors import Vendors
 from engine.diagnostics import Diagnostic, Diagnostics
 from engine.plan.plan import Plan
-from engine.plan.types import Expr, MediaFetch
+from engine.plan.types import MediaFetch
 from engine.plan.types import Settings as PlanSettings
+from engine.plan.values import Expr
 from engine.spec.settings import Settings
 from engine.spec.workspace import Workspace
 

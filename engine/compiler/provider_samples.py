@@ -10,7 +10,8 @@ from engine.compiler.addresses import filled, spoken_urls
 from engine.compiler.models import Models
 from engine.compiler.samples import Failed, Wrong, differs, reads, run, sends
 from engine.errors import RequestError
-from engine.plan.types import Call, Credential, Deployment, Dialect, Provider, Region
+from engine.plan.types import Call, Credential, Deployment
+from engine.plan.vendors import Dialect, Provider, Region
 from engine.spec.provider import ProviderSample, ProviderSpec
 from engine.upstream.formats import http_upstream
 from engine.upstream.protocol import Ask, HttpCall, HttpReply, TransportError

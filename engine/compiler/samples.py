@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, cast
 import orjson
 
 from engine.errors import RequestError
-from engine.plan.types import Dialect
+from engine.plan.vendors import Dialect
 from engine.spec.dialect import DialectSample, DialectSpec
 from engine.spec.provider import ProviderSample
 from engine.wire.canonical import Request

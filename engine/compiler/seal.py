@@ -18,18 +18,17 @@ from engine.plan.types import (
     SCHEMA_VERSION,
     Deployment,
     DeploymentSegment,
-    Dialect,
     DialectSegment,
     Manifest,
     Node,
     NodeSegment,
-    Provider,
     ProviderSegment,
     Ref,
     Route,
     RouteSegment,
     Settings,
 )
+from engine.plan.vendors import Dialect, Provider
 from engine.wire.formats import faces
 
 

@@ -19,7 +19,7 @@ from typing import Any, Final, TypeVar
 from engine.compiler.cache import Cache, identity
 from engine.compiler.load import Source
 from engine.plan.codec import PlanDecodeError, in_order, restore
-from engine.plan.types import Dialect, Provider
+from engine.plan.vendors import Dialect, Provider
 
 V = TypeVar("V", Dialect, Provider)
 

@@ -20,7 +20,8 @@ from engine.compiler.resolve import there_is
 from engine.compiler.shape import shape
 from engine.compiler.stored import Stored
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Credential, Dialect, Provider
+from engine.plan.types import Credential
+from engine.plan.vendors import Dialect, Provider
 from engine.spec.dialect import DialectSpec
 from engine.spec.provider import ProviderSpec
 from engine.spec.where import SettingSpec

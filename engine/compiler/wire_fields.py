@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from engine.compiler.expr import reads
-from engine.plan.types import Template
+from engine.plan.values import Template
 
 Ir = Any
 

@@ -23,7 +23,8 @@ from engine.kinds.split import Split
 from engine.kinds.use import Use
 from engine.plan.link import link
 from engine.plan.plan import Plan
-from engine.plan.types import Breaker, Call, Concurrent, Deployment, Expr, Node, Route
+from engine.plan.types import Breaker, Call, Concurrent, Deployment, Node, Route
+from engine.plan.values import Expr
 from engine.policies import failures
 from engine.spec import defaults
 

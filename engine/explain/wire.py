@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from engine.errors import RequestError
 from engine.local.request import KEPT, Refused, dropped, to_generate, with_params
-from engine.plan.types import Provider
+from engine.plan.vendors import Provider
 from engine.runtime.snapshot import Snapshot
 from engine.upstream.formats import http_upstream
 from engine.upstream.protocol import Ask, HttpCall, HttpReply, TransportError

@@ -19,7 +19,8 @@ from engine.kinds.effects import Context, Effect, Keep, Note, Outcome, Recall, S
 from engine.kinds.rank import ORDERED, Score, order, pick
 from engine.kinds.use import Use
 from engine.kinds.walk import Rest, walk, worse
-from engine.plan.types import Expr, Node
+from engine.plan.types import Node
+from engine.plan.values import Expr
 from engine.policies.failures import moving
 from engine.policies.selection import weighted
 from engine.policies.shares import WHOLE, point

@@ -23,7 +23,8 @@ from engine.kinds.effects import Cached, Context, Effect, Keep, Lookup, Outcome,
 from engine.kinds.labelling import embedded
 from engine.kinds.use import Use
 from engine.kinds.walk import Rest, targets, walk
-from engine.plan.types import Expr, Node
+from engine.plan.types import Node
+from engine.plan.values import Expr
 from engine.policies.vectors import Vector, likest, signs
 
 #: Questions that one semantic cache remembers for one scope and one set of other circumstances.

@@ -23,7 +23,8 @@ from engine.kinds.answers import AnswerView, text_of, views
 from engine.kinds.asking import question, score
 from engine.kinds.effects import Branch, Consult, Context, Effect, Gather, Note, Outcome, Steps
 from engine.kinds.walk import Rest, walk, worse
-from engine.plan.types import Expr, Node
+from engine.plan.types import Node
+from engine.plan.values import Expr
 from engine.policies.failures import moving
 from engine.wire.canonical import Request
 from engine.wire.conformity import conforms

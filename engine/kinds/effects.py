@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 if TYPE_CHECKING:
     from engine.kinds.use import Use
     from engine.kinds.walk import Rest
-    from engine.plan.types import Deployment, Expr, Node
+    from engine.plan.types import Deployment, Node
+    from engine.plan.values import Expr
     from engine.wire.operations import AnyRequest
 
 

@@ -24,7 +24,8 @@ from typing import Any, Final
 from engine.kinds.effects import Context, Draw, Effect, Measure, Next
 from engine.kinds.use import Use
 from engine.kinds.walk import targets
-from engine.plan.types import Expr, Node
+from engine.plan.types import Node
+from engine.plan.values import Expr
 from engine.policies.selection import (
     best_first,
     better,

@@ -14,7 +14,8 @@ from typing import ClassVar
 from engine.kinds.effects import Context, Draw, Steps, Variant
 from engine.kinds.use import Use
 from engine.kinds.walk import Rest, targets, walk
-from engine.plan.types import Expr, Node
+from engine.plan.types import Node
+from engine.plan.values import Expr
 from engine.policies.shares import WHOLE, Stretches, arm_at, point
 
 

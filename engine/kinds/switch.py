@@ -10,7 +10,8 @@ from engine.kinds.effects import Context, Note, Steps
 from engine.kinds.use import Use
 from engine.kinds.walk import Rest, walk
 from engine.kinds.walk import targets as targets_of
-from engine.plan.types import Expr, Node
+from engine.plan.types import Node
+from engine.plan.values import Expr
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from typing import Any, Final
 from engine.plan import functions
 from engine.plan.operations import NAMESPACE, WireTypeError
 from engine.plan.scopes import SCOPES, WIRE_PARAMETERS
-from engine.plan.types import Expr, Template
+from engine.plan.values import Expr, Template
 
 __all__ = ["WireTypeError", "bind_expr", "bind_template", "expression_source", "template_source"]
 

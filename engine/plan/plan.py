@@ -17,16 +17,15 @@ from engine.plan.types import (
     SCHEMA_VERSION,
     Deployment,
     DeploymentSegment,
-    Dialect,
     DialectSegment,
     Manifest,
     Node,
     NodeSegment,
-    Provider,
     ProviderSegment,
     Route,
     RouteSegment,
 )
+from engine.plan.vendors import Dialect, Provider
 
 T = TypeVar("T")
 

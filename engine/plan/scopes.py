@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing
 from typing import Final
 
-from engine.plan.types import OperationName
+from engine.plan.values import OperationName
 
 _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "route": ("request", "key", "clock", "label"),

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.errors import NoRoute
-from engine.plan.types import Expr, Match
+from engine.plan.types import Match
+from engine.plan.values import Expr
 
 #: Operation -> the one whose routes serve it too.
 IMPLIED: Final = {"count_tokens": "chat"}

@@ -13,7 +13,9 @@ from typing import Any, cast
 
 from engine.kinds.effects import Aside, Unfit
 from engine.kinds.use import Use
-from engine.plan.types import Credential, Deployment, Expr, Node, PriceRow
+from engine.plan.types import Credential, Deployment, Node
+from engine.plan.values import Expr
+from engine.plan.vendors import PriceRow
 from engine.policies.admission import USUAL, priority_of
 from engine.runtime import fingerprint as fingerprints
 from engine.runtime import tokens

@@ -21,7 +21,9 @@ from engine.plan.code import bind_expr
 from engine.plan.codec import decode
 from engine.plan.link import link
 from engine.plan.plan import Plan
-from engine.plan.types import Credential, Deployment, Dialect, DialectSegment, Expr, Node, Provider, Route
+from engine.plan.types import Credential, Deployment, DialectSegment, Node, Route
+from engine.plan.values import Expr
+from engine.plan.vendors import Dialect, Provider
 from engine.runtime.match import Matcher
 from engine.runtime.meaning import meaning_of
 from engine.runtime.peers import peers_of

@@ -28,7 +28,7 @@ from engine.observe.log import Log
 from engine.observe.metrics import Metrics
 from engine.observe.resources import raise_file_limit
 from engine.plan.plan import Plan
-from engine.plan.types import Secret
+from engine.plan.values import Secret
 from engine.runtime.snapshot import Snapshot
 from engine.server.app import App, Surface
 from engine.server.head import is_loopback

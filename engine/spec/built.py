@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
-from engine.plan.types import OperationName, Secret
+from engine.plan.values import OperationName, Secret
 
 #: The release in which this step's fields began to execute.
 FIRST: Final = "0.1.0"

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import PlainValidator, WithJsonSchema, model_validator
 
-from engine.plan.types import OperationName
+from engine.plan.values import OperationName
 from engine.policies.failures import FailureClass
 from engine.spec.adjust import AdjustSpec
 from engine.spec.amounts import Size

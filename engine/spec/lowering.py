@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from engine.plan.types import Call, Expr, Node
+    from engine.plan.types import Call, Node
+    from engine.plan.values import Expr
     from engine.spec.nodes.node import NodeSpec
 
 #: Keys and indexes from the root of the merged workspace to a value.

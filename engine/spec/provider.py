@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import PlainValidator, WithJsonSchema
 
-from engine.plan.types import OperationName
+from engine.plan.values import OperationName
 from engine.spec.adjust import AdjustSpec
 from engine.spec.amounts import Count, Money, Multiplier, Price
 from engine.spec.auth import AuthField

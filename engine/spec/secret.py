@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, PlainValidator
 from typing_extensions import TypeAliasType
 
-from engine.plan.types import Secret
+from engine.plan.values import Secret
 from engine.spec.fault import fault, looks_secret
 from engine.spec.json_form import json_form
 from engine.spec.one_or_more import OrOne

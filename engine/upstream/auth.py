@@ -14,7 +14,9 @@ from urllib.parse import quote
 
 from engine.plan.auth import SLOTS
 from engine.plan.code import bind_template
-from engine.plan.types import Auth, Credential, Json, Secret
+from engine.plan.types import Credential
+from engine.plan.values import Json, Secret
+from engine.plan.vendors import Auth
 from engine.upstream.schemes.authenticator import NOTHING, Authenticator, Headers, Shown
 from engine.upstream.schemes.cache import TokenCache
 from engine.upstream.secrets import SecretMissing, Secrets, SecretValue

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Callable, Container, Mapping
 from typing import Any
 
-from engine.plan.types import Deployment, Provider
+from engine.plan.types import Deployment
+from engine.plan.vendors import Provider
 from engine.upstream.headroom import HeadroomSeen
 from engine.upstream.http import HttpUpstream
 from engine.upstream.media import MediaFetcher

@@ -7,7 +7,7 @@ import time
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 
-from engine.plan.types import Headroom
+from engine.plan.vendors import Headroom
 from engine.wire.delays import delay_ms
 
 

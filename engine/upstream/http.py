@@ -20,7 +20,8 @@ from typing import Any, Final
 import orjson
 
 from engine.errors import RequestError
-from engine.plan.types import Deployment, Provider
+from engine.plan.types import Deployment
+from engine.plan.vendors import Provider
 from engine.policies.failures import FailureClass
 from engine.upstream import batches
 from engine.upstream.flow import HttpFlow, transport_failure

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any, Final
 
-from engine.plan.types import Inline
+from engine.plan.vendors import Inline
 from engine.upstream.media import Fetched, MediaFetcher, NotFetchedError
 from engine.wire.canonical import Part, Request
 

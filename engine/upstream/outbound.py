@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from engine.errors import RequestError
 from engine.plan.code import bind_template
-from engine.plan.types import Credential, Deployment, Provider
+from engine.plan.types import Credential, Deployment
+from engine.plan.vendors import Provider
 from engine.upstream.auth import Shown, authenticator
 from engine.upstream.output_limit import set_limit
 from engine.upstream.params import put_over

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from engine.plan.types import Secret
+from engine.plan.values import Secret
 
 #: A secret is a key, or a short document: a certificate, a service account.
 _MAX_BYTES: Final = 64 * 1024

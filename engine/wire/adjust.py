@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 
 from engine.errors import RequestError
 from engine.plan.code import bind_expr
-from engine.plan.types import Adjust
+from engine.plan.vendors import Adjust
 from engine.wire.canonical import Request
 
 #: A changed value that can stand in a header behind its field's name; others are told as `changed`.

@@ -13,7 +13,8 @@ from typing import Any, cast
 import engine.wire.regex  # noqa: F401 - makes RE2 the engine of the patterns in plans
 from engine.errors import ERROR_CODES, STATUS, EngineError, RequestError
 from engine.plan.code import WireTypeError, bind_expr, bind_template
-from engine.plan.types import Dialect, ErrorRule, Operation, RetryAfter, Template
+from engine.plan.values import Template
+from engine.plan.vendors import Dialect, ErrorRule, Operation, RetryAfter
 from engine.wire import ledger, native_only, shape
 from engine.wire import usage as usage_counts
 from engine.wire.adjust import BoundAdjust

@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 import orjson
 import re2
 
-from engine.plan.types import ErrorRule, RetryAfter
+from engine.plan.vendors import ErrorRule, RetryAfter
 from engine.policies.failures import FailureClass
 from engine.wire.canonical import Error
 from engine.wire.delays import CAP_MS, delay_ms, in_milliseconds

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from engine.plan.code import bind_expr
-from engine.plan.types import Deployment, Provider, Spoken
+from engine.plan.types import Deployment
+from engine.plan.vendors import Provider, Spoken
 from engine.wire.canonical import Request
 from engine.wire.target import facts_of, provider_of, target_of
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from engine.plan.code import bind_template
-from engine.plan.types import Poll, PollCall
+from engine.plan.vendors import Poll, PollCall
 
 _PORTS: Final = {"http": 80, "https": 443}
 _FORBIDDEN: Final = frozenset('\\ "<>^`{|}')

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Final
 
-from engine.plan.types import Hours, PriceRow, PriceTier
+from engine.plan.vendors import Hours, PriceRow, PriceTier
 from engine.wire.canonical import Usage
 
 _MILLION: Final = 1_000_000

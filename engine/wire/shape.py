@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn
 
 from engine.errors import RequestError
-from engine.plan.types import Json
+from engine.plan.values import Json
 
 _TYPES: Final[dict[str, tuple[type, ...]]] = {
     "text": (str,), "integer": (int,), "number": (int, float), "flag": (bool,), "map": (dict,),

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 import orjson
 
 from engine.plan.code import bind_expr, bind_template
-from engine.plan.types import Rule, StreamRead
+from engine.plan.vendors import Rule, StreamRead
 from engine.wire.canonical import CONTENT_EVENTS, Error, Event, FinishReason, Usage
 from engine.wire.failures import Classifier
 from engine.wire.framing import FRAMINGS

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from engine.plan.code import bind_template
-from engine.plan.types import StreamWrite
+from engine.plan.vendors import StreamWrite
 from engine.wire.canonical import Event, Request
 from engine.wire.framing import FRAMINGS
 from engine.wire.stream_reader import BoundRule

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from engine.plan.types import Deployment, Facts, Provider
+from engine.plan.types import Deployment
+from engine.plan.vendors import Facts, Provider
 
 
 def facts_of(facts: Facts) -> dict[str, Any]:

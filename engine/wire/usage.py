@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from engine.plan.types import Json
+from engine.plan.values import Json
 from engine.wire.canonical import Usage
 
 _COUNTS: Final = (

@@ -13,7 +13,7 @@ from engine.compiler.models import FREE, Models
 from engine.compiler.parse import parse
 from engine.compiler.vendors import Vendors
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Facts, PriceRow, PriceTier
+from engine.plan.vendors import Facts, PriceRow, PriceTier
 from engine.spec.provider import ProviderSpec
 
 M = 1_000_000_000

@@ -16,7 +16,7 @@ from engine.compiler.load import Source
 from engine.compiler.parse import parse
 from engine.diagnostics import Diagnostics
 from engine.plan.code import bind_expr, bind_template
-from engine.plan.types import Expr, Template
+from engine.plan.values import Expr, Template
 
 TAGS = {"tier": ("gold", "silver"), "team": None, "data": ("eu", "world"), "my_team": None}
 ORGS = ("acme", "globex")

@@ -15,7 +15,7 @@ from engine.compiler.expr.calls import FILTERS, FUNCTIONS, TESTS
 from engine.compiler.expr.directives import DIRECTIVES
 from engine.plan import functions
 from engine.plan.code import bind_expr, bind_template, expression_source
-from engine.plan.types import Expr, Template
+from engine.plan.values import Expr, Template
 
 EVIL = "x'] or __import__('os').system('id') or ['"
 

@@ -12,7 +12,7 @@ import pytest
 from engine.compiler.expr import compile_template, reads
 from engine.diagnostics import Diagnostics
 from engine.plan.code import bind_template
-from engine.plan.types import Template
+from engine.plan.values import Template
 
 DATA = Path(__file__).parent / "data"
 

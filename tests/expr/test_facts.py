@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.compiler.expr import always, disjoint, equals, fields_read, negation_of, uses_clock
-from engine.plan.types import Expr
+from engine.plan.values import Expr
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 from engine.builtin import builtin
 from engine.compiler.facts_table import table, table_names
 from engine.facts.__main__ import _SOURCES, written
-from engine.plan.types import Facts
+from engine.plan.vendors import Facts
 from engine.spec.dialect import Ability
 from engine.wire.pricing import KINDS, row_at
 

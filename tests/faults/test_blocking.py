@@ -16,7 +16,7 @@ from served import workspace
 
 import engine
 from engine.bench.faults.provider import Provider
-from engine.plan.types import Secret
+from engine.plan.values import Secret
 from engine.upstream.secrets import Secrets
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc are Linux's")

@@ -47,7 +47,8 @@ from engine.kinds.split import Layout, Split, SplitArm
 from engine.kinds.switch import Arm, Switch
 from engine.kinds.use import Use
 from engine.kinds.walk import walk
-from engine.plan.types import Call, Expr, Node
+from engine.plan.types import Call, Node
+from engine.plan.values import Expr
 from engine.policies.shares import change, lay_out, points_of
 from engine.upstream.protocol import Whole
 

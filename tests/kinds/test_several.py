@@ -13,7 +13,8 @@ from engine.kinds.ensemble import Ensemble
 from engine.kinds.hedge import UNKNOWN_MS, Hedge
 from engine.kinds.mirror import Mirror
 from engine.kinds.walk import targets
-from engine.plan.types import Call, Expr, Node
+from engine.plan.types import Call, Node
+from engine.plan.values import Expr
 from engine.upstream.protocol import Whole
 
 

@@ -11,7 +11,8 @@ from asking import ask
 from engine.local.models import LocalModels, Spec
 from engine.local.store import ModelStore
 from engine.local.upstream import DEFAULT_OUTPUT, Loaded, LocalUpstream
-from engine.plan.types import Call, Deployment, Facts
+from engine.plan.types import Call, Deployment
+from engine.plan.vendors import Facts
 from engine.upstream.protocol import Ask, Whole
 
 

@@ -20,26 +20,22 @@ from engine.plan.plan import Plan
 from engine.plan.types import (
     SCHEMA_VERSION,
     Admit,
-    Auth,
     Call,
     Ceilings,
     Deployment,
     DeploymentSegment,
-    Expr,
-    Facts,
     Manifest,
     Match,
     Node,
     NodeSegment,
-    PriceRow,
-    Provider,
     ProviderSegment,
-    Region,
     Route,
     RouteSegment,
     Settings,
     Streaming,
 )
+from engine.plan.values import Expr
+from engine.plan.vendors import Auth, Facts, PriceRow, Provider, Region
 from engine.runtime.clock import VirtualClock
 from engine.runtime.execute import Answer, Executor, Inbound
 from engine.runtime.record import DecisionRecord

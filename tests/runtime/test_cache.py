@@ -10,7 +10,8 @@ import pytest
 
 from engine.kinds.cache import Cache
 from engine.kinds.switch import Arm, Switch
-from engine.plan.types import Call, Expr
+from engine.plan.types import Call
+from engine.plan.values import Expr
 from engine.runtime.snapshot import Shared, Snapshot
 from engine.runtime.views import Key
 

@@ -9,7 +9,8 @@ import pytest
 
 from engine.kinds.classify import Classify, Label
 from engine.kinds.switch import Arm, Switch
-from engine.plan.types import Call, Ceilings, Expr
+from engine.plan.types import Call, Ceilings
+from engine.plan.values import Expr
 
 IS_CODE = Expr(
     source='label.task == "code"', scope="route", type="bool",

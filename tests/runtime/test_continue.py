@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from engine.plan.types import Admit, Ceilings, Facts, PriceRow, Streaming
+from engine.plan.types import Admit, Ceilings, Streaming
+from engine.plan.vendors import Facts, PriceRow
 
 Bench = Any
 Kit = Any

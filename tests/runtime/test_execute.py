@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.errors import NoCandidate, NoRoute, NotAdmitted, UpstreamError
-from engine.plan.types import Admit, Call, Ceilings, Concurrent, Credential, Facts, Match, PriceRow
+from engine.plan.types import Admit, Call, Ceilings, Concurrent, Credential, Match
+from engine.plan.vendors import Facts, PriceRow
 from engine.runtime.execute import Executor
 from engine.runtime.views import Key
 

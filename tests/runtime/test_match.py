@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from engine.errors import NoRoute
-from engine.plan.types import Expr, Match
+from engine.plan.types import Match
+from engine.plan.values import Expr
 from engine.runtime.match import NAMES_TOLD, Matcher
 
 

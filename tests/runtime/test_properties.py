@@ -19,7 +19,8 @@ from engine.kinds.ensemble import Ensemble
 from engine.kinds.hedge import Hedge
 from engine.kinds.mirror import Mirror
 from engine.kinds.split import Layout, Split, SplitArm
-from engine.plan.types import Call, Ceilings, Concurrent, Expr, Node, Streaming
+from engine.plan.types import Call, Ceilings, Concurrent, Node, Streaming
+from engine.plan.values import Expr
 from engine.policies.shares import lay_out, points_of
 from engine.runtime.sinks import as_json
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.errors import EngineError, NoCandidate, Overloaded, UpstreamError
-from engine.plan.types import Ceilings, Concurrent, Expr
+from engine.plan.types import Ceilings, Concurrent
+from engine.plan.values import Expr
 from engine.runtime.clock import VirtualClock
 from engine.runtime.queue import Lines
 from engine.runtime.views import Key

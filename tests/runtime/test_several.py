@@ -13,7 +13,8 @@ from engine.kinds.classify import Classify, Label
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.hedge import Hedge
 from engine.kinds.mirror import Mirror
-from engine.plan.types import Call, Ceilings, Expr, Node
+from engine.plan.types import Call, Ceilings, Node
+from engine.plan.values import Expr
 
 Bench = Any
 Kit = Any

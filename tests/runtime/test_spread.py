@@ -10,7 +10,9 @@ import pytest
 from engine.kinds.balance import Balance, Sticky
 from engine.kinds.rank import Score
 from engine.kinds.split import Layout, Split, SplitArm
-from engine.plan.types import Call, Expr, Facts
+from engine.plan.types import Call
+from engine.plan.values import Expr
+from engine.plan.vendors import Facts
 from engine.policies.shares import change, lay_out, points_of
 from engine.runtime.snapshot import Shared, Snapshot
 from engine.runtime.views import Key

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from engine.kinds.respond import Respond
-from engine.plan.types import Call, Facts, Streaming
+from engine.plan.types import Call, Streaming
+from engine.plan.vendors import Facts
 from engine.runtime.tally import Tally
 from engine.upstream.protocol import Chunk
 from engine.wire.canonical import Event

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from engine.plan.types import Secret
+from engine.plan.values import Secret
 from engine.spec.address import Address, BaseUrl, Url
 from engine.spec.amounts import (
     Count,

@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from engine.plan.types import Breaker, Call, Credential, Deployment, Facts
+from engine.plan.types import Breaker, Call, Credential, Deployment
+from engine.plan.vendors import Facts
 from engine.policies.failures import CLASSES
 from engine.state.credentials import Refused
 from engine.state.health import ALONE, BREAKING, Ended, Health, Peers

@@ -22,7 +22,9 @@ from botocore.credentials import Credentials
 
 from engine.compiler.lower_auth import default_credential
 from engine.plan.codec import canonical, decode
-from engine.plan.types import Call, Credential, Deployment, Facts, Provider, Secret
+from engine.plan.types import Call, Credential, Deployment
+from engine.plan.values import Secret
+from engine.plan.vendors import Facts, Provider
 from engine.upstream.aiohttp_transport import AiohttpTransport
 from engine.upstream.direct_transport import DirectTransport
 from engine.upstream.http import HttpFlow, HttpUpstream

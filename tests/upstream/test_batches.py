@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from engine.plan.types import Call, Deployment, Facts
+from engine.plan.types import Call, Deployment
+from engine.plan.vendors import Facts
 from engine.upstream import batches
 from engine.upstream.protocol import Ask, Whole
 from engine.wire.canonical import Error, Request

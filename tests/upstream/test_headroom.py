@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from engine.plan.types import Headroom
+from engine.plan.vendors import Headroom
 from engine.upstream.headroom import HeadroomSeen
 
 HEADERS = {

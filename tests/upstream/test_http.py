@@ -17,7 +17,9 @@ import orjson
 import pytest
 import respx
 
-from engine.plan.types import Auth, Call, Credential, Deployment, Facts, Secret
+from engine.plan.types import Call, Credential, Deployment
+from engine.plan.values import Secret
+from engine.plan.vendors import Auth, Facts
 from engine.upstream import flow as flow_module
 from engine.upstream.aiohttp_transport import AiohttpTransport
 from engine.upstream.direct_transport import DirectTransport

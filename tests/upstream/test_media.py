@@ -15,7 +15,8 @@ import orjson
 import pytest
 import trustme
 
-from engine.plan.types import Call, Deployment, Facts, Inline, MediaFetch
+from engine.plan.types import Call, Deployment, MediaFetch
+from engine.plan.vendors import Facts, Inline
 from engine.upstream.direct_transport import DirectTransport
 from engine.upstream.http import HttpUpstream
 from engine.upstream.inline import inlined

@@ -14,7 +14,9 @@ from typing import Any
 import orjson
 import pytest
 
-from engine.plan.types import Call, Credential, Deployment, Facts, Secret
+from engine.plan.types import Call, Credential, Deployment
+from engine.plan.values import Secret
+from engine.plan.vendors import Facts
 from engine.upstream.direct_transport import DirectTransport
 from engine.upstream.flow import HttpFlow
 from engine.upstream.http import HttpUpstream

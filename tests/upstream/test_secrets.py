@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.plan.types import Secret
+from engine.plan.values import Secret
 from engine.upstream.secrets import SecretMissing, Secrets
 
 ONE, TWO = Secret("env", "GEMINI_API_KEY"), Secret("env", "GOOGLE_API_KEY")

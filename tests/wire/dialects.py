@@ -16,7 +16,7 @@ from engine.compiler.lower_provider import lower_provider
 from engine.compiler.models import Models
 from engine.compiler.parse import parse
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Dialect, Provider
+from engine.plan.vendors import Dialect, Provider
 from engine.spec.dialect import DialectSpec
 from engine.spec.provider import ProviderSpec
 from engine.wire.dialect import BoundDialect

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.plan.types import Headroom, RetryAfter
+from engine.plan.vendors import Headroom, RetryAfter
 from engine.upstream.headroom import HeadroomSeen
 from engine.wire.delays import delay_ms
 from engine.wire.failures import RETRY_AFTER, Classifier, retry_after_ms

@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 import pytest
 
-from engine.plan.types import ErrorRule
+from engine.plan.vendors import ErrorRule
 from engine.wire.delays import CAP_MS
 from engine.wire.failures import RETRY_AFTER, Classifier, by_status, retry_after_ms
 from engine.wire.usage import bind

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from engine.plan.types import RetryAfter
+from engine.plan.vendors import RetryAfter
 
 _spec = importlib.util.spec_from_file_location("dialects", Path(__file__).with_name("dialects.py"))
 assert _spec is not None

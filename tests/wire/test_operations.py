@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.plan.functions import pack, unpack
-from engine.plan.types import PriceRow
+from engine.plan.vendors import PriceRow
 from engine.wire import ledger
 from engine.wire.operations import OPERATIONS, check_answers, check_reply, form
 from engine.wire.pricing import cost_of, worst_cost

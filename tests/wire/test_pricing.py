@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from engine.plan import codec
-from engine.plan.types import Facts, Hours, PriceRow, PriceTier
+from engine.plan.vendors import Facts, Hours, PriceRow, PriceTier
 from engine.wire.canonical import Usage
 from engine.wire.pricing import cost_of, regional, row_at, tier_of, worst_cost
 

@@ -13,7 +13,8 @@ from engine.compiler.checks.subject import Subject
 from engine.compiler.document import Path
 from engine.compiler.expr import disjoint, equals
 from engine.diagnostics import Related, Span
-from engine.plan.types import Expr, Match
+from engine.plan.types import Match
+from engine.plan.values import Expr
 
 Taker = tuple[str, Expr | None]
 

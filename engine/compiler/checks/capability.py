@@ -28,7 +28,8 @@ from engine.kinds.outline import ANSWER, edges, reached
 from engine.kinds.split import Split
 from engine.kinds.switch import Switch
 from engine.kinds.use import Use
-from engine.plan.types import Deployment, Expr, Node, Route
+from engine.plan.types import Deployment, Node, Route
+from engine.plan.values import Expr
 from engine.units import show_count
 from engine.wire.formats import faces
 

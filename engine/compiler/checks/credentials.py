@@ -8,7 +8,7 @@ from engine.compiler.checks.subject import Subject
 from engine.compiler.expr import fields_read
 from engine.diagnostics import Related
 from engine.plan.auth import NEEDS, SLOTS
-from engine.plan.types import Auth
+from engine.plan.vendors import Auth
 
 
 def check(subject: Subject) -> None:

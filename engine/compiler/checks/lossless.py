@@ -18,7 +18,8 @@ from engine.compiler.ledgers import pair
 from engine.diagnostics import Related
 from engine.kinds.outline import answering
 from engine.kinds.use import Use
-from engine.plan.types import Admit, Deployment, Provider, Route
+from engine.plan.types import Admit, Deployment, Route
+from engine.plan.vendors import Provider
 from engine.upstream.outbound import Outbound
 from engine.upstream.secrets import Secrets
 from engine.wire.dialect import BoundDialect

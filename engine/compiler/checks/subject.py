@@ -12,7 +12,8 @@ from engine.compiler.vendors import Vendors
 from engine.diagnostics import Diagnostics, Span
 from engine.kinds.use import Use
 from engine.plan.link import link
-from engine.plan.types import Call, Expr, Node, Route
+from engine.plan.types import Call, Node, Route
+from engine.plan.values import Expr
 from engine.spec.settings import Settings
 from engine.spec.workspace import Workspace
 

@@ -25,7 +25,8 @@ from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
 from engine.kinds.split import Split
 from engine.kinds.switch import Arm, Switch
-from engine.plan.types import Expr, Node, Ref
+from engine.plan.types import Node, Ref
+from engine.plan.values import Expr
 
 
 def check(subject: Subject) -> None:

@@ -10,7 +10,8 @@ from engine.compiler.checks.subject import Subject
 from engine.compiler.expr import fields_read
 from engine.kinds.classify import Classify
 from engine.kinds.outline import walk_tree
-from engine.plan.types import Expr, Node
+from engine.plan.types import Node
+from engine.plan.values import Expr
 
 
 def check(subject: Subject) -> None:

@@ -26,7 +26,7 @@ from engine.compiler.expr.types import (
     struct,
 )
 from engine.plan.scopes import SCOPES, base_scope
-from engine.plan.types import Facts
+from engine.plan.vendors import Facts
 from engine.wire.operations import form
 
 #: What `request.has(...)` can be asked.

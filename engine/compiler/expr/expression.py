@@ -12,7 +12,7 @@ from engine.compiler.expr.place import Place
 from engine.compiler.expr.typed import Typed
 from engine.compiler.expr.types import BOOL, wanted
 from engine.diagnostics import Diagnostics
-from engine.plan.types import Expr
+from engine.plan.values import Expr
 
 
 def compile_expression(

@@ -12,7 +12,7 @@ from engine.compiler.expr.fields import dotted
 from engine.compiler.expr.ranges import Bounds, Range
 from engine.plan import operations
 from engine.plan.scopes import SCOPES
-from engine.plan.types import Expr
+from engine.plan.values import Expr
 
 Ir = Any
 

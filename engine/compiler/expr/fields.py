@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from engine.plan.scopes import SCOPES, base_scope
-from engine.plan.types import Expr, Template
+from engine.plan.values import Expr, Template
 
 Ir = Any
 

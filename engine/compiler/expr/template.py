@@ -24,7 +24,7 @@ from engine.compiler.expr.types import ANY, Kind, T, fields_of, same_kind, wante
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics
 from engine.plan.scopes import base_scope
-from engine.plan.types import Template
+from engine.plan.values import Template
 
 Escape = Literal["text", "path", "header"]
 

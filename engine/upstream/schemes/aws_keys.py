@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import orjson
 
-from engine.plan.types import Secret
+from engine.plan.values import Secret
 from engine.upstream.schemes.answers import moment
 from engine.upstream.schemes.aws_sources import (
     AssumeRole,

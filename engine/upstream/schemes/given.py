@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from engine.plan.types import Secret
+from engine.plan.values import Secret
 from engine.upstream.secrets import SecretMissing, Secrets
 
 Places = Mapping[str, tuple[Secret, ...]]

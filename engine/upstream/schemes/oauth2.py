@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 import orjson
 
-from engine.plan.types import Json
+from engine.plan.values import Json
 from engine.upstream.schemes.answers import token_of
 from engine.upstream.schemes.errand import Errand, Headers, basic
 from engine.upstream.schemes.given import Given

@@ -9,7 +9,9 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from engine.plan.types import Auth, Credential, Secret
+from engine.plan.types import Credential
+from engine.plan.values import Secret
+from engine.plan.vendors import Auth
 from engine.upstream.auth import Authenticator, authenticator
 from engine.upstream.protocol import HttpCall
 from engine.upstream.schemes.cache import TokenCache

@@ -19,7 +19,7 @@ from botocore.credentials import (
 )
 from desks import NOW, Answer, Desks, answer, scheme
 
-from engine.plan.types import Secret
+from engine.plan.values import Secret
 from engine.upstream.auth import Authenticator
 from engine.upstream.protocol import HttpCall, TransportError
 from engine.upstream.schemes.aws_profiles import Profiles
