@@ -53,7 +53,14 @@ class Ask:
             while await self.text() != text:
                 await asyncio.sleep(0.03)
 
-    async def reloads(self) -> dict[str, int]:
+    async def reloads(self, acks: int = 0) -> dict[str, int]:
+        """How reloads ended, once so many are counted: a plan answers a moment before it is."""
+        async with asyncio.timeout(30):
+            while (done := await self._reloads())["ack"] < acks:
+                await asyncio.sleep(0.01)
+        return done
+
+    async def _reloads(self) -> dict[str, int]:
         rows = (await self.client.get(self._served.url + "/metrics")).text.splitlines()
         found = [row for row in rows if row.startswith("engine_reloads_total{")]
         return {row.split('"')[1]: int(float(row.rpartition(" ")[2])) for row in found}
@@ -145,7 +152,7 @@ async def _at_the_same_time(file: Path, text: str) -> None:
 async def test_every_way_to_save(how: Any, ask: Ask) -> None:
     await how(ask.folder / "routes" / "main.yaml", routes("Saved."))
     await ask.says("Saved.")
-    done = await ask.reloads()
+    done = await ask.reloads(acks=2)
     assert (done["ack"], done["nack"]) == (2, 0), "a half-written file was compiled"
 
 
