@@ -87,14 +87,15 @@ class Served:
         return value
 
     @contextlib.asynccontextmanager
-    async def baseline(self) -> AsyncIterator[None]:
+    async def baseline(self) -> AsyncIterator[int]:
         """Asserts that the block leaves nothing: no request, no call, no task and no file more than before.
+        Gives how many requests were made before it.
 
         What a pool keeps for the next calls, and what is opened once, is there after first ones.
         """
-        await asyncio.gather(*(self.chat() for _ in range(12)))
+        asked = await self._fill_pools()
         tasks, files = (await self.metrics())["engine_tasks"], self.files()
-        yield
+        yield asked
         end = time.monotonic() + 5
         while True:
             now, held = await self.metrics(), self.files()
@@ -104,6 +105,17 @@ class Served:
                 return
             assert time.monotonic() < end, f"requests, calls, tasks, files left: {told}"
             await asyncio.sleep(0.05)
+
+    async def _fill_pools(self) -> int:
+        """Ask so many at once, and so often, that later calls find connections on both sides: quick answers
+        share the first ones. How many were asked.
+        """
+        most, same, asked = 0, 0, 0
+        while same < 5:
+            await asyncio.gather(*(self.chat() for _ in range(12)))
+            now = self.files()
+            most, same, asked = max(most, now), 0 if now > most else same + 1, asked + 12
+        return asked
 
     async def ended(self, seconds: float = 10) -> tuple[int, str]:
         """The exit code and what stood on stderr."""
