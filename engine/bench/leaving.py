@@ -13,6 +13,7 @@ import socket
 import struct
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, cast
 
 from engine.bench.wire import STREAM_FIRST, STREAM_HEAD, STREAM_TOKEN, content_length
@@ -155,7 +156,7 @@ class Leavers:
                 number = self._next
                 form = list(ASKS)[number % len(ASKS)]
                 _, client = await loop.create_connection(
-                    lambda number=number, form=form: Client(self.moments, number, form, address),  # type: ignore[misc]
+                    partial(Client, self.moments, number, form, address),
                     host,
                     int(port),
                 )

@@ -211,7 +211,7 @@ class Clients:
         streams.finish()
         try:
             async with asyncio.timeout(30):
-                while self._open:  # noqa: ASYNC110
+                while self._open:  # noqa: ASYNC110 - a protocol's callbacks empty it
                     await asyncio.sleep(0.01)
         except TimeoutError:
             self.counts.broken += sum(isinstance(each, Stream) for each in self._open)
