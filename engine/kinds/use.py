@@ -35,6 +35,9 @@ DEFAULT_BACKOFF_MS = 200
 #: So often one request waits for a vendor's pause that others make longer meanwhile.
 _MOST_PAUSES = 3
 
+#: Skipped for these, it is a credential that is wrong.
+_OF_CREDENTIALS = frozenset({"auth", "quota_exhausted", "permission"})
+
 
 @dataclass(frozen=True, slots=True)
 class Use(Node):
@@ -74,7 +77,9 @@ def steps(node: Use, ctx: Context, rest: Rest | None, last: Outcome | None = Non
                 continue
             reason = admission.reason or "full"
             why = admission.why or f"{node.deployment} has no room: {reason}"
-            return last or (yield from _skip(node, reason, why, admission.retry_after_ms))
+            # Credentials have names of our own; they stand in the record, and no client is told them.
+            told = f"{node.deployment} cannot be asked now: {reason}" if reason in _OF_CREDENTIALS else why
+            return last or (yield from _skip(node, reason, why, admission.retry_after_ms, told))
         last = yield Attempt(node, number, admission.lease, rest, retry)
         assert last is not None
         if last.ok:
@@ -85,12 +90,15 @@ def targets(node: Use, _ctx: Context) -> Iterator[Use]:
     yield node
 
 
-def _skip(node: Use, failure: str, why: str, retry_after_ms: int | None = None) -> Steps:
+def _skip(
+    node: Use, failure: str, why: str, retry_after_ms: int | None = None, told: str | None = None
+) -> Steps:
+    """`why` is for the record; `told`, where it is another, for the client."""
     yield Note(node.id, "skipped", why)
     return Outcome(
         ok=False,
         failure=failure,
-        message=why,
+        message=told or why,
         retry_after_ms=retry_after_ms,
         deployment=node.deployment,
         tried=False,

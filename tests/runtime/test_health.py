@@ -174,6 +174,19 @@ async def test_a_deployment_without_a_good_key_is_skipped(bench: Callable[..., B
     assert b.record.path[0].why == "a is not asked while the credential k is refused (auth)"
 
 
+async def test_no_client_is_told_the_name_of_a_credential(bench: Callable[..., Bench], kit: Kit) -> None:
+    b = bench(
+        kit.use("a"),
+        {"a": [kit.Fail("auth")]},
+        deployments=(kit.deployment("a", credentials=KEYS[:1]),),
+    )
+    for _ in range(3):
+        told = await b.fails()
+    assert "the credential k" in b.record.path[0].why
+    assert "a cannot be asked now: auth" in told.message
+    assert "credential k" not in told.message
+
+
 # --- retries --------------------------------------------------------------------------------------------
 
 
