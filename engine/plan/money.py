@@ -1,0 +1,97 @@
+"""Budgets and limits as they run: how much of what, over which time, for whom, and what happens at the end.
+
+Amounts are whole: nano-dollars (10**-9 USD) of money, tokens, requests, requests open at a time. Times are
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from engine.plan.values import Expr
+
+#: What is counted. `cost` in nano-dollars.
+Measure = Literal["cost", "tokens", "requests", "concurrent"]
+
+#: What happens while the state store cannot be asked.
+OnStateLoss = Literal["reject", "local_share"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Over which time a budget counts.
+
+    kind: a calendar unit in the workspace's time zone; `every`: of a fixed length, counted from 1970-01-01
+        UTC; `rolling`: the last `ms`, whenever one looks.
+    ms: the length of `every` and `rolling`; None for calendar units.
+    """
+
+    kind: Literal["day", "week", "month", "quarter", "every", "rolling"]
+    ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetStep:
+    """At this share of the limit: who is told, and where requests go from there on (a name of `Jumps`).
+
+    At 1.0 it applies when the worst case of a call no longer fits; below, to spent plus reserved.
+    """
+
+    at: float
+    alert: str | None = None
+    use: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Money or tokens in a time.
+
+    per: the partition: one budget for each of its values; None: one for all.
+    missing: of a request without a value of `per`: rejected, or counted in one shared partition.
+    was: an old name, under which counts of this window may stand.
+    share: the part of the limit that a process may use by itself while the store is away (`local_share`).
+    """
+
+    name: str
+    measure: Literal["cost", "tokens"]
+    limit: int
+    window: Window
+    per: Expr | None = None
+    missing: Literal["reject", "share"] = "reject"
+    steps: tuple[BudgetStep, ...] = ()
+    was: str | None = None
+    on_state_loss: OnStateLoss = "reject"
+    share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many in a time. `bucket`: refilled evenly, `burst` at once; `sliding`: the last `period_ms`."""
+
+    amount: int
+    period_ms: int
+    burst: int
+    shape: Literal["bucket", "sliding"] = "bucket"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How many requests or tokens in a time, or requests at once.
+
+    per: one limit for each of its values (an empty one is a value too); None: one for all.
+    on_exceed: `queue` waits up to `wait_ms`, `use` goes on at that name of `Jumps`.
+    scope: counted in the state store, or in each process.
+    """
+
+    name: str
+    per: Expr | None = None
+    requests: Rate | None = None
+    tokens: Rate | None = None
+    concurrent: int | None = None
+    on_exceed: Literal["reject", "queue", "use"] = "reject"
+    wait_ms: int = 0
+    use: str | None = None
+    scope: Literal["fleet", "host"] = "fleet"
+    on_state_loss: OnStateLoss = "local_share"
+    share: float = 0.0
