@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import PlainValidator, WithJsonSchema
 
 from engine.spec.alert import Alert
-from engine.spec.budget import Budget, Limit
+from engine.spec.budget import Budget
 from engine.spec.call import Defaults
 from engine.spec.containers import Mapped, Section
 from engine.spec.credential import Credential
@@ -19,6 +19,7 @@ from engine.spec.deployment import Deployment
 from engine.spec.fault import fault, shown
 from engine.spec.guard import Guard
 from engine.spec.keys import Group, Keys
+from engine.spec.limit import Limit
 from engine.spec.model import Spec, about
 from engine.spec.names import Zone
 from engine.spec.nodes.node import Child
