@@ -236,7 +236,8 @@ async def test_one_probes_for_all(vendor: Vendor, tmp_path: Path, client: httpx.
             while True:
                 sent = len(vendor.bodies)
                 health = (await served.status(client))["deployments"]["near"]["health"]
-                # A list would be what workers see differently. Told while a probe came, the two are of two times.
+                # A list would be what workers see differently. Told while a probe came, the two are of two
+                # times.
                 if health["breaker"] == "open" and sent == len(vendor.bodies):
                     break
         assert 2 * (sent - 1) <= health["calls"] + 2  # each probe counts in both
