@@ -164,10 +164,20 @@ def _window(text: str) -> str | None:
         return f"write {unit}"
     if word in ("year", "yearly", "annual"):
         return "write `rolling 365d`"
-    length = word.removeprefix("rolling").strip()
+    kind = "every" if word.startswith("every") else "rolling"
+    length = word.removeprefix(kind).strip()
     if length.isascii() and length.isdigit():
         length += "h"
-    return f"write `rolling {length}`" if _reads(units.duration, length) else None
+    return f"write `{kind} {length}`" if _reads(units.duration, length) else None
+
+
+def _quota(text: str) -> str | None:
+    amount, _, unit = text.strip().partition(" ")
+    if unit.lower() in ("token", "tokens", "tok") and _reads(units.count, amount):
+        return f"write `{amount} tokens`"
+    if _reads(units.money, f"${text}"):
+        return f"write ${text} for dollars, or `{text} tokens`"
+    return _money(text)
 
 
 def _sample(text: str) -> str | None:
@@ -206,6 +216,7 @@ _FOR_TEXT: Final[dict[str, Callable[[str], str | None]]] = {
     "rate": _rate,
     "sample": _sample,
     "window": _window,
+    "quota": _quota,
     "time_of_day": _time_of_day,
 }
 
@@ -221,5 +232,6 @@ _FOR_NUMBER: Final[dict[str, Callable[[str], str | None]]] = {
     "rate": lambda n: _write(units.rate, f"{n}/min"),
     "sample": lambda n: f"write `{n} in 30s`" if _reads(units.count, n) else None,
     "window": lambda n: f"write `rolling {n}h`" if _reads(units.duration, f"{n}h") else None,
+    "quota": lambda n: f"write ${n} for dollars, or `{n} tokens`" if _reads(units.money, f"${n}") else None,
     "time_of_day": lambda n: f"write {n:0>2}:00" if n.isdigit() and int(n) < 24 else None,
 }

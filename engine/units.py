@@ -42,7 +42,8 @@ _ACCEPTED: Final = {
     "multiplier": ("a surcharge or discount", "a percentage with its sign, like +10% or -5%"),
     "rate": ("a rate", "a count per s, min, h or day, like 100/min or 200k/min"),
     "sample": ("a sample", "a count in a time, like `20 in 30s`"),
-    "window": ("a window", "day, week, month, quarter, or a rolling time, like `rolling 24h`"),
+    "window": ("a window", "day, week, month, quarter, `every 6h`, or a rolling time, like `rolling 24h`"),
+    "quota": ("what a budget holds", "US dollars or tokens, like $500 or `2M tokens`"),
     "time_of_day": ("a time of day", "hours and minutes of a 24-hour clock, like 07:00 or 18:30"),
 }
 
@@ -75,10 +76,21 @@ class UnitError(ValueError):
 
 
 class Window(NamedTuple):
-    """A stretch of time that a budget counts over: a calendar unit, or a rolling length in ms."""
+    """A stretch of time that a budget counts over: one of these; the others are None.
 
-    calendar: Literal["day", "week", "month", "quarter"] | None
-    rolling_ms: int | None
+    every_ms: of that length, one after the other. rolling_ms: the last so many.
+    """
+
+    calendar: Literal["day", "week", "month", "quarter"] | None = None
+    rolling_ms: int | None = None
+    every_ms: int | None = None
+
+
+class Quota(NamedTuple):
+    """How much a budget holds: nano-dollars of `cost`, or `tokens`."""
+
+    measure: Literal["cost", "tokens"]
+    amount: int
 
 
 # --- reading ------------------------------------------------------------------------------------------
@@ -187,20 +199,29 @@ def sample(value: object) -> tuple[int, int]:
 
 
 def window(value: object) -> Window:
-    """`day week month quarter` (calendar, workspace time zone) or `rolling 24h`."""
+    """`day week month quarter` (calendar, workspace time zone), `every 6h` or `rolling 24h`."""
     text = _text(value, "window")
     for unit in CALENDAR:
         if text == unit:
-            return Window(unit, None)
+            return Window(unit)
     first, _, length = text.partition(" ")
-    if first != "rolling" or not length:
-        raise _refused(value, "window")
-    if not _DURATION.fullmatch(length):
+    if first not in ("rolling", "every") or not _DURATION.fullmatch(length):
         raise _refused(value, "window")
     ms = duration(length)
     if ms == 0:
-        raise UnitError(f"`{text}` is an empty window", "write a time above zero, like `rolling 24h`")
-    return Window(None, ms)
+        raise UnitError(f"`{text}` is an empty window", f"write a time above zero, like `{first} 24h`")
+    return Window(rolling_ms=ms) if first == "rolling" else Window(every_ms=ms)
+
+
+def quota(value: object) -> Quota:
+    """`$500` or `2M tokens`."""
+    text = _text(value, "quota")
+    amount, _, unit = text.partition(" ")
+    if unit == "tokens" and _COUNT.fullmatch(amount):
+        return Quota("tokens", count(amount))
+    if not _MONEY.fullmatch(text):
+        raise _refused(value, "quota")
+    return Quota("cost", money(text))
 
 
 def time_of_day(value: object) -> int:
@@ -273,11 +294,18 @@ def show_sample(number: int, window_ms: int) -> str:
 
 
 def show_window(value: Window) -> str:
-    """`month`, or `rolling 1d`."""
+    """`month`, `every 6h`, or `rolling 1d`."""
     if value.calendar is not None:
         return value.calendar
-    assert value.rolling_ms is not None  # a window is one or the other
+    if value.every_ms is not None:
+        return f"every {show_duration(value.every_ms)}"
+    assert value.rolling_ms is not None  # a window is one of them
     return f"rolling {show_duration(value.rolling_ms)}"
+
+
+def show_quota(value: Quota) -> str:
+    """`$500` or `2M tokens`."""
+    return show_money(value.amount) if value.measure == "cost" else f"{show_count(value.amount)} tokens"
 
 
 def show_time_of_day(minutes: int) -> str:

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from engine import units
-from engine.units import UnitError, Window
+from engine.units import Quota, UnitError, Window
 
 S, M, H, D = 1_000, 60_000, 3_600_000, 86_400_000
 DOLLAR = 10**9
@@ -57,6 +57,10 @@ READ: list[tuple[Callable[[object], Any], object, object]] = [
     (units.window, "month", Window("month", None)),
     (units.window, "quarter", Window("quarter", None)),
     (units.window, "rolling 24h", Window(None, 24 * H)),
+    (units.window, "every 6h", Window(every_ms=6 * H)),
+    (units.quota, "$500", Quota("cost", 500 * 10**9)),
+    (units.quota, "2M tokens", Quota("tokens", 2_000_000)),
+    (units.quota, "300 tokens", Quota("tokens", 300)),
     (units.time_of_day, "07:00", 420),
     (units.time_of_day, "00:00", 0),
     (units.time_of_day, "23:59", 1439),
@@ -153,6 +157,13 @@ REFUSED: list[tuple[Callable[[object], Any], object, str | None]] = [
     (units.window, "monthly", "write month"),
     (units.window, "Months", "write month"),
     (units.window, "rolling", None),
+    (units.window, "every", None),
+    (units.window, "every 6", "write `every 6h`"),
+    (units.window, "every 0h", "write a time above zero, like `every 24h`"),
+    (units.quota, "500", "write $500 for dollars, or `500 tokens`"),
+    (units.quota, 500, "write $500 for dollars, or `500 tokens`"),
+    (units.quota, "2M token", "write `2M tokens`"),
+    (units.quota, "5 euros", None),
     (units.window, "rolling 24", "write `rolling 24h`"),
     (units.window, "rolling 0s", "write a time above zero, like `rolling 24h`"),
     (units.window, "year", "write `rolling 365d`"),
@@ -225,6 +236,9 @@ SHOWN: list[tuple[str, str]] = [
     (units.show_sample(20, 30 * S), "20 in 30s"),
     (units.show_window(Window("month", None)), "month"),
     (units.show_window(Window(None, D)), "rolling 1d"),
+    (units.show_window(Window(every_ms=6 * H)), "every 6h"),
+    (units.show_quota(Quota("cost", 10**9)), "$1"),
+    (units.show_quota(Quota("tokens", 2 * 10**6)), "2M tokens"),
     (units.show_time_of_day(420), "07:00"),
 ]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from engine.compiler.document import Document, Path
@@ -144,7 +144,18 @@ class Lowerer:
             concurrent=concurrency(spec.concurrent),
             priority=self.expressions.get((*path, "priority")),
             fair_by=self.expressions.get((*path, "fair_by")),
+            budgets=self._held("budgets", spec.budgets),
+            limits=self._held("limits", spec.limits),
         )
+
+    def _held(self, section: Literal["budgets", "limits"], own: tuple[str, ...] | None) -> tuple[str, ...]:
+        """A route's own budgets or limits, and those of every floor that holds for all requests."""
+        return tuple(dict.fromkeys((*(own or ()), *self.always(section))))
+
+    def always(self, section: Literal["budgets", "limits"]) -> tuple[str, ...]:
+        """The budgets or limits that the policies lay under every request."""
+        floors = [floor for _, floor in sorted(self.spec.require.items()) if floor.when is None]
+        return tuple(dict.fromkeys(name for floor in floors for name in getattr(floor, section) or ()))
 
     def _allowed(self, own: tuple[str, ...] | None) -> tuple[str, ...] | None:
         """The route's residency within every floor of the policies; None: nobody says anything."""

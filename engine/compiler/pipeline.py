@@ -24,7 +24,9 @@ from engine.compiler.expr import Scope
 from engine.compiler.expressions import compile_expressions, scope_of
 from engine.compiler.load import Sources, load
 from engine.compiler.lower import Lowerer
+from engine.compiler.lower_budgets import lower_budgets
 from engine.compiler.lower_deployment import Deployments
+from engine.compiler.lower_limits import lower_limits
 from engine.compiler.merge import Workspace as MergedWorkspace
 from engine.compiler.merge import merge
 from engine.compiler.merged import Merged
@@ -34,6 +36,7 @@ from engine.compiler.seal import Lowered, seal
 from engine.compiler.shape import shape
 from engine.compiler.vendors import Vendors
 from engine.diagnostics import Diagnostic, Diagnostics
+from engine.plan.money import MoneySegment
 from engine.plan.plan import Plan
 from engine.plan.types import MediaFetch
 from engine.plan.types import Settings as PlanSettings
@@ -215,6 +218,7 @@ def _lower(work: Work) -> None:
     lowered.routes = {name: low.route(name) for name in sorted(spec.routes)}
     lowered.nodes = {name: low.named_node(name) for name in sorted(spec.nodes)}
     work.places = low.places
+    lowered.money = MoneySegment(lower_budgets(low), lower_limits(low), low.always("budgets"))
     deployments = Deployments(spec, document, work.vendors, work.expressions, work.out)
     for name in sorted(spec.deployments):
         found = deployments.lower(name)

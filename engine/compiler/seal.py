@@ -13,6 +13,7 @@ from typing import Any, Final
 from engine.kinds import table  # noqa: F401 - makes the node kinds known to the decoder
 from engine.kinds.use import Use
 from engine.plan.codec import canonical, digest
+from engine.plan.money import NO_MONEY, MoneySegment
 from engine.plan.plan import Plan
 from engine.plan.types import (
     SCHEMA_VERSION,
@@ -42,6 +43,7 @@ class Lowered:
     deployments: dict[str, Deployment] = field(default_factory=dict)
     providers: dict[str, Provider] = field(default_factory=dict)
     dialects: dict[str, Dialect] = field(default_factory=dict)
+    money: MoneySegment = NO_MONEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ def seal(lowered: Lowered) -> Plan:
         deployment_segments={name: store(DeploymentSegment(d)) for name, d in deployments.items()},
         ingress=_ingress(lowered, dialects),
         probes={name: d.probe.every_ms for name, d in deployments.items() if d.probe is not None},
+        money="" if lowered.money == NO_MONEY else store(lowered.money),
     )
     return Plan.seal(manifest, segments)
 

@@ -6,7 +6,8 @@ milliseconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from engine.plan.values import Expr
@@ -95,3 +96,17 @@ class Limit:
     scope: Literal["fleet", "host"] = "fleet"
     on_state_loss: OnStateLoss = "local_share"
     share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class MoneySegment:
+    """All budgets and limits of a plan, by name. `always`: budgets that every call counts in, whatever its
+    route, so those too that the engine makes by itself (probes).
+    """
+
+    budgets: Mapping[str, Budget] = field(default_factory=dict)
+    limits: Mapping[str, Limit] = field(default_factory=dict)
+    always: tuple[str, ...] = ()
+
+
+NO_MONEY = MoneySegment()

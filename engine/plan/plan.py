@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from engine.plan import parts
 from engine.plan.codec import PlanDecodeError, canonical, decode, digest
+from engine.plan.money import NO_MONEY, MoneySegment
 from engine.plan.types import (
     SCHEMA_VERSION,
     Deployment,
@@ -68,6 +69,11 @@ class Plan:
     def dialect(self, name: str) -> Dialect:
         return self._segment(DialectSegment, self.manifest.dialects[name]).dialect
 
+    def money(self) -> MoneySegment:
+        """The budgets and limits."""
+        name = self.manifest.money
+        return self._segment(MoneySegment, name) if name else NO_MONEY
+
     def dump(self) -> bytes:
         """The whole plan as canonical JSON: what `engine plan --format json` prints and `load` reads."""
         return b"".join(self.pieces())
@@ -89,6 +95,8 @@ class Plan:
         held = self.manifest
         for names in (held.routes, held.nodes, held.providers, held.dialects, held.deployment_segments):
             yield from names.values()
+        if held.money:
+            yield held.money
 
     def adopt(self, other: Plan) -> Iterator[None]:
         """Take over what another plan has decoded of segments that both have, in steps."""
@@ -115,6 +123,10 @@ class Plan:
                     read(name)
                 except (ValueError, KeyError) as error:
                     raise PlanDecodeError(f"{name}: {error}") from error
+        try:
+            self.money()
+        except (ValueError, KeyError) as error:
+            raise PlanDecodeError(f"budgets and limits: {error}") from error
 
     @classmethod
     def load(cls, text: bytes) -> Plan:

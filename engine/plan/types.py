@@ -179,6 +179,8 @@ class Route:
     concurrent: Concurrent | None = None
     priority: Expr | None = None  # of who waits for a place; None: `policies.admission.USUAL`
     fair_by: Expr | None = None  # who takes turns while waiting; None: the client key
+    budgets: tuple[str, ...] = ()  # its own and those of floors that hold for every request
+    limits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +236,7 @@ class Manifest:
     """The plan's table of contents. Its canonical JSON's sha256 is the revision.
 
     probes: deployments that are probed -> every how many ms.
+    money: digest of the `MoneySegment`; "" where there are neither budgets nor limits.
     """
 
     schema: int
@@ -247,3 +250,4 @@ class Manifest:
     deployment_segments: Mapping[str, str]
     ingress: Mapping[str, tuple[str, str]]  # HTTP path -> (dialect, operation)
     probes: Mapping[str, int] = field(default_factory=dict)
+    money: str = ""

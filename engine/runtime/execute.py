@@ -56,6 +56,7 @@ from engine.runtime.record import DecisionRecord, Step, moment
 from engine.runtime.run import Inbound, Run
 from engine.runtime.snapshot import Snapshot
 from engine.state.health import Health
+from engine.state.ledger import Ledger
 from engine.state.protocol import State
 from engine.upstream.protocol import Flow, Whole
 from engine.wire.canonical import Reply
@@ -93,6 +94,8 @@ class Executor:
         rng: where chance comes from.
         sinks: told every record once its request has ended.
         health: what is known of deployments; default: nothing.
+        ledger: what budgets and limits are counted in; None: nothing is counted, so no plan that has one may
+            run.
     """
 
     def __init__(
@@ -102,8 +105,10 @@ class Executor:
         rng: Random,
         sinks: Sequence[Callable[[DecisionRecord], None]] = (),
         health: Health | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.state = state
+        self.ledger = ledger
         self.clock = clock
         self.sinks = list(sinks)
         self._random = rng.random

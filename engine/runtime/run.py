@@ -23,6 +23,7 @@ from engine.runtime.fitness import why_unfit
 from engine.runtime.record import DecisionRecord
 from engine.runtime.seam import begun
 from engine.runtime.snapshot import BoundRoute, Face, Place, Snapshot
+from engine.runtime.terms import Terms
 from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView, Texts
 from engine.wire.canonical import Request
 from engine.wire.operations import AnyRequest
@@ -115,11 +116,13 @@ class Run:
         "started",
         "stream",
         "taped",
+        "terms",
         "view",
     )
 
     bound: BoundRoute
     view: RequestView
+    terms: Terms
 
     def __init__(
         self, snapshot: Snapshot, inbound: Inbound, record: DecisionRecord, started: float, wall: float
@@ -155,6 +158,7 @@ class Run:
     def take(self, bound: BoundRoute) -> None:
         """The route is known: limits and needs follow from it."""
         self.bound = bound
+        self.terms = bound.terms
         self._fit_in()
         dialect, body = self.inbound.dialect, self.inbound.body
         if dialect is not None and body is not None:

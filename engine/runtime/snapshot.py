@@ -27,6 +27,7 @@ from engine.plan.vendors import Dialect, Provider
 from engine.runtime.match import Matcher
 from engine.runtime.meaning import meaning_of
 from engine.runtime.peers import peers_of
+from engine.runtime.terms import NO_TERMS, Terms, TermsOf
 from engine.runtime.tokens import widest
 from engine.state.health import Peers
 from engine.upstream.protocol import Transport, Upstream
@@ -129,6 +130,7 @@ class BoundRoute:
     """A route ready to run: its whole tree in place, its expressions as functions (by the Expr's id).
 
     peers: target's id -> with whom it is compared, and who stands in for it.
+    terms: what holds for all of its requests.
     """
 
     route: Route
@@ -137,6 +139,7 @@ class BoundRoute:
     overhead: dict[str, int]
     counters: tuple[tuple[Counter, Deployment], ...]  # one a deployment where all can count, else empty
     peers: dict[str, Peers]
+    terms: Terms = NO_TERMS
     meanings: dict[int, str] = dataclasses.field(
         default_factory=dict
     )  # by the node's id(); filled when asked
@@ -200,6 +203,7 @@ class Snapshot:
             name: LazyDialect(plan.segments[segment]) for name, segment in plan.manifest.dialects.items()
         }
         self._match_tests: dict[int, Test] = {}
+        self._terms: TermsOf | None = None
         self._users = 0
         self._retired = False
         self._unused = asyncio.Event()
@@ -307,7 +311,15 @@ class Snapshot:
             overhead=widest(place.deployment.facts.overhead for place in places.values()),
             counters=_counters(places.values()),
             peers=peers_of(route.start),
+            terms=self.terms.route(route),
         )
+
+    @property
+    def terms(self) -> TermsOf:
+        """Makes the terms of routes."""
+        if self._terms is None:
+            self._terms = TermsOf(self.plan.money())
+        return self._terms
 
     def _place(self, name: str) -> Place:
         deployment = self.plan.deployment(name)

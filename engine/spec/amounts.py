@@ -141,10 +141,21 @@ Window = TypeAliasType(
         units.Window,
         _unit(units.window),
         json_form(
-            rf"^(day|week|month|quarter|rolling {_D}(ms|s|m|h|d))$",
-            "A calendar unit in the workspace's time zone, or a rolling time.",
+            rf"^(day|week|month|quarter|(every|rolling) {_D}(ms|s|m|h|d))$",
+            "A calendar unit in the workspace's time zone, a fixed length, or a rolling time.",
             "month",
+            "every 6h",
             "rolling 24h",
+        ),
+    ],
+)
+Quota = TypeAliasType(
+    "Quota",
+    Annotated[
+        units.Quota,
+        _unit(units.quota),
+        json_form(
+            rf"^(\${_D}|{_D}[kM]? tokens)$", "US dollars, the sign first, or tokens.", "$500", "2M tokens"
         ),
     ],
 )

@@ -6,8 +6,9 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import model_validator
 
-from engine.spec.amounts import Money, Ratio, Window
+from engine.spec.amounts import Quota, Ratio, Window
 from engine.spec.containers import Some
+from engine.spec.defaults import PRINTED
 from engine.spec.expression import Expression
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
@@ -33,15 +34,16 @@ class BudgetStep(Spec):
 
 
 class Budget(Spec):
-    """Money in a time. The worst case is reserved before a call and given back after it."""
+    """Money or tokens in a time. The worst case of a call is reserved before it and given back after it."""
 
     noun: ClassVar[str] = "budget"
 
-    limit: Money = about("How much.", required=True, examples=["$500"])
+    limit: Quota = about("How much: US dollars or tokens.", required=True, examples=["$500", "2M tokens"])
     window: Window = about(
-        "Over which time: a calendar unit in the workspace's time zone, or a rolling time.",
+        "Over which time: a calendar unit in the workspace's time zone, a fixed length counted from "
+        "1970-01-01 UTC, or the last so long.",
         required=True,
-        examples=["month"],
+        examples=["month", "every 6h", "rolling 24h"],
     )
     per: Expression | None = about(
         "One budget for each value of this.", shown="one for all", examples=["key.tags.team"]
@@ -51,6 +53,15 @@ class Budget(Spec):
         "For requests without a value of `per`: rejected, or all in one shared budget.", shown="reject"
     )
     was: Name | None = about("The budget's old name: what was spent carries over.")
+    on_state_loss: Literal["reject", "local_share"] = about(
+        "While a shared state store cannot be asked: rejected, or each process goes on with a share of the "
+        "limit.",
+        default="reject",
+        shown=PRINTED["budget.on_state_loss"],
+    )
+    share: Ratio | None = about(
+        "That share, of `local_share`.", shown=PRINTED["budget.share"], examples=["5%"]
+    )
 
     @model_validator(mode="after")
     def _steps_rise(self) -> Self:
@@ -62,4 +73,7 @@ class Budget(Spec):
                 )
         if self.missing is not None and self.per is None:
             raise fault("E113", "`missing` does nothing without `per`", "remove it", at=("missing",))
+        if self.share is not None and self.on_state_loss != "local_share":
+            advice = "remove it, or write `on_state_loss: local_share`"
+            raise fault("E113", "`share` does nothing without `local_share`", advice, at=("share",))
         return self

@@ -29,8 +29,8 @@ _CALL: Final = "timeout retry params failures"
 BUILT: Final[Mapping[str, Row]] = {
     # --- routes/, policies/
     "Workspace": _row(
-        "deployments credentials routes nodes keys defaults require residency",
-        "budgets limits guards groups alerts",
+        "deployments credentials routes nodes keys defaults require residency budgets",
+        "limits guards groups alerts",
     ),
     "Defaults": _row(_CALL),
     "CallOptions": _row(_CALL),
@@ -51,15 +51,15 @@ BUILT: Final[Mapping[str, Row]] = {
     ),
     "Route": _row(
         f"{_CALL} match residency admit per_request stream reply_model start strict concurrent priority "
-        "fair_by",
-        "guards budgets limits",
+        "fair_by budgets",
+        "guards limits",
     ),
     "Match": _row("models operations when"),
     "Admit": _row("input output tools json_schema n images audio files hosted_tools"),
-    "PerRequest": _row("calls time", "cost"),
+    "PerRequest": _row("calls time cost"),
     "Stream": _row("switch_until on_cut"),
-    "Budget": _row("", "limit window per steps missing was"),
-    "BudgetStep": _row("", "at alert use"),
+    "Budget": _row("limit window per steps missing was on_state_loss share"),
+    "BudgetStep": _row("at alert use"),
     "Limit": _row("", "per requests tokens concurrent on_exceed scope"),
     "Queue": _row("", "queue"),
     "Jump": _row("", "use"),
@@ -69,7 +69,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "Client": _row("", "hash org tags"),
     "Group": _row("", "when models limits budgets guards residency"),
     "Alert": _row("", "webhook format pagerduty email log"),
-    "Require": _row("residency", "when guards budgets limits models admit per_request credentials state"),
+    "Require": _row("residency budgets", "when guards limits models admit per_request credentials state"),
     # --- node kinds: where the kind key is not built, nothing of the node is
     "UseNode": _row(f"{_CALL} use"),
     "FallbackNode": _row(f"{_CALL} fallback"),
@@ -212,10 +212,8 @@ def later_secret(value: Any) -> LaterValue | None:
 
 #: (class, key) -> what serves until it is built.
 INSTEAD: Final[Mapping[tuple[str, str], str]] = {
-    ("Workspace", "budgets"): "`admit` and `per_request.calls` bound what one request can cause",
     ("Workspace", "limits"): "`concurrent` on a deployment bounds its open calls",
     ("Workspace", "groups"): "a `switch` on `key.*` and `reject` say who may what",
     ("Keys", "clients"): "without client keys only a loopback address is served",
-    ("PerRequest", "cost"): "`per_request.calls` and `admit` bound it",
     ("Deployment", "limits"): "`concurrent` bounds its open calls",
 }

@@ -24,6 +24,8 @@ PROBE_EVERY_MS: Final = 30_000
 PROBE_TIMEOUT_MS: Final = 5_000
 #: How long a place of `concurrent` is waited for, where there is a queue.
 QUEUE_WAIT_MS: Final = 5_000
+#: The part of a budget that each process may use by itself while the store is away (`local_share`).
+LOCAL_SHARE: Final = 0.05
 #: How long a value of `sticky` is remembered after its last request.
 STICKY_TTL_MS: Final = 3_600_000
 
@@ -77,6 +79,8 @@ PRINTED: Final = {
         f"for: {show_duration(BREAKER.pause_ms)}}}"
     ),
     "probe.every": show_duration(PROBE_EVERY_MS),
+    "budget.on_state_loss": "reject",
+    "budget.share": show_ratio(LOCAL_SHARE),
     "probe.timeout": show_duration(PROBE_TIMEOUT_MS),
     "listen": LISTEN,
     "admin": "on `listen`, while that is loopback",
