@@ -176,7 +176,7 @@ def _quota(text: str) -> str | None:
     if unit.lower() in ("token", "tokens", "tok") and _reads(units.count, amount):
         return f"write `{amount} tokens`"
     if _reads(units.money, f"${text}"):
-        return f"write ${text} for dollars, or `{text} tokens`"
+        return f"write ${text}"
     return _money(text)
 
 
@@ -232,6 +232,6 @@ _FOR_NUMBER: Final[dict[str, Callable[[str], str | None]]] = {
     "rate": lambda n: _write(units.rate, f"{n}/min"),
     "sample": lambda n: f"write `{n} in 30s`" if _reads(units.count, n) else None,
     "window": lambda n: f"write `rolling {n}h`" if _reads(units.duration, f"{n}h") else None,
-    "quota": lambda n: f"write ${n} for dollars, or `{n} tokens`" if _reads(units.money, f"${n}") else None,
+    "quota": lambda n: _write(units.quota, f"${n}"),
     "time_of_day": lambda n: f"write {n:0>2}:00" if n.isdigit() and int(n) < 24 else None,
 }

@@ -13,7 +13,7 @@ CODES = (
         "but nothing executes it yet; a plan that left it out in silence would do something else than "
         "the file says.",
         fix="Remove it until it is built; the reference (`docs/language.md`) says what executes.",
-        bad=ROUTED + "budgets:\n  month: {limit: $500, window: month}\n",
+        bad=ROUTED + "guards:\n  mails: {detect: [email], in: [request], action: mask}\n",
         good=ROUTED,
     ),
     Code(
