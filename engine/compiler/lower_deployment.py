@@ -14,6 +14,7 @@ from engine.compiler.document import Document, Path
 from engine.compiler.lower_auth import lower_credential
 from engine.compiler.lower_concurrency import concurrency
 from engine.compiler.lower_health import breaker, probing
+from engine.compiler.lower_price import priced
 from engine.compiler.resolve import there_is
 from engine.compiler.settings import given
 from engine.compiler.suggest import did_you_mean
@@ -79,7 +80,7 @@ class Deployments:
             base_url=base_url,
             residency=self._residency(spec, vendor, region),
             credentials=self._credentials(spec, vendor),
-            facts=_surcharged(_judged(facts, spec.quality), region.price),
+            facts=priced(_surcharged(_judged(facts, spec.quality), region.price), spec.price),
             call=Call(),
             concurrent=concurrency(spec.concurrent),
             options=_options(spec),
@@ -87,6 +88,7 @@ class Deployments:
             urls=spoken_urls(provider, base_url, region.name, settings, endpoint=own),
             breaker=breaker(spec.breaker),
             probe=probing(spec.probe),
+            uncounted=spec.price == "unknown",
         )
 
     def _settings(self, name: str, spec: Spec, vendor: Vendor, region: Region) -> dict[str, str]:

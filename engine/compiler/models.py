@@ -24,6 +24,8 @@ _PRICES: Final = {
     "cache_write_price": "cache_write",
     "request_price": "request",
 }
+#: What is not billed by the token: nothing, where it is not known.
+_NO_TOKENS: Final = ("request", "second")
 _OWN_MEANING: Final = {"id", "price", "overhead", *_PRICES}
 
 
@@ -111,18 +113,18 @@ def _patched(facts: Facts, patch: ModelSpec) -> Facts:
     if patch.price is not None:
         changes["prices"] = FREE
     elif stated := {_PRICES[key]: getattr(patch, key) for key in said & _PRICES.keys()}:
-        changes["prices"] = _repriced(facts.prices, stated, patch.source)
+        changes["prices"] = repriced(facts.prices, stated, patch.source)
     return dataclasses.replace(facts, **changes)
 
 
-def _repriced(
+def repriced(
     rows: tuple[PriceRow, ...], stated: Mapping[str, int | None], source: str | None
 ) -> tuple[PriceRow, ...]:
-    """The rows with other prices, `request` among them; a stated kind has one price in all tiers."""
+    """The rows with other prices, `request` and `second` too; a stated kind has one price in all tiers."""
     values: dict[str, Any] = {
-        kind: (0 if price is None and kind == "request" else price) for kind, price in stated.items()
+        kind: (0 if price is None and kind in _NO_TOKENS else price) for kind, price in stated.items()
     }
-    as_in_the_row: dict[str, Any] = {kind: None for kind in values if kind != "request"}
+    as_in_the_row: dict[str, Any] = {kind: None for kind in values if kind not in _NO_TOKENS}
 
     def tier(each: PriceTier) -> PriceTier:
         return dataclasses.replace(each, **as_in_the_row)
@@ -131,5 +133,5 @@ def _repriced(
         dataclasses.replace(row, **values, source=source, tiers=tuple(tier(each) for each in row.tiers))
         for row in rows or (PriceRow(),)
     )
-    known = any(price is not None for kind, price in values.items() if kind != "request" or price)
+    known = any(price is not None for kind, price in values.items() if kind not in _NO_TOKENS or price)
     return found if rows or known else ()

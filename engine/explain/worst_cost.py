@@ -101,7 +101,7 @@ def _continuing(use: Use, run: Run) -> int:
         return 0
     said = max((_output(_place(each, run), run) for each in _targets(run.bound.route.start)), default=0)
     read = run.view.input_tokens + said + run.bound.overhead["message"]
-    return _known(worst_cost(read, _output(place, run), run.prices(place), run.clock.now))
+    return _costs(place, read, _output(place, run), run)
 
 
 def _consulted(use: Use, role: str, asking: Node, run: Run) -> list[int]:
@@ -120,7 +120,14 @@ def _consulted(use: Use, role: str, asking: Node, run: Run) -> list[int]:
             if edge.role == ANSWER
         )
         read += _RETOLD * sum(answers)
-    return [_known(worst_cost(read, output, run.prices(place), run.clock.now))] * _tries(use)
+    return [_costs(place, read, output, run)] * _tries(use)
+
+
+def _costs(place: Place, read: int, output: int, run: Run) -> int:
+    """What one call there costs at most."""
+    if place.deployment.uncounted:
+        return 0
+    return _known(worst_cost(read, output, run.prices(place), run.clock.now, place.longest_ms))
 
 
 def _targets(node: Node) -> Iterator[Use]:

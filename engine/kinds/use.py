@@ -5,7 +5,7 @@ This is the only retry loop of the process: HTTP clients and SDKs below it never
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -45,6 +45,19 @@ class Use(Node):
 
     kind: ClassVar[str] = "use"
     deployment: str
+
+
+def longest(uses: Iterable[Use], within_ms: int | None) -> int | None:
+    """How long one call of any of these may take, in ms, where a whole request may take so long; None: nobody
+    limits it.
+    """
+    most: int | None = 0
+    for use in uses:
+        for ms in (use.call.total_ms, use.call.whole_ms):
+            most = None if most is None or ms is None else max(most, ms)
+    if within_ms is None:
+        return most
+    return within_ms if most is None else min(most, within_ms)
 
 
 def steps(node: Use, ctx: Context, rest: Rest | None, last: Outcome | None = None, retry: int = 0) -> Steps:

@@ -92,7 +92,10 @@ class Probing:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One place that serves one model: the identity that state hangs on."""
+    """One place that serves one model: the identity that state hangs on.
+
+    uncounted: its price is unknown and whoever wrote so knows: nothing is reserved for its calls.
+    """
 
     name: str
     provider: str
@@ -110,6 +113,7 @@ class Deployment:
     urls: tuple[str | None, ...] = ()  # base URLs, one for each of the provider's `speaks`; None: not there
     breaker: Breaker = Breaker()
     probe: Probing | None = None
+    uncounted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class PriceRow:
-    """What a token costs, in nano-dollars per million tokens; None = unknown.
+    """What a call costs: tokens in nano-dollars per million of them, None = unknown; and what else is billed.
 
     It holds from `since` until `until` (seconds since 1970, the second not included; None = open), and in
     `hours` only, if there are any.
@@ -58,6 +58,7 @@ class PriceRow:
     until: int | None = None
     hours: tuple[Hours, ...] = ()
     source: str | None = None
+    second: int = 0  # nano-dollars per second that a call takes
 
 
 @dataclass(frozen=True, slots=True)

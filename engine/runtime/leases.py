@@ -139,7 +139,10 @@ class Leases:
         run.leases.discard(lease)
         entry.usage = dict(usage)
         entry.estimated = usage.get("estimated", False)
-        entry.cost = cost_of(usage, run.prices(place), run.clock.now + entry.started_ms / 1000)
+        took = self._clock.now_ms() - run.started - entry.started_ms
+        if place.longest_ms is not None:
+            took = min(took, place.longest_ms)
+        entry.cost = cost_of(usage, run.prices(place), run.clock.now + entry.started_ms / 1000, took)
         entry.closed = "settled"
         spent = Spent(usage, entry.cost.total, entry.estimated)
         waiting = self._state.settle(lease, spent, int(self._clock.now_ms()))

@@ -365,7 +365,8 @@ class Run:
         return place.faces[place.formats.choose(inbound.operation, inbound.dialect, self.request)]
 
     def worst_cost(self, place: Place) -> int | None:
-        """Nano-dollars that one call there can cost at most; None where a price or the limit is unknown.
+        """Nano-dollars that one call there can cost at most; None where a price or the limit is unknown, and
+        0 where it is written that nothing is to be reserved.
 
         It is the most that any price of this hour makes of it. Asked for the lease of an attempt and for its
         record, and computed once per deployment.
@@ -376,13 +377,21 @@ class Run:
         return self._worst[name]
 
     def _worst_cost(self, place: Place) -> int | None:
-        facts = place.deployment.facts
-        output = self.output_limit(place)
-        most = facts.output if output is None else output
+        if place.deployment.uncounted:
+            return 0
+        most = self.most_output(place)
         if most is None:
             return None
-        most *= self.request.get("n", 1)
-        return worst_cost(self.view.input_tokens, most, self.prices(place), self.clock.now)
+        units = tokens.search_units(self.request, self.view.input_tokens)
+        return worst_cost(
+            self.view.input_tokens, most, self.prices(place), self.clock.now, place.longest_ms, units
+        )
+
+    def most_output(self, place: Place) -> int | None:
+        """Tokens that one call there may write, over all answers; None where nobody knows."""
+        output = self.output_limit(place)
+        most = place.deployment.facts.output if output is None else output
+        return None if most is None else most * self.request.get("n", 1)
 
     def prices(self, place: Place) -> Sequence[PriceRow]:
         """What a call there costs, empty where that is unknown. Vendors count tokens for nothing."""

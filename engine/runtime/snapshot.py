@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar,
 from zoneinfo import ZoneInfo
 
 from engine.kinds.table import KINDS
-from engine.kinds.use import Use
+from engine.kinds.use import Use, longest
 from engine.plan.code import bind_expr
 from engine.plan.codec import decode
 from engine.plan.link import link
@@ -34,6 +34,7 @@ from engine.upstream.protocol import Transport, Upstream
 from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.formats import Formats, faces
+from engine.wire.pricing import is_timed
 
 Test = Callable[..., Any]
 
@@ -113,6 +114,7 @@ class Place:
     faces: what it is in each of them, in the order of `formats`; one for a local model.
     local: it runs on this host, and no vendor's silence is to be feared.
     missing: why it cannot be used in this process, if so.
+    longest_ms: how long a call there may take, where that costs something; None: nobody limits it.
     """
 
     deployment: Deployment
@@ -123,6 +125,7 @@ class Place:
     local: bool
     credentials: tuple[tuple[Credential, Test | None], ...]
     missing: str | None = None
+    longest_ms: int | None = 0
 
 
 @dataclasses.dataclass(slots=True)
@@ -302,8 +305,12 @@ class Snapshot:
     def bind(self, route: Route) -> BoundRoute:
         """A linked route with what it runs on."""
         Snapshot.bindings += 1
-        names = sorted({use.deployment for use in _targets(route.start)})
-        places = {deployment: self._place(deployment) for deployment in names}
+        targets = tuple(_targets(route.start))
+        places = {name: self._place(name) for name in sorted({use.deployment for use in targets})}
+        for name, place in places.items():
+            if is_timed(place.deployment.facts.prices):
+                uses = (use for use in targets if use.deployment == name)
+                place.longest_ms = longest(uses, route.per_request.time_ms)
         return BoundRoute(
             route=route,
             tests={id(expr): bind_expr(expr) for expr in (*_expressions(route.start), *_turns(route))},

@@ -30,6 +30,9 @@ OVERHEAD: Final[dict[str, int]] = {
 _BYTES_PER_TOKEN: Final = 4
 _MOST_BYTES_PER_TOKEN: Final = 12
 
+#: Tokens of a document beyond which it counts as two: Cohere cuts at 500, the query among them.
+_SEARCHED: Final = 250
+
 #: The fields of a part that a model may read.
 _TEXTS: Final[tuple[Literal["text", "arguments", "name", "id"], ...]] = ("text", "arguments", "name", "id")
 
@@ -97,6 +100,16 @@ def text_bytes(request: AnyRequest) -> int:
         return query * len(documents) + sum(documents)
     request = cast(Request, request)
     return sum(_text(part) for message in request.get("messages", ()) for part in message.get("content", ()))
+
+
+def search_units(request: AnyRequest, bound: int) -> int:
+    """Search units that a ranking may be billed for at most: one for each hundred documents, of which a long
+    one counts as several. 1 for any other request.
+    """
+    if request.get("operation") != "rerank":
+        return 1
+    documents = len(cast(RerankRequest, request).get("documents", ()))
+    return max(1, -(-(documents + bound // _SEARCHED) // 100))
 
 
 def least(bound: int) -> int:

@@ -38,9 +38,10 @@ BUILT: Final[Mapping[str, Row]] = {
     "Retry": _row("extra failures backoff"),
     "Deployment": _row(
         "provider model region credentials endpoint settings wire_model concurrent quality "
-        "execution_providers path threads breaker probe",
+        "execution_providers path threads breaker probe price",
         "limits",
     ),
+    "Prices": _row("input output cached cache_write request second"),
     "Concurrent": _row("most queue wait"),
     "Breaker": _row("open_at of for"),
     "Probe": _row("every timeout"),

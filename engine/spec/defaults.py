@@ -74,6 +74,7 @@ PRINTED: Final = {
     "reject.status": "403",
     "deployment.region": "the provider file's default region",
     "deployment.credentials": "what the provider file's `auth` names",
+    "deployment.price": "what its model's facts say; local models cost nothing",
     "deployment.breaker": (
         f"{{open_at: {show_ratio(BREAKER.open_at)}, of: {show_sample(BREAKER.calls, BREAKER.window_ms)}, "
         f"for: {show_duration(BREAKER.pause_ms)}}}"

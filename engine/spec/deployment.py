@@ -17,6 +17,7 @@ from engine.spec.model import Spec, about
 from engine.spec.names import CredentialName, LimitName, Name, Word
 from engine.spec.one_or_more import OneOrMore
 from engine.spec.plain import Fraction, Positive, Text
+from engine.spec.price import DeploymentPrice
 
 ExecutionProvider = TypeAliasType("ExecutionProvider", Literal["cpu", "cuda", "directml"])
 
@@ -69,6 +70,12 @@ class Deployment(Spec):
         "How good its answers are, by a measure of your own: what `rank: quality` and `score` compare.",
         shown="what its model's facts say",
         examples=[0.8],
+    )
+    price: DeploymentPrice | None = about(
+        "What its calls cost (docs/prices.md). `free`: nothing. `unknown`: budgets reserve nothing for them, "
+        "and whoever writes it knows.",
+        shown=PRINTED["deployment.price"],
+        examples=[{"input": "$0.15/M", "output": "$0.60/M"}, {"second": "$0.0001"}, "free"],
     )
     limits: Some[LimitName] | None = about("The vendor's quota, as named limits.")
     probe: Probe | None = about(

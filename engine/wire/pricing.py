@@ -8,6 +8,7 @@ of it on the size of the input: above a limit all of a call's tokens cost more, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -33,8 +34,9 @@ _PLAIN: Final = frozenset({"input_tokens", "output_tokens", "estimated"})
 
 @dataclass(slots=True, unsafe_hash=True)
 class Cost:
-    """Nano-dollars by kind of token. Nobody changes one; it is not frozen, because every call makes one and a
-    frozen one costs three times as much. `reported`: the vendor's own figure, which wins where it exists.
+    """Nano-dollars by kind of token, by call and by time. Nobody changes one; it is not frozen, because every
+    call makes one and a frozen one costs three times as much. `reported`: the vendor's own figure, which wins
+    where it exists.
 
     `known` is False where a price was missing: the parts are then a bound from below.
     """
@@ -46,16 +48,17 @@ class Cost:
     request: int = 0
     reported: int | None = None
     known: bool = True
+    time: int = 0
 
     @property
     def total(self) -> int:
         if self.reported is not None:
             return self.reported
-        return self.input + self.cached + self.cache_write + self.output + self.request
+        return self.input + self.cached + self.cache_write + self.output + self.request + self.time
 
 
-def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
-    """What a call cost that was made at `now`, in seconds since 1970.
+def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float, took_ms: float = 0) -> Cost:
+    """What a call cost that was made at `now`, in seconds since 1970, and took so long.
 
     `input_tokens` holds cached and written tokens too, `output_tokens` those of reasoning: each is priced as
     what it is. Spoken tokens are priced as such only where neither cache nor reasoning has its share of them.
@@ -67,8 +70,9 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
     if row is None:
         return Cost(reported=reported, known=reported is not None)
     price = tier_of(row, total) if row.tiers else row
+    time = _time(took_ms, price.second) if price.second else 0
     if usage.keys() <= _PLAIN:  # nearly all calls: two kinds of tokens
-        return _plain(total, usage.get("output_tokens", 0), price, price.request, reported)
+        return _plain(total, usage.get("output_tokens", 0), price, price.request, reported, time)
     cached = min(usage.get("cached_tokens", 0), total)
     written = min(usage.get("cache_write_tokens", 0), total - cached)
     for_an_hour = min(usage.get("cache_write_1h_tokens", 0), written)
@@ -78,7 +82,7 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
     said = min(usage.get("audio_output_tokens", 0), output - thought)
     calls = price.request * max(1, usage.get("search_units", 1))
     if not (cached or written or spoken or thought or said):
-        return _plain(total, output, price, calls, reported)
+        return _plain(total, output, price, calls, reported, time)
     to_cache = _or(price.cache_write, price.input)
     sums = (
         _sum((total - cached - written - spoken, price.input), (spoken, _or(price.audio_input, price.input))),
@@ -92,26 +96,55 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float) -> Cost:
     )
     known = all(each is not None for each in sums)
     plain, from_cache, into_cache, made = (each or 0 for each in sums)
-    return Cost(plain, from_cache, into_cache, made, calls, reported, known or reported is not None)
+    return Cost(plain, from_cache, into_cache, made, calls, reported, known or reported is not None, time)
 
 
-def _plain(total: int, output: int, price: PriceRow, calls: int, reported: int | None) -> Cost:
+def _plain(total: int, output: int, price: PriceRow, calls: int, reported: int | None, time: int) -> Cost:
     """Of tokens that are nothing but read and written."""
     known = (not total or price.input is not None) and (not output or price.output is not None)
     made = _part(output, price.output)
-    return Cost(_part(total, price.input), 0, 0, made, calls, reported, known or reported is not None)
+    return Cost(_part(total, price.input), 0, 0, made, calls, reported, known or reported is not None, time)
 
 
-def worst_cost(input_tokens: int, output_tokens: int, prices: Sequence[PriceRow], now: float) -> int | None:
+def worst_cost(
+    input_tokens: int, output_tokens: int, prices: Sequence[PriceRow], now: float,
+    longest_ms: int | None = 0, units: int = 1,
+) -> int | None:  # fmt: skip
     """The most that a call may cost which begins at `now`: the dearest row, tier and kind that may apply.
 
     None where a price is missing. `input_tokens` is a bound from above: lower tiers may apply as well.
+
+    Args:
+        input_tokens: at most.
+        output_tokens: at most, over all answers.
+        prices: of the deployment.
+        now: when it begins, in seconds since 1970.
+        longest_ms: how long it may take; None: nobody limits that.
+        units: search units that may be billed (rerank).
     """
-    rows = _may_apply(prices, now)
-    known = [_worst(row, input_tokens, output_tokens) for row in rows]
+    return _dearest_row(_may_apply(prices, now), input_tokens, output_tokens, longest_ms, units)
+
+
+def worst_ever(
+    input_tokens: int, output_tokens: int, prices: Sequence[PriceRow], longest_ms: int | None = 0,
+    units: int = 1,
+) -> int | None:  # fmt: skip
+    """`worst_cost` whenever the call begins: by the dearest of all rows. None where a price is missing."""
+    return _dearest_row(prices, input_tokens, output_tokens, longest_ms, units)
+
+
+def _dearest_row(
+    rows: Iterable[PriceRow], input_tokens: int, output_tokens: int, longest_ms: int | None, units: int
+) -> int | None:
+    known = [_worst(row, input_tokens, output_tokens, longest_ms, units) for row in rows]
     if not known or None in known:
         return None
     return max(each for each in known if each is not None)
+
+
+def is_timed(prices: Sequence[PriceRow]) -> bool:
+    """Whether the time of a call costs something."""
+    return any(row.second for row in prices)
 
 
 def row_at(prices: Sequence[PriceRow], now: float) -> PriceRow | None:
@@ -149,6 +182,7 @@ def regional(prices: Sequence[PriceRow], factor: float) -> tuple[PriceRow, ...]:
             row,
             **times(row),
             request=-(-row.request * share // 100_000),
+            second=-(-row.second * share // 100_000),
             tiers=tuple(replace(tier, **times(tier)) for tier in row.tiers),
         )
         for row in prices
@@ -189,12 +223,20 @@ def _may_apply(prices: Sequence[PriceRow], now: float) -> Iterable[PriceRow]:
     return [row for row in found if row is not None]
 
 
-def _worst(row: PriceRow, input_tokens: int, output_tokens: int) -> int | None:
+def _worst(
+    row: PriceRow, input_tokens: int, output_tokens: int, longest_ms: int | None, units: int
+) -> int | None:
     reached = sum(tier.above < input_tokens for tier in row.tiers) if row.tiers else 0
     dearest, made = _dearest(row, reached)
     if dearest is None or (output_tokens and made is None):
         return None
-    return _part(input_tokens, dearest) + _part(output_tokens, made) + row.request
+    time = 0
+    if row.second:
+        if longest_ms is None:
+            return None
+        time = _time(longest_ms, row.second)
+    tokens = _parts(input_tokens, dearest) + _parts(output_tokens, made)
+    return tokens + row.request * max(1, units) + time
 
 
 @lru_cache(maxsize=4096)
@@ -216,6 +258,16 @@ def _dearest(row: PriceRow, reached: int) -> tuple[int | None, int | None]:
 def _part(tokens: int, price: int | None) -> int:
     """Tokens at a price, rounded up; 0 where it is unknown."""
     return 0 if price is None else -(-tokens * price // _MILLION)
+
+
+def _parts(tokens: int, price: int | None) -> int:
+    """The same at most where tokens are of several kinds, whose parts are rounded up each."""
+    return _part(tokens, price) + (2 if price is not None and price % _MILLION else 0)
+
+
+def _time(ms: float, second: int) -> int:
+    """So long at a price per second, rounded up."""
+    return -(-math.ceil(ms) * second // 1000)
 
 
 def _or(price: int | None, otherwise: int | None) -> int | None:

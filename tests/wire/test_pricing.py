@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.plan import codec
 from engine.plan.vendors import Facts, Hours, PriceRow, PriceTier
 from engine.wire.canonical import Usage
-from engine.wire.pricing import cost_of, regional, row_at, tier_of, worst_cost
+from engine.wire.pricing import cost_of, is_timed, regional, row_at, tier_of, worst_cost, worst_ever
 
 M = 1_000_000_000  # a dollar per million tokens
 ROW = PriceRow(
@@ -149,6 +151,75 @@ def test_worst_cost() -> None:
     assert worst_cost(1, 0, DAILY, at("2026-11-23T12:00")) == 1000
     assert worst_cost(1, 0, DAILY, at("2026-11-26T23:50")) == 1000
     assert worst_cost(1, 0, DAILY, at("2026-11-27T22:10")) == 2000
+
+
+TIMED = (PriceRow(0, 0, second=100_000),)
+
+
+def test_time_is_billed_by_the_call() -> None:
+    assert is_timed(TIMED)
+    assert not is_timed((ROW,))
+    assert cost_of({"input_tokens": 9}, TIMED, NOW, 1_500).total == 150_000
+    assert cost_of({"input_tokens": 9}, TIMED, NOW, 0.2).time == 100  # a begun millisecond counts
+    assert cost_of({"cached_tokens": 1, "input_tokens": 9}, TIMED, NOW, 1_000).total == 100_000
+    assert cost_of({"cost": 0.5}, TIMED, NOW, 1_000).total == 500_000_000  # the vendor's own figure wins
+    assert worst_cost(9, 9, TIMED, NOW, 60_000) == 6_000_000
+    assert worst_cost(9, 9, TIMED, NOW, None) is None  # nobody limits it
+    assert regional(TIMED, 1.1)[0].second == 110_000
+
+
+def test_search_units() -> None:
+    row = (PriceRow(0, 0, request=2_000_000),)
+    assert cost_of({"search_units": 3}, row, NOW).total == worst_cost(0, 0, row, NOW, 0, 3) == 6_000_000
+
+
+def test_worst_ever_knows_rows_of_any_time() -> None:
+    assert worst_cost(1, 0, CHANGES, NOW) == 1000
+    assert worst_ever(1, 0, CHANGES) == 2000
+    assert worst_ever(1, 0, DAILY) == 2000
+    assert worst_ever(1, 0, ()) is None
+
+
+_price = st.integers(0, 10**11)
+_maybe = st.none() | _price
+_tiers = st.lists(st.builds(PriceTier, st.integers(1, 5_000), *[_maybe] * 8), max_size=2)
+_row = st.builds(
+    PriceRow, _price, _price, _maybe, _maybe, st.integers(0, 10**8), *[_maybe] * 4,
+    tiers=_tiers.map(lambda tiers: tuple(sorted(tiers, key=lambda tier: tier.above))),
+    second=st.integers(0, 10**6),
+)  # fmt: skip
+_count = st.integers(0, 6_000)
+
+
+@given(
+    st.lists(_row, min_size=1, max_size=2),
+    st.dictionaries(
+        st.sampled_from(
+            (
+                "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens",
+                "audio_input_tokens", "audio_output_tokens",
+            )
+        ),
+        _count,
+    ),
+    _count, _count, _count, _count, st.integers(0, 700_000), st.integers(1, 9),
+)  # fmt: skip
+def test_the_reserve_is_never_below_the_cost(
+    rows: list[PriceRow],
+    parts: dict[str, int],
+    read: int,
+    more: int,
+    made: int,
+    limit: int,
+    ms: int,
+    units: int,
+) -> None:
+    """Whatever a vendor reports within what was asked: fewer tokens, of any kind, in less time."""
+    usage = {**parts, "input_tokens": read, "output_tokens": made, "search_units": units}
+    worst = worst_cost(read + more, made + limit, rows, NOW, ms, units)
+    assert worst is not None
+    assert cost_of(usage, rows, NOW, ms).total <= worst  # type: ignore[arg-type] - made up of any keys
+    assert worst <= (worst_ever(read + more, made + limit, rows, ms, units) or 0)
 
 
 def test_a_region_multiplies() -> None:
