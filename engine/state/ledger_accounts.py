@@ -1,0 +1,94 @@
+"""The accounts of a plan's budgets and limits: what a partition is counted under, and how.
+
+Keys are the same in every process and after every reload: they are made of names, windows and partitions,
+never of amounts, so a changed limit goes on with what is counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import tzinfo
+from typing import Final
+
+from engine.plan.money import Budget, Limit, Measure, Rate
+from engine.policies.accounts import Counter, PlacesCounter, Terms, WindowCounter
+from engine.policies.bucket import BucketCounter
+from engine.policies.calendar import window_of
+from engine.policies.rolling import RollingCounter
+from engine.state.ledger import Account
+
+#: Longer values of `per` are counted under their beginning and a digest.
+LONGEST: Final = 200
+
+
+def budget_account(budget: Budget, partition: str, wall_ms: int, zone: tzinfo) -> Account:
+    """Where a budget counts what one value of `per` uses now; zone: the workspace's."""
+    window, _, ends_ms = window_of(budget.window, wall_ms, zone)
+    rest = f"{window}/{_partition(partition)}"
+    return Account(
+        f"budget/{budget.name}/{rest}",
+        budget.measure,
+        "window" if ends_ms is not None else "rolling",
+        budget.limit,
+        ends_ms=ends_ms,
+        period_ms=budget.window.ms or 0,
+        was=None if budget.was is None else f"budget/{budget.was}/{rest}",
+        on_state_loss=budget.on_state_loss,
+        share=int(budget.limit * budget.share),
+    )
+
+
+def limit_accounts(limit: Limit, partition: str) -> dict[Measure, Account]:
+    """Where a limit counts what one value of `per` does, by what it counts."""
+    counted: dict[Measure, Account] = {}
+    rates: tuple[tuple[Measure, Rate | None], ...] = (("requests", limit.requests), ("tokens", limit.tokens))
+    for measure, rate in rates:
+        if rate is not None:
+            counted[measure] = Account(
+                _limit_key(limit, measure, partition),
+                measure,
+                "bucket" if rate.shape == "bucket" else "rolling",
+                rate.amount,
+                period_ms=rate.period_ms,
+                burst=rate.burst,
+                on_state_loss=limit.on_state_loss,
+                share=int(rate.amount * limit.share),
+                local=limit.scope == "host",
+            )
+    if limit.concurrent is not None:
+        counted["concurrent"] = Account(
+            _limit_key(limit, "concurrent", partition),
+            "concurrent",
+            "places",
+            limit.concurrent,
+            on_state_loss=limit.on_state_loss,
+            share=int(limit.concurrent * limit.share),
+            local=limit.scope == "host",
+        )
+    return counted
+
+
+def terms_of(account: Account) -> Terms:
+    return Terms(account.limit, account.ends_ms, account.period_ms, account.burst)
+
+
+def counter_of(account: Account) -> Counter:
+    """A new counter. Of requests it is known at their start how much they use: one each."""
+    terms, at_start = terms_of(account), account.measure == "requests"
+    if account.shape == "window":
+        return WindowCounter(terms)
+    if account.shape == "rolling":
+        return RollingCounter(terms, at_start)
+    if account.shape == "bucket":
+        return BucketCounter(terms, at_start)
+    return PlacesCounter(terms)
+
+
+def _limit_key(limit: Limit, measure: Measure, partition: str) -> str:
+    return f"limit/{limit.name}/{measure}/{_partition(partition)}"
+
+
+def _partition(value: str) -> str:
+    if len(value) <= LONGEST:
+        return value
+    return f"{value[: LONGEST - 65]}#{hashlib.sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()}"
