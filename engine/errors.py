@@ -65,6 +65,10 @@ ERROR_CODES: dict[str, str] = {
 }
 
 
+#: Codes of errors about who asks, for which formats may have names of their own beside failure classes.
+ABOUT_KEYS: tuple[str, ...] = ("invalid_key", "key_not_allowed")
+
+
 class EngineError(Exception):
     """Base of all. `status`, `code` and `message` go to the client; `param` names the field at fault.
 

@@ -22,6 +22,8 @@ ACME = (
 ACME_ROUTED = "deployments:\n  big: {provider: acme, model: large}\nroutes:\n  chat: big\n"
 #: The smallest provider file.
 PROVIDER = "dialect: openai_chat\nbase_url: https://api.acme.ai/v1\nauth: {bearer: env:ACME_API_KEY}\n"
+#: What is kept of a client key that nobody has.
+HASH = "hmac-sha256:" + "5f1c" * 16
 
 
 def with_acme(routes: str, **files: str) -> dict[str, str]:

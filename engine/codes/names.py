@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.codes.code import Code
-from engine.codes.examples import HERE, TWO, with_acme
+from engine.codes.examples import HASH, HERE, TWO, with_acme
 
 CODES = (
     Code(
@@ -69,9 +69,9 @@ CODES = (
         why="A client key carries an organisation or a tag that is not declared.",
         fix="Declare it under `keys`, or correct the client key.",
         bad=HERE + "routes:\n  chat: here\nkeys:\n  orgs: [acme]\n  clients:\n"
-        '    bot: {hash: "hmac-sha256:5f1c", org: acne}\n',
+        f'    bot: {{hash: "{HASH}", org: acne}}\n',
         good=HERE + "routes:\n  chat: here\nkeys:\n  orgs: [acme]\n  clients:\n"
-        '    bot: {hash: "hmac-sha256:5f1c", org: acme}\n',
+        f'    bot: {{hash: "{HASH}", org: acme}}\n',
     ),
     Code(
         "W246",
@@ -80,9 +80,9 @@ CODES = (
         "403.",
         fix="Give it the tag.",
         bad=HERE + "routes:\n  chat: here\nkeys:\n  tags:\n    team: {required: true}\n  clients:\n"
-        '    bot: {hash: "hmac-sha256:5f1c"}\n',
+        f'    bot: {{hash: "{HASH}"}}\n',
         good=HERE + "routes:\n  chat: here\nkeys:\n  tags:\n    team: {required: true}\n  clients:\n"
-        '    bot: {hash: "hmac-sha256:5f1c", tags: {team: a}}\n',
+        f'    bot: {{hash: "{HASH}", tags: {{team: a}}}}\n',
     ),
     Code(
         "E217",

@@ -49,9 +49,13 @@ def default_credential(auth: Auth, name: str) -> Credential | None:
     """
     if auth.scheme in _SIMPLE:
         places = auth.secrets.get(SLOT)
-        return Credential(name=name, provider=name, secrets={SLOT: places}, settings={}) if places else None
+        return _default(name, {SLOT: places}) if places else None
     says = auth.secrets or auth.scheme in FINDS_ITS_OWN or _machine(auth)
-    return Credential(name=name, provider=name, secrets={}, settings={}) if says or _any(auth, name) else None
+    return _default(name, {}) if says or _any(auth, name) else None
+
+
+def _default(name: str, secrets: dict[str, tuple[Secret, ...]]) -> Credential:
+    return Credential(name=name, provider=name, secrets=secrets, settings={}, default=True)
 
 
 def _any(auth: Auth, name: str) -> bool:

@@ -14,6 +14,7 @@ from engine.compiler.lower_poll import lower_poll
 from engine.compiler.suggest import did_you_mean
 from engine.compiler.wire_fields import parts, wire_fields
 from engine.diagnostics import Diagnostics
+from engine.errors import ABOUT_KEYS
 from engine.plan.scopes import scope_of
 from engine.plan.values import Expr, Template
 from engine.plan.vendors import Dialect, ErrorRule, Inline, Operation, Rule, StreamRead, StreamWrite
@@ -201,8 +202,9 @@ class _Lower:
                 help="list them, or add `default`, which is for all that are not listed",
             )
         for name in listed:
-            if name != "default" and name not in get_args(FailureClass):
-                near = did_you_mean(name, get_args(FailureClass))
+            known = (*get_args(FailureClass), *ABOUT_KEYS)
+            if name != "default" and name not in known:
+                near = did_you_mean(name, known)
                 self.out.add(
                     "E424",
                     f"`{name}` is no failure class, so the entry would never be used",

@@ -27,6 +27,7 @@ from engine.compiler.lower import Lowerer
 from engine.compiler.lower_budgets import lower_budgets
 from engine.compiler.lower_deployment import Deployments
 from engine.compiler.lower_limits import lower_limits
+from engine.compiler.lower_people import people
 from engine.compiler.merge import Workspace as MergedWorkspace
 from engine.compiler.merge import merge
 from engine.compiler.merged import Merged
@@ -217,6 +218,7 @@ def _lower(work: Work) -> None:
     )
     lowered.routes = {name: low.route(name) for name in sorted(spec.routes)}
     lowered.nodes = {name: low.named_node(name) for name in sorted(spec.nodes)}
+    lowered.people = people(low, work.settings.keys_secret)
     work.places = low.places
     lowered.money = MoneySegment(lower_budgets(low), lower_limits(low), low.always("budgets"))
     deployments = Deployments(spec, document, work.vendors, work.expressions, work.out)

@@ -14,7 +14,8 @@ from engine.kinds import table  # noqa: F401 - makes the node kinds known to the
 from engine.kinds.use import Use
 from engine.plan.codec import canonical, digest
 from engine.plan.money import NO_MONEY, MoneySegment
-from engine.plan.plan import Plan
+from engine.plan.people import People, PeopleSegment
+from engine.plan.plan import NOBODY, Plan
 from engine.plan.types import (
     SCHEMA_VERSION,
     Deployment,
@@ -44,6 +45,7 @@ class Lowered:
     providers: dict[str, Provider] = field(default_factory=dict)
     dialects: dict[str, Dialect] = field(default_factory=dict)
     money: MoneySegment = NO_MONEY
+    people: People = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def seal(lowered: Lowered) -> Plan:
         ingress=_ingress(lowered, dialects),
         probes={name: d.probe.every_ms for name, d in deployments.items() if d.probe is not None},
         money="" if lowered.money == NO_MONEY else store(lowered.money),
+        people="" if lowered.people == NOBODY else store(PeopleSegment(lowered.people)),
     )
     return Plan.seal(manifest, segments)
 

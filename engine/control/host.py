@@ -16,6 +16,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from engine.control import garbage, health_figures, queue_figures, slices
+from engine.control.keyring import make_keyring
 from engine.control.prober import Prober, ProbeShare
 from engine.control.provision import provision
 from engine.control.reload import ProvisionFault
@@ -90,6 +91,7 @@ class Host:
 
             self._models = LocalModels()
         try:
+            keyring = make_keyring(plan.people())
             log = await asyncio.to_thread(self._opened, plan.manifest.settings.decision_log)
             snapshot = await provision(
                 plan,
@@ -98,6 +100,7 @@ class Host:
                 local=self._models,
                 previous=self._running,
             )
+            snapshot.keyring = keyring
         except (OSError, ValueError) as error:
             raise ProvisionFault(str(error)) from error
         if self._running is not None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from engine.plan import parts
 from engine.plan.codec import PlanDecodeError, canonical, decode, digest
 from engine.plan.money import NO_MONEY, MoneySegment
+from engine.plan.people import People, PeopleSegment
 from engine.plan.types import (
     SCHEMA_VERSION,
     Deployment,
@@ -29,6 +30,9 @@ from engine.plan.types import (
 from engine.plan.vendors import Dialect, Provider
 
 T = TypeVar("T")
+
+#: What holds where a workspace says nothing of who asks.
+NOBODY: Final = People()
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ class Plan:
         name = self.manifest.money
         return self._segment(MoneySegment, name) if name else NO_MONEY
 
+    def people(self) -> People:
+        """Who may ask, and what holds for them."""
+        name = self.manifest.people
+        return self._segment(PeopleSegment, name).people if name else NOBODY
+
     def dump(self) -> bytes:
         """The whole plan as canonical JSON: what `engine plan --format json` prints and `load` reads."""
         return b"".join(self.pieces())
@@ -97,6 +106,8 @@ class Plan:
             yield from names.values()
         if held.money:
             yield held.money
+        if held.people:
+            yield held.people
 
     def adopt(self, other: Plan) -> Iterator[None]:
         """Take over what another plan has decoded of segments that both have, in steps."""
@@ -127,6 +138,10 @@ class Plan:
             self.money()
         except (ValueError, KeyError) as error:
             raise PlanDecodeError(f"budgets and limits: {error}") from error
+        try:
+            self.people()
+        except (ValueError, KeyError) as error:
+            raise PlanDecodeError(f"people: {error}") from error
 
     @classmethod
     def load(cls, text: bytes) -> Plan:

@@ -63,13 +63,17 @@ class Ref(Node):
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What we show a vendor. Of the places where a secret may be read, the first that is set counts."""
+    """What we show a vendor. Of the places where a secret may be read, the first that is set counts.
+
+    default: it is what the provider file names, and no file of the workspace does.
+    """
 
     name: str
     provider: str
     secrets: Mapping[str, tuple[Secret, ...]]
     settings: Mapping[str, str]
     only: Expr | None = None
+    default: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +245,7 @@ class Manifest:
 
     probes: deployments that are probed -> every how many ms.
     money: digest of the `MoneySegment`; "" where there are neither budgets nor limits.
+    people: the digest of a `people.PeopleSegment`; empty: nothing is said of who asks.
     """
 
     schema: int
@@ -255,3 +260,4 @@ class Manifest:
     ingress: Mapping[str, tuple[str, str]]  # HTTP path -> (dialect, operation)
     probes: Mapping[str, int] = field(default_factory=dict)
     money: str = ""
+    people: str = ""

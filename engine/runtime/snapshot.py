@@ -24,6 +24,7 @@ from engine.plan.plan import Plan
 from engine.plan.types import Credential, Deployment, DialectSegment, Node, Route
 from engine.plan.values import Expr
 from engine.plan.vendors import Dialect, Provider
+from engine.runtime.keyring import Keyring
 from engine.runtime.match import Matcher
 from engine.runtime.meaning import meaning_of
 from engine.runtime.peers import peers_of
@@ -201,6 +202,8 @@ class Snapshot:
         self.transport = transport
         zone = plan.manifest.settings.timezone
         self.zone: tzinfo = ZoneInfo(zone) if zone else UTC
+        #: The client keys of the plan; None: this process asks for none.
+        self.keyring: Keyring | None = None
         self._routes: dict[str, BoundRoute] = {}
         self.dialects = {
             name: LazyDialect(plan.segments[segment]) for name, segment in plan.manifest.dialects.items()

@@ -26,12 +26,21 @@ class Texts(dict[str, str]):
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The client key behind a request. Without client keys (loopback, embedding) all of it is empty."""
+    """The client key behind a request. Without client keys (loopback, embedding) all of it is empty.
+
+    groups, models, limits, budgets: what the key itself says, beside what groups and policies say of it; the
+    models are the only ones that it may ask for, None: all. ips: where it may come from; empty: anywhere.
+    """
 
     id: str = ""
     name: str = ""
     org: str = ""
     tags: Mapping[str, str] = field(default_factory=Texts)
+    groups: tuple[str, ...] = ()
+    models: tuple[str, ...] | None = None
+    limits: tuple[str, ...] = ()
+    budgets: tuple[str, ...] = ()
+    ips: tuple[str, ...] = ()
 
 
 ANONYMOUS = Key()

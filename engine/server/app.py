@@ -122,7 +122,7 @@ class App:
         try:
             head = read_head(scope["headers"], scope.get("http_version", "1.1"))
             if ingress is not None and scope["method"] == "POST":
-                await ingress.answer(request_id, head, receive, send, said)
+                await ingress.answer(request_id, head, scope, receive, send, said)
                 return
             exchange = Exchange(scope, head, receive, send, self._service, snapshot, speaks, request_id)
             await self._fixed_path(exchange, path, "POST" if ingress is not None else None)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from engine.server.credential import HEADERS
+
 #: What shows who somebody is stays out of routing, and so out of records and upstream calls.
-HIDDEN: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization", b"x-api-key", b"api-key"})
+HIDDEN: Final = frozenset({*HEADERS, b"cookie", b"proxy-authorization"})
 
 
 class ClientHeaders(Mapping[str, str]):

@@ -19,6 +19,7 @@ from engine.server.replies import (
     Receive,
     Send,
     about,
+    challenge,
     retry_after,
     send_whole,
 )
@@ -65,7 +66,7 @@ class Exchange:
 
     async def fail(self, error: EngineError, headers: Headers | None = None, *, close: bool = False) -> None:
         """The error in the dialect's shape."""
-        more = [*(headers or ()), JSON, *retry_after(error)]
+        more = [*(headers or ()), JSON, *retry_after(error), *challenge(error)]
         if close:
             more.append(CLOSE)
         if self.speaks is None:

@@ -1,7 +1,7 @@
 """One client request in its dialect: body in, decision, answer out.
 
 Which dialect and operation a path speaks stands in the plan; nothing here names a field of a wire format.
-The order of `answer` is the order of a request: read, parse, decide and call (the executor), write.
+The order of `answer` is the order of a request: who asks, read, parse, decide and call (the executor), write.
 Whatever ends it early (a fault of the client's, of an upstream, the client leaving) is told in the
 dialect's own shape.
 """
@@ -19,6 +19,7 @@ from engine.runtime.execute import Answer
 from engine.runtime.record import DecisionRecord
 from engine.runtime.run import Inbound
 from engine.runtime.snapshot import Snapshot
+from engine.runtime.views import Key
 from engine.server.body import BodyTooLarge, ClientGone, parse_body, read_body
 from engine.server.client_headers import ClientHeaders
 from engine.server.departure import Departure
@@ -33,6 +34,7 @@ from engine.server.replies import (
     Receive,
     Send,
     about,
+    challenge,
     cost,
     counted,
     retry_after,
@@ -71,6 +73,7 @@ class Ingress:
         self,
         request_id: str,
         head: Mapping[bytes, bytes],
+        scope: Message,
         receive: Receive,
         send: Send,
         said: Mapping[str, str],
@@ -84,7 +87,14 @@ class Ingress:
         if pressure is not None and pressure.level and await self._shed(pressure, request_id, receive, send):
             return
         try:
-            inbound = await self._read(request_id, head, receive, said)
+            key = service.identities.who(head, scope, self._snapshot)
+            if not isinstance(key, Key):
+                key = await key
+        except RequestError as error:
+            await self._turn_away(error, request_id, receive, send)
+            return
+        try:
+            inbound = await self._read(request_id, head, receive, said, key)
         except ClientGone:
             return
         except RequestError as error:
@@ -116,15 +126,24 @@ class Ingress:
         try:
             pressure.check()
         except Overloaded as error:
-            self._service.metrics.refused(error.code)
-            headers = [*about(request_id, self._revision, None), JSON, *retry_after(error)]
-            body = orjson.dumps(self.dialect.write_error(error))
-            await send_and_linger(send, receive, self.dialect.status(error), headers, body)
+            await self._turn_away(error, request_id, receive, send)
             return True
         return False
 
+    async def _turn_away(self, error: EngineError, request_id: str, receive: Receive, send: Send) -> None:
+        """Answer a request of which nothing was read but its head."""
+        self._service.metrics.refused(error.code)
+        headers = [*about(request_id, self._revision, None), JSON, *retry_after(error), *challenge(error)]
+        body = orjson.dumps(self.dialect.write_error(error))
+        await send_and_linger(send, receive, self.dialect.status(error), headers, body)
+
     async def _read(
-        self, request_id: str, head: Mapping[bytes, bytes], receive: Receive, said: Mapping[str, str]
+        self,
+        request_id: str,
+        head: Mapping[bytes, bytes],
+        receive: Receive,
+        said: Mapping[str, str],
+        key: Key,
     ) -> Inbound:
         if head.get(b"content-encoding", b"identity") != b"identity":
             raise RequestError("compressed bodies are not read", status=415, code="unsupported_encoding")
@@ -137,6 +156,7 @@ class Ingress:
             dialect=self.dialect.name,
             operation=self.operation,
             body=body,
+            key=key,
             headers=headers,
             deadline_ms=_deadline(head.get(DEADLINE)),
         )
@@ -158,7 +178,7 @@ class Ingress:
         """Serve the first request under an idempotency key; give its answer to those that repeat it."""
         asked = [inbound.body, inbound.request.get("model"), bool(inbound.request.get("stream"))]
         try:
-            scope = repeats.scope(head, f"{self.dialect.name} {self.operation}")
+            scope = repeats.scope(head, f"{self.dialect.name} {self.operation}", inbound.key.id)
             while scope is not None and (entry := repeats.find(scope, asked)) is not None:
                 if await entry.follow(departure, send):
                     return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from engine.errors import RequestError
+from engine.runtime.views import Key
 from engine.server.exchange import Exchange
 
 
@@ -10,6 +11,10 @@ async def send_models(exchange: Exchange) -> None:
     """Every exact name; a pattern such as `openai/*` is not a name, so it is left out."""
     if exchange.speaks is None:
         raise RequestError("this plan speaks no dialect that lists models", status=404, code="unknown_path")
+    service = exchange.service
+    key = service.identities.who(exchange.head, exchange.scope, exchange.snapshot)
+    if not isinstance(key, Key):
+        key = await key
     since = int(exchange.service.since)
     names = [name for name in exchange.snapshot.matcher.names() if not name.endswith("*")]
     listed = [{"id": name, "owned_by": "engine", "created": since} for name in names]

@@ -9,9 +9,9 @@ a repeat is byte for byte the same; one that comes while the first is still bein
 | with another body | 422 | 422 | is served |
 
 Only good answers are kept: whoever repeats after a failure wants another try. Keys are told apart by the
-credential that is shown with them, and by format and operation. In memory, in each process: at most
-`ENTRIES` answers and `BYTES` together, the oldest go first, and none stays longer than the setting
-`idempotency` says.
+client key behind them (without client keys by what is shown with them), and by format and operation. In
+memory, in each process: at most `ENTRIES` answers and `BYTES` together, the oldest go first, and none stays
+longer than the setting `idempotency` says.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import orjson
 
 from engine.errors import RequestError
 from engine.observe.metrics import Metrics
+from engine.server.credential import HEADERS
 from engine.server.departure import Departure
 from engine.server.replies import Message, Send
 
@@ -33,9 +34,6 @@ HEADER: Final = b"idempotency-key"
 REPLAYED: Final = (b"idempotent-replayed", b"true")
 ENTRIES: Final = 10_000
 BYTES: Final = 64 * 1024 * 1024
-
-#: Headers in which clients show who they are; one key of two clients is two keys.
-_WHO: Final = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
 
 
 class Entry:
@@ -123,8 +121,11 @@ class Repeats:
             "engine_idempotent_bytes", "Answers kept for repeated keys.", (), lambda: (((), self._bytes),)
         )
 
-    def scope(self, head: Mapping[bytes, bytes], path: str) -> bytes | None:
-        """What a request repeats under; None: nothing. Raises RequestError for a key that is none."""
+    def scope(self, head: Mapping[bytes, bytes], path: str, who: str = "") -> bytes | None:
+        """What a request repeats under; None: nothing. Raises RequestError for a key that is none.
+
+        who: the id of its client key; empty where nobody has one: then what it shows tells it from others.
+        """
         key = head.get(HEADER)
         if key is None or not self.keep_s:
             return None
@@ -132,8 +133,8 @@ class Repeats:
             raise RequestError(
                 "idempotency-key must be 1 to 255 printable ASCII characters", code="invalid_header"
             )
-        who = (head.get(name, b"") for name in _WHO)
-        return hashlib.sha256(b"\0".join((*who, path.encode(), key))).digest()
+        shown = (who.encode(),) if who else tuple(head.get(name, b"") for name in HEADERS)
+        return hashlib.sha256(b"\0".join((*shown, path.encode(), key))).digest()
 
     def find(self, scope: bytes, body: Any) -> Entry | None:
         """The answer that a request is to get; None: it is the first. RequestError: for another body."""

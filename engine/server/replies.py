@@ -23,6 +23,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
+CHALLENGE: Final = (b"www-authenticate", b'Bearer realm="engine"')
 JSON: Final = (b"content-type", b"application/json")
 CLOSE: Final = (b"connection", b"close")
 
@@ -70,6 +71,11 @@ def retry_after(error: EngineError) -> Iterable[tuple[bytes, bytes]]:
         return ()
     seconds = -(-(error.retry_after_ms or 1000) // 1000)
     return ((b"retry-after", b"%d" % max(1, seconds)),)
+
+
+def challenge(error: EngineError) -> Iterable[tuple[bytes, bytes]]:
+    """`WWW-Authenticate` on answers that ask who it is."""
+    return (CHALLENGE,) if error.status == 401 else ()
 
 
 async def send_whole(send: Send, status: int, headers: Headers, body: bytes) -> None:

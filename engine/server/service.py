@@ -17,6 +17,7 @@ from engine.observe.log import Log
 from engine.observe.metrics import Metrics
 from engine.runtime.snapshot import Snapshot
 from engine.server.departure import Departure
+from engine.server.identity import Identities
 
 if TYPE_CHECKING:
     from engine.server.app import Paths
@@ -58,6 +59,7 @@ class Service:
     paths: the dialects' paths under the current snapshot, bound by the first request to any address.
     heartbeat_s: how long a stream may say nothing before its client is sent a comment; 0: never.
     draining: no new work is wanted; `/readyz` says so and every answer closes its connection.
+    identities: who asks.
     repeats: answers to idempotency keys.
     pressure: whether requests are refused now because the process has too much to do.
     open: the requests being answered, so that a drain can wait for them and end them.
@@ -80,4 +82,5 @@ class Service:
     open: set[Departure] = field(default_factory=set)
     pressure: Pressure | None = None
     repeats: Repeats | None = None
+    identities: Identities = field(default_factory=Identities)
     copies: Callable[[], int] = int

@@ -65,9 +65,9 @@ BUILT: Final[Mapping[str, Row]] = {
     "Queue": _row("", "queue"),
     "Jump": _row("", "use"),
     "Guard": _row("", "detect in action on_error unread unmask"),
-    "Keys": _row("orgs tags", "clients"),
+    "Keys": _row("orgs tags clients"),
     "Tag": _row("values required"),
-    "Client": _row("", "hash org tags"),
+    "Client": _row("hash org tags groups models limits budgets expires ips"),
     "Group": _row("", "when models limits budgets guards residency"),
     "Alert": _row("", "webhook format pagerduty email log"),
     "Require": _row("residency budgets", "when guards limits models admit per_request credentials state"),
@@ -95,8 +95,8 @@ BUILT: Final[Mapping[str, Row]] = {
     "Semantic": _row("above ttl embed"),
     # --- engine.yaml
     "Settings": _row(
-        "listen admin admin_key probes state timezone workers body_limit drain heartbeat watch debounce "
-        "decision_log media overload idempotency"
+        "listen admin admin_key keys_secret probes state timezone workers body_limit drain heartbeat watch "
+        "debounce decision_log media overload idempotency"
     ),
     "Overload": _row("lag files memory"),
     "Media": _row("fetch http timeout"),
@@ -215,6 +215,5 @@ def later_secret(value: Any) -> LaterValue | None:
 INSTEAD: Final[Mapping[tuple[str, str], str]] = {
     ("Workspace", "limits"): "`concurrent` on a deployment bounds its open calls",
     ("Workspace", "groups"): "a `switch` on `key.*` and `reject` say who may what",
-    ("Keys", "clients"): "without client keys only a loopback address is served",
     ("Deployment", "limits"): "`concurrent` bounds its open calls",
 }

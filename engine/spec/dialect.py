@@ -404,7 +404,8 @@ class ErrorsSpec(Spec):
     )
     write: Template = about("A failure as this format's body. Sees `error`.")
     types: dict[str, ErrorTypeSpec] | None = about(
-        "Failure class to what it is called here; `default` is for those that are not listed."
+        "Failure class to what it is called here; `default` is for those that are not listed. Also "
+        "`invalid_key` (nobody knows the client's key) and `key_not_allowed` (it may not do that)."
     )
 
 

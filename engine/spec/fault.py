@@ -20,6 +20,7 @@ _KEYS: Final = re.compile(
     r"|gsk_[A-Za-z0-9]{20,}"
     r"|hf_[A-Za-z0-9]{30,}|AIza[0-9A-Za-z_-]{35}|xai-[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{36,}"
     r"|github_pat_[A-Za-z0-9_]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}|glpat-[A-Za-z0-9_-]{20,}"
+    r"|engk_[A-Za-z0-9_-]{16,}"
     r"|(?:r8|pplx|nvapi|fw|tgp_v1)[_-][A-Za-z0-9_-]{30,})"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bhooks\.slack\.com/services/T[A-Za-z0-9]+/"
 )

@@ -2,33 +2,72 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, WithJsonSchema, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+from typing_extensions import TypeAliasType
 
+from engine.keys.form import LIKE_A_KEY
+from engine.keys.hashing import PATTERN
 from engine.spec.containers import Listed, Mapped, Some
 from engine.spec.expression import Expression
-from engine.spec.fault import fault
+from engine.spec.fault import fault, shown
+from engine.spec.json_form import json_form
 from engine.spec.model import Spec, about
-from engine.spec.names import AllowedZone, BudgetName, GuardName, LimitName, ModelPattern, Name, Word
-from engine.spec.plain import Flag, Text
-
-_HASH = r"hmac-sha256:[0-9A-Fa-f.]+"
+from engine.spec.names import (
+    AllowedZone,
+    BudgetName,
+    GroupName,
+    GuardName,
+    LimitName,
+    ModelPattern,
+    Name,
+    Word,
+)
+from engine.spec.plain import Flag, Moment, Text, read_text
 
 
 def _hash(value: Any) -> str:
-    import re
-
-    if not isinstance(value, str) or not re.fullmatch(_HASH, value):
-        # Never repeated: it may be the key itself.
+    if isinstance(value, str) and re.fullmatch(PATTERN, value):
+        return value
+    # Never repeated: it may be the key itself.
+    if isinstance(value, str) and LIKE_A_KEY.search(value):
         raise fault(
             "E105",
-            "no hash stands where a client key's hash is expected (it is not shown)",
-            "`engine keys new --print` gives it",
+            "a client key stands in plain text where its hash is expected (it is not shown)",
+            "revoke it, it may be in Git: `engine keys new --print` makes another and prints its hash",
         )
-    return value
+    raise fault(
+        "E105",
+        "no hash stands where a client key's hash is expected (it is not shown)",
+        "`engine keys new --print` gives it: hmac-sha256: and 64 digits of 0-9 and a-f",
+    )
+
+
+def _range(value: Any) -> str:
+    text = read_text(value)
+    try:
+        return str(ipaddress.ip_network(text))
+    except ValueError:
+        advice = "write 10.1.0.7 or 10.1.0.0/16; a range begins with its first address"
+        raise fault("E111", f"{shown(text)} is no IP address or range", advice) from None
+
+
+#: An address, or a range of them.
+IpRange = TypeAliasType(
+    "IpRange",
+    Annotated[
+        str,
+        PlainValidator(_range),
+        json_form(
+            r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$", "An IP address or range.", "10.1.0.0/16", "2001:db8::/32"
+        ),
+    ],
+)
 
 
 class Tag(Spec):
@@ -66,10 +105,16 @@ class Client(Spec):
     noun: ClassVar[str] = "client key"
 
     hash: Annotated[
-        str, BeforeValidator(_hash), WithJsonSchema({"type": "string", "pattern": f"^{_HASH}$"})
+        str, BeforeValidator(_hash), WithJsonSchema({"type": "string", "pattern": f"^{PATTERN}$"})
     ] = about("`engine keys new --print` gives it.", required=True)
     org: Name | None = about("The organisation it belongs to.")
     tags: Mapped[Word, Text] | None = about("Its tags.", examples=[{"team": "support"}])
+    groups: Some[GroupName] | None = about("Groups that it is in, beside those whose `when` holds for it.")
+    models: Some[ModelPattern] | None = about("The only models it may ask for.", shown="all")
+    limits: Some[LimitName] | None = about("Limits that hold for it.")
+    budgets: Some[BudgetName] | None = about("Budgets that hold for it.")
+    expires: Moment | None = about("Until when it is good.", shown="for ever", examples=["2027-01-31"])
+    ips: Some[IpRange] | None = about("Where it may come from.", shown="anywhere", examples=[["10.1.0.0/16"]])
 
 
 class Keys(Spec):

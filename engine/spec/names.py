@@ -52,6 +52,7 @@ Name = TypeAliasType(
 Target = Annotated[Name, Refers(("nodes", "deployments"))]
 BudgetName = Annotated[Name, Refers(("budgets",))]
 LimitName = Annotated[Name, Refers(("limits",))]
+GroupName = Annotated[Name, Refers(("groups",))]
 GuardName = Annotated[Name, Refers(("guards",))]
 AlertName = Annotated[Name, Refers(("alerts",))]
 CredentialName = Annotated[Name, Refers(("credentials",))]

@@ -208,6 +208,11 @@ class Settings(Spec):
         examples=["127.0.0.1:8081"],
     )
     admin_key: SecretRef | None = about("The key that /admin asks for.", shown="none asked on loopback")
+    keys_secret: SecretRef | None = about(
+        "The secret that hashes of client keys are made under: the same wherever the keys shall work.",
+        shown="none: hashes are made under a public text",
+        examples=["env:ENGINE_KEYS_SECRET"],
+    )
     probes: Address | None = about(
         "Where only /healthz and /readyz are served, for kubelets.", shown="nowhere else"
     )

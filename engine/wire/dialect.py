@@ -234,7 +234,7 @@ class BoundDialect:
     def _named(self, error: EngineError) -> Mapping[str, Any]:
         """What this format calls the failure's class."""
         types = self.plan.error_types
-        return types.get(error.failure) or types.get("default") or {}
+        return types.get(error.code) or types.get(error.failure) or types.get("default") or {}
 
     def write_error(self, error: EngineError) -> dict[str, Any]:
         """A failure as this format's error body."""

@@ -1,0 +1,168 @@
+"""Client keys at a real sidecar: who comes in, who does not, and what either is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from running import CHAT, HELLO, ROUTES, Running, post, running, write_workspace
+from vendor import Vendor
+
+from engine.keys.form import make
+from engine.keys.hashing import PUBLIC, digest, shown
+
+GOOD, OTHER, OLD = make(), make(), make()
+
+BODY = {"model": "one", "messages": HELLO}
+
+
+def hashed(key: str, secret: bytes = PUBLIC) -> str:
+    return shown(digest(key.encode(), secret))
+
+
+KEYS = f"""\
+keys:
+  orgs: [acme]
+  tags: {{team: [support, sales]}}
+  clients:
+    bot: {{hash: "{hashed(GOOD)}", org: acme, tags: {{team: support}}}}
+    other: {{hash: "{hashed(OTHER)}"}}
+    gone: {{hash: "{hashed(OLD)}", expires: "2026-01-01T00:00Z"}}
+"""
+
+
+@pytest.fixture
+async def keyed(vendor: Vendor, tmp_path: Path) -> AsyncIterator[Running]:
+    """A sidecar whose plan has three client keys, one of which has expired."""
+    folder = write_workspace(tmp_path / "ws", vendor.port, routes=ROUTES + KEYS)
+    async with running(folder) as started:
+        yield started
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"authorization": f"Bearer {GOOD}"},
+        {"authorization": f"bearer  {GOOD}"},
+        {"x-api-key": GOOD},
+        {"api-key": GOOD},
+        {"x-goog-api-key": GOOD},
+        {"x-api-key": GOOD, "authorization": f"Bearer {GOOD}"},
+        {"x-api-key": GOOD, "authorization": "Basic cHJveHk6cHJveHk="},
+    ],
+)
+async def test_every_formats_way_to_show_a_key(keyed: Running, headers: dict[str, str]) -> None:
+    answer = await keyed.client.post(CHAT, json=BODY, headers=headers)
+    assert answer.status_code == 200, answer.text
+
+
+async def test_googles_clients_show_it_in_the_query(keyed: Running) -> None:
+    body = {"contents": [{"role": "user", "parts": [{"text": "Hello?"}]}]}
+    path = "/v1beta/models/one:generateContent"
+    assert (await keyed.client.post(f"{path}?key={GOOD}", json=body)).status_code == 200
+    assert (await keyed.client.post(f"{path}?key={make()}", json=body)).status_code == 401
+
+
+async def test_unknown_expired_and_none_get_one_answer(keyed: Running, vendor: Vendor) -> None:
+    tried = [f"Bearer {make()}", f"Bearer {OLD}", "Bearer sk-x", "Bearer", f"Basic {GOOD}", None]
+    answers = []
+    for each in tried:
+        headers = {} if each is None else {"authorization": each}
+        answers.append(await keyed.client.post(CHAT, json=BODY, headers=headers))
+    for answer in answers:
+        assert answer.status_code == 401
+        assert answer.json()["error"]["code"] == "invalid_key"
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+        assert answer.json() == answers[0].json()
+    assert not vendor.bodies
+
+
+async def test_the_answer_is_in_the_clients_format(keyed: Running) -> None:
+    answer = await keyed.client.post(
+        "/v1/messages", json={**BODY, "max_tokens": 5}, headers={"x-api-key": "no"}
+    )
+    assert answer.status_code == 401
+    assert answer.json()["type"] == "error"
+    assert answer.json()["error"]["type"] == "authentication_error"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("authorization", f"Bearer {GOOD}"), ("x-api-key", OTHER)],
+        [("authorization", f"Bearer {GOOD}"), ("authorization", f"Bearer {GOOD}")],
+        [("x-api-key", GOOD), ("x-api-key", OTHER)],
+    ],
+)
+async def test_two_credentials_are_a_fault(keyed: Running, headers: list[tuple[str, str]]) -> None:
+    answer = await keyed.client.post(CHAT, json=BODY, headers=headers)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, "two_credentials")
+    assert GOOD not in answer.text
+
+
+async def test_nothing_is_read_of_who_may_not_come_in(keyed: Running) -> None:
+    """The answer comes while the body is still being sent."""
+    head = post(b"", "authorization: Bearer nobody").replace(b"content-length: 0", b"content-length: 1000000")
+    answer = await keyed.send_raw(head)
+    assert answer.startswith(b"HTTP/1.1 401")
+
+
+async def test_the_list_of_models_asks_for_a_key_too(keyed: Running) -> None:
+    assert (await keyed.client.get("/v1/models")).status_code == 401
+    listed = await keyed.client.get("/v1/models", headers={"x-api-key": GOOD})
+    assert "one" in [each["id"] for each in listed.json()["data"]]
+
+
+async def test_probes_ask_for_none(keyed: Running) -> None:
+    assert (await keyed.client.get("/healthz")).status_code == 200
+    assert (await keyed.client.get("/readyz")).status_code == 200
+
+
+async def test_routes_read_the_key(vendor: Vendor, tmp_path: Path) -> None:
+    routes = (
+        "deployments:\n  near: {provider: fake, model: m-1}\nroutes:\n"
+        '  one: {start: {switch: [{when: \'key.tags.team == "support" and key.org == "acme"\', use: near}], '
+        "else: {respond: Who are you?}}}\n"
+    )
+    async with running(write_workspace(tmp_path / "ws", vendor.port, routes=routes + KEYS)) as started:
+        mine = await started.client.post(CHAT, json=BODY, headers={"x-api-key": GOOD})
+        theirs = await started.client.post(CHAT, json=BODY, headers={"x-api-key": OTHER})
+    assert mine.headers["x-engine-calls"] == "1"
+    assert theirs.json()["choices"][0]["message"]["content"] == "Who are you?"
+
+
+async def test_hashes_under_a_secret(vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = "q8Zx0Yb1kq1J0d3lqk2mYb3m4w5n6s7a"
+    monkeypatch.setenv("KEYS_SECRET", secret)
+    mine, public = hashed(GOOD, secret.encode()), hashed(OTHER)
+    keys = f'keys:\n  clients:\n    a: {{hash: "{mine}"}}\n    b: {{hash: "{public}"}}\n'
+    folder = write_workspace(
+        tmp_path / "ws", vendor.port, routes=ROUTES + keys, settings="keys_secret: env:KEYS_SECRET\n"
+    )
+    async with running(folder) as started:
+
+        async def status(key: str) -> int:
+            return (await started.client.post(CHAT, json=BODY, headers={"x-api-key": key})).status_code
+
+        assert (await status(GOOD), await status(OTHER)) == (200, 401)
+
+
+@pytest.mark.parametrize(("secret", "why"), [("", "is not set"), ("changeme-changeme", "placeholder")])
+async def test_a_bad_secret_does_not_start(
+    vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str, why: str
+) -> None:
+    from engine.server.sidecar import StartError
+
+    monkeypatch.setenv("KEYS_SECRET", secret)
+    folder = write_workspace(tmp_path / "ws", vendor.port, settings="keys_secret: env:KEYS_SECRET\n")
+    with pytest.raises(StartError, match=why):
+        async with running(folder):
+            pass
+
+
+async def test_without_keys_everybody_may_come_in(sidecar: Running) -> None:
+    """On loopback: an SDK's made-up key means nothing."""
+    client: httpx.AsyncClient = sidecar.client
+    assert (await client.post(CHAT, json=BODY, headers={"x-api-key": "made-up"})).status_code == 200
