@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
 
+from engine.kinds.asking import CONSULT_TOKENS, QUESTION_TOKENS, RETOLD
 from engine.kinds.cascade import Cascade
 from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
@@ -20,13 +20,9 @@ from engine.kinds.split import Split, possible
 from engine.kinds.switch import Switch, branch
 from engine.kinds.use import Use
 from engine.plan.types import Node
-from engine.runtime.run import CONSULT_TOKENS, Run
+from engine.runtime.run import Run
 from engine.runtime.snapshot import Place
 from engine.wire.pricing import worst_cost
-
-#: What is asked about is told again as JSON, and in another model's tokens; and the question itself.
-_RETOLD: Final = 2
-_QUESTION: Final = 1_000
 
 
 class _Unknown(Exception):
@@ -109,17 +105,17 @@ def _consulted(use: Use, role: str, asking: Node, run: Run) -> list[int]:
     place = _place(use, run)
     facts = place.deployment.facts
     output = 0
-    read = _RETOLD * run.view.input_tokens
+    read = RETOLD * run.view.input_tokens
     if role != "embed":
         output = CONSULT_TOKENS if facts.output is None else min(facts.output, CONSULT_TOKENS)
-        read += _QUESTION
+        read += QUESTION_TOKENS
     if isinstance(asking, Cascade | Ensemble):
         answers = (
             max((_output(_place(each, run), run) for each in _targets(edge.node)), default=0)
             for edge in edges(asking)
             if edge.role == ANSWER
         )
-        read += _RETOLD * sum(answers)
+        read += RETOLD * sum(answers)
     return [_costs(place, read, output, run)] * _tries(use)
 
 

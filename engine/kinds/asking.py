@@ -8,11 +8,18 @@ words alone: none of its tools, formats, stops or sampling.
 from __future__ import annotations
 
 import json
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from engine.kinds.answers import data_of, spoken, text_of
 from engine.kinds.effects import Context, Outcome
 from engine.wire.canonical import Message, Part, Request
+
+#: Output of a chat of the engine's own, where it says nothing: a verdict is short, thinking is output too.
+CONSULT_TOKENS: Final = 4_096
+#: What such a chat reads at most, in tokens: what it is about, told again as JSON and in another model's
+#: tokens, this many times over; and the question itself.
+RETOLD: Final = 2
+QUESTION_TOKENS: Final = 1_000
 
 
 def question(ctx: Context, instruction: str, **matter: Any) -> Request:

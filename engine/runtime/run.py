@@ -11,6 +11,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from engine.kinds.asking import CONSULT_TOKENS
 from engine.kinds.effects import Aside, Unfit
 from engine.kinds.use import Use
 from engine.plan.types import Credential, Deployment, Node
@@ -34,9 +35,6 @@ _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_obje
 
 _FREE = (PriceRow(0, 0, 0, 0),)
 _NO_LABELS = Texts()
-
-#: Output of a chat of the engine's own, where it says nothing: a verdict is short, thinking is output too.
-CONSULT_TOKENS = 4_096
 
 
 @dataclass(slots=True)
