@@ -81,8 +81,10 @@ class Limit:
     """How many requests or tokens in a time, or requests at once.
 
     per: one limit for each of its values (an empty one is a value too); None: one for all.
-    on_exceed: `queue` waits up to `wait_ms`, `use` goes on at that name of `Jumps`.
+    on_exceed: `queue` waits up to `wait_ms`, at most `queue` of a partition in each process; `use` goes on at
+        that name of `Jumps`.
     scope: counted in the state store, or in each process.
+    told: clients are told how they stand.
     """
 
     name: str
@@ -92,10 +94,12 @@ class Limit:
     concurrent: int | None = None
     on_exceed: Literal["reject", "queue", "use"] = "reject"
     wait_ms: int = 0
+    queue: int = 0
     use: str | None = None
     scope: Literal["fleet", "host"] = "fleet"
     on_state_loss: OnStateLoss = "local_share"
     share: float = 0.0
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ PROBE_TIMEOUT_MS: Final = 5_000
 QUEUE_WAIT_MS: Final = 5_000
 #: The part of a budget that each process may use by itself while the store is away (`local_share`).
 LOCAL_SHARE: Final = 0.05
+#: How many requests of a partition may wait for room in a limit, in each process.
+LIMIT_QUEUE: Final = 100
 #: How long a value of `sticky` is remembered after its last request.
 STICKY_TTL_MS: Final = 3_600_000
 
@@ -82,6 +84,13 @@ PRINTED: Final = {
     "probe.every": show_duration(PROBE_EVERY_MS),
     "budget.on_state_loss": "reject",
     "budget.share": show_ratio(LOCAL_SHARE),
+    "limit.burst": "as many as the rate has in its time",
+    "limit.queue.most": show_count(LIMIT_QUEUE),
+    "limit.count": "bucket",
+    "limit.scope": "fleet: over all that share the state store",
+    "limit.on_state_loss": "local_share",
+    "limit.share": show_ratio(LOCAL_SHARE),
+    "limit.headers": "where `per` reads the client key's id, name or organisation, and nothing but the key",
     "probe.timeout": show_duration(PROBE_TIMEOUT_MS),
     "listen": LISTEN,
     "admin": "on `listen`, while that is loopback",
