@@ -1,0 +1,62 @@
+"""A limit as requests meet it: its partitions, each with the accounts that it is counted in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Final
+
+from engine.plan.code import bind_expr
+from engine.plan.money import Limit
+from engine.runtime.run import Run
+from engine.state.ledger import Account
+from engine.state.ledger_accounts import limit_accounts
+
+#: Partitions of one limit whose accounts are kept; they are made anew beyond.
+KEPT: Final = 4_096
+#: Characters of a partition that are kept as they are: it may be whatever a client sent.
+LONGEST: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A limit for one value of its `per`. name: `LIMIT/VALUE`, the same after a reload.
+
+    accounts: of requests, tokens and requests at once, those that the limit has.
+    """
+
+    limit: Limit
+    value: str
+    name: str
+    accounts: tuple[Account, ...]
+
+
+class LimitTerm:
+    """A limit of a plan, bound."""
+
+    __slots__ = ("_made", "_per", "limit")
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self._per: Callable[..., Any] | None = None if limit.per is None else bind_expr(limit.per)
+        self._made: dict[str, Partition] = {}
+
+    def of(self, run: Run) -> Partition:
+        """The partition that a request is counted in."""
+        per = self._per
+        value = "" if per is None else str(per(run.view, run.inbound.key, run.clock, run.labels))
+        found = self._made.get(value)
+        return self._make(value) if found is None else found
+
+    def _make(self, value: str) -> Partition:
+        if len(self._made) >= KEPT:
+            self._made.clear()
+        kept = value
+        if len(value) > LONGEST:
+            kept = f"{value[: LONGEST // 2]}...{sha256(value.encode()).hexdigest()}"
+        accounts = limit_accounts(self.limit, kept)
+        made = Partition(self.limit, kept, f"{self.limit.name}/{kept}", tuple(accounts.values()))
+        if len(value) <= LONGEST:
+            self._made[value] = made
+        return made
