@@ -6,6 +6,7 @@
     ├── NotAdmitted       413 / 400 / 403, the route does not let it in, or says no
     ├── NoCandidate       503, nobody could be asked
     ├── Overloaded        503, the route or the process has no room now
+    ├── RateLimited       429, a limit of the client's is used up
     ├── UpstreamError     the last failure's own error, by class
     └── PlanError         the workspace does not compile; carries the diagnostics
 
@@ -134,6 +135,19 @@ class Overloaded(EngineError):
     def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
         super().__init__(
             message, status=503, code="overloaded", failure="full", retry_after_ms=retry_after_ms
+        )
+
+
+class RateLimited(EngineError):
+    """A limit has no room for the request now; it was not asked for anybody."""
+
+    def __init__(self, message: str, *, retry_after_ms: int | None = None) -> None:
+        super().__init__(
+            message,
+            status=429,
+            code=ERROR_CODES["rate_limited"],
+            failure="rate_limited",
+            retry_after_ms=retry_after_ms,
         )
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.plan.code import bind_expr
 from engine.plan.money import Limit
-from engine.runtime.run import Run
 from engine.state.ledger import Account
 from engine.state.ledger_accounts import limit_accounts
+
+if TYPE_CHECKING:
+    from engine.runtime.run import Run
 
 #: Partitions of one limit whose accounts are kept; they are made anew beyond.
 KEPT: Final = 4_096

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from engine.plan.code import bind_expr
-from engine.plan.money import Budget, Limit, MoneySegment
+from engine.plan.money import Budget, MoneySegment
 from engine.plan.types import Route
 from engine.plan.values import Expr
+from engine.runtime.limit_term import LimitTerm
 
 #: A bound expression: (request, key, clock, labels) -> its value.
 Test = Callable[..., Any]
@@ -19,13 +20,6 @@ class BudgetTerm(NamedTuple):
     """A budget, and the function of its `per`; None: one for all."""
 
     budget: Budget
-    per: Test | None
-
-
-class LimitTerm(NamedTuple):
-    """A limit, and the function of its `per`; None: one for all."""
-
-    limit: Limit
     per: Test | None
 
 
@@ -68,7 +62,7 @@ class TermsOf:
         found = self._limits.get(name)
         if found is None:
             limit = self._money.limits[name]
-            found = self._limits[name] = LimitTerm(limit, _bound(limit.per))
+            found = self._limits[name] = LimitTerm(limit)
         return found
 
 
