@@ -88,6 +88,7 @@ class Deployments:
             urls=spoken_urls(provider, base_url, region.name, settings, endpoint=own),
             breaker=breaker(spec.breaker),
             probe=probing(spec.probe),
+            limits=tuple(dict.fromkeys(spec.limits or ())),
             uncounted=spec.price == "unknown",
         )
 

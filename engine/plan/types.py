@@ -118,6 +118,7 @@ class Deployment:
     breaker: Breaker = Breaker()
     probe: Probing | None = None
     uncounted: bool = False
+    limits: tuple[str, ...] = ()  # the vendor's quota: what every call made there counts in
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.plan.code import bind_expr
@@ -17,14 +16,15 @@ if TYPE_CHECKING:
 
 #: Partitions of one limit whose accounts are kept; they are made anew beyond.
 KEPT: Final = 4_096
-#: Characters of a partition that are kept as they are: it may be whatever a client sent.
+#: Characters of a partition that are kept or told: it may be whatever a client sent.
 LONGEST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A limit for one value of its `per`. name: `LIMIT/VALUE`, the same after a reload.
+    """A limit for one value of its `per`, cut where it is long.
 
+    name: the same after a reload, and no other partition's.
     accounts: of requests, tokens and requests at once, those that the limit has.
     """
 
@@ -52,13 +52,10 @@ class LimitTerm:
         return self._make(value) if found is None else found
 
     def _make(self, value: str) -> Partition:
+        accounts = tuple(limit_accounts(self.limit, value).values())
+        if len(value) > LONGEST:
+            return Partition(self.limit, f"{value[:LONGEST]}...", accounts[0].key, accounts)
         if len(self._made) >= KEPT:
             self._made.clear()
-        kept = value
-        if len(value) > LONGEST:
-            kept = f"{value[: LONGEST // 2]}...{sha256(value.encode()).hexdigest()}"
-        accounts = limit_accounts(self.limit, kept)
-        made = Partition(self.limit, kept, f"{self.limit.name}/{kept}", tuple(accounts.values()))
-        if len(value) <= LONGEST:
-            self._made[value] = made
+        made = self._made[value] = Partition(self.limit, value, accounts[0].key, accounts)
         return made

@@ -50,15 +50,17 @@ class Told(NamedTuple):
 class Quota:
     """What one request holds of its limits.
 
-    jump: the limit by which it goes elsewhere, as its name and why; None: it goes its own way.
+    parts: all that hold for it. counted: those that it is counted in.
+    jump: where it goes by a limit that has no room, and why; None: it goes its own way.
     retry_after_ms: set where it was turned away.
     """
 
-    __slots__ = ("asks", "clock", "held", "hold", "jump", "ledger", "parts", "retry_after_ms")
+    __slots__ = ("asks", "clock", "counted", "held", "hold", "jump", "ledger", "parts", "retry_after_ms")
 
     def __init__(self, hold: str, parts: list[Partition], ledger: Ledger, clock: Clock) -> None:
         self.hold = hold
         self.parts = parts
+        self.counted = parts.copy()
         self.ledger = ledger
         self.clock = clock
         self.asks: list[Ask] = []
@@ -118,32 +120,31 @@ class Quotas:
         ticket: Ticket | None = None
         try:
             while True:
-                full = self._ahead(parts, ticket)
-                refused: Refused | None = None
+                full, refused = self._ahead(quota, ticket), None
                 if full is None:
                     refused = await self._reserve(quota, tokens)
                     if refused is None:
                         return
                     full = _part_of(refused.account, parts)
+                limit = full.limit
+                if limit.use is not None and (refused is None or refused.why != "store"):
+                    quota.counted.remove(full)
+                    if quota.jump is None:
+                        quota.jump = (limit.use, _used_up(full, refused))
+                    continue
                 if refused is not None and (error := _final(full, refused, tokens)) is not None:
                     raise error
-                exceed = full.limit.on_exceed
-                if exceed == "use" and full.limit.use is not None:
-                    parts.remove(full)
-                    if quota.jump is None:
-                        quota.jump = (full.limit.use, _used_up(full, refused))
-                    continue
                 if ticket is None or ticket.name != full.name:
                     if ticket is not None:
                         ticket.leave()
-                    ticket = self.lines.join(full.name, full.limit.queue) if exceed == "queue" else None
-                if ticket is None or not await self._waited(ticket, full.limit, refused, began, run):
+                    ticket = self.lines.join(full.name, limit.queue)
+                if ticket is None or not await self._waited(ticket, limit, refused, began, run):
                     raise self._turned_away(quota, full, refused)
         finally:
             if ticket is not None:
                 ticket.leave()
-                waited = f"{self._clock.now_ms() - began:.0f} ms for room in the limit {ticket.name}"
-                run.record.path.append(Step(run.bound.route.name, "queued", waited))
+                waited = f"{self._clock.now_ms() - began:.0f} ms for room"
+                run.record.path.append(Step(ticket.name.split("/", 2)[1], "queued", waited))
 
     async def leave(self, run: Run) -> None:
         """The request is over: what it used is counted, the rest is given back."""
@@ -159,14 +160,14 @@ class Quotas:
         if waiting is not None:
             await waiting
         if self.lines:
-            for part in quota.parts:
+            for part in quota.counted:
                 self.lines.freed(part.name)
 
-    def _ahead(self, parts: list[Partition], ticket: Ticket | None) -> Partition | None:
+    def _ahead(self, quota: Quota, ticket: Ticket | None) -> Partition | None:
         """The limit that others wait for already, so that this request stands behind them."""
         if not self.lines:
             return None
-        for part in parts:
+        for part in quota.counted:
             if part.limit.on_exceed == "queue" and self.lines.waiting(part.name):
                 if ticket is None or ticket.name != part.name or not ticket.first:
                     return part
@@ -174,7 +175,7 @@ class Quotas:
 
     async def _reserve(self, quota: Quota, tokens: int) -> Refused | None:
         amounts = {"requests": 1, "tokens": tokens, "concurrent": 1}
-        quota.asks = [Ask(a, amounts[a.measure]) for part in quota.parts for a in part.accounts]
+        quota.asks = [Ask(a, amounts[a.measure]) for part in quota.counted for a in part.accounts]
         if not quota.asks:
             return None
         quota.held = True  # where this is cancelled, nobody knows whether it is

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from engine.kinds.asking import CONSULT_TOKENS
 from engine.kinds.effects import Aside, Unfit
@@ -30,6 +30,9 @@ from engine.wire.canonical import Request
 from engine.wire.operations import AnyRequest
 from engine.wire.pricing import worst_cost
 
+if TYPE_CHECKING:
+    from engine.runtime.quotas import Quota
+
 #: What `can` decides about; other features are hints that a model may ignore.
 _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_object", "logprobs"})
 
@@ -46,6 +49,7 @@ class Inbound:
     body: the client's own parsed body, for passthrough; None otherwise.
     headers: names in lower case.
     deadline_ms: the client waits this long, from now.
+    quota: what it holds of its limits, once it was counted in them: what its answer tells of them.
     """
 
     request: AnyRequest
@@ -56,6 +60,7 @@ class Inbound:
     key: Key = ANONYMOUS
     headers: Mapping[str, str] = field(default_factory=dict)
     deadline_ms: int | None = None
+    quota: Quota | None = None
 
 
 class Numbers:
@@ -107,6 +112,7 @@ class Run:
         "max_tokens",
         "needs",
         "numbers",
+        "quota",
         "record",
         "request",
         "role",
@@ -147,6 +153,7 @@ class Run:
         self.fate = _NO_RACE
         self.labels: Mapping[str, str] = _NO_LABELS
         self.entered: str | None = None  # the route that it has a place of
+        self.quota: Quota | None = None  # of its limits
         self.leases: set[int] = set()
         self._unfit: dict[str, Unfit | None] = {}
         self._worst: dict[str, int | None] = {}
@@ -319,6 +326,7 @@ class Run:
         made.fate = _NO_RACE
         made.leases = set()
         made.entered = None
+        made.quota = None
         return made
 
     @property
@@ -356,6 +364,19 @@ class Run:
         if asked is None or most is None:
             return asked
         return min(asked, most)
+
+    def most_tokens(self) -> int:
+        """Input and output that one call may use at most; of a model whose longest output nobody knows, and
+        where nobody limits it, the input alone.
+        """
+        operation = self.inbound.operation
+        if operation == "count_tokens":
+            return 0
+        most = self.view.input_tokens
+        if operation == "chat":
+            output = self.bound.most_output if self.max_tokens is None else self.max_tokens
+            most += output * self.request.get("n", 1)
+        return most
 
     def face(self, place: Place) -> Face:
         """The deployment in the format that this request goes out in."""

@@ -25,6 +25,7 @@ from engine.plan.types import Credential, Deployment, DialectSegment, Node, Rout
 from engine.plan.values import Expr
 from engine.plan.vendors import Dialect, Provider
 from engine.runtime.keyring import Keyring
+from engine.runtime.limit_term import LimitTerm
 from engine.runtime.match import Matcher
 from engine.runtime.meaning import meaning_of
 from engine.runtime.peers import peers_of
@@ -135,6 +136,7 @@ class BoundRoute:
 
     peers: target's id -> with whom it is compared, and who stands in for it.
     terms: what holds for all of its requests.
+    most_output: tokens of the longest answer that one of its targets gives, as far as that is known.
     """
 
     route: Route
@@ -144,6 +146,7 @@ class BoundRoute:
     counters: tuple[tuple[Counter, Deployment], ...]  # one a deployment where all can count, else empty
     peers: dict[str, Peers]
     terms: Terms = NO_TERMS
+    most_output: int = 0
     meanings: dict[int, str] = dataclasses.field(
         default_factory=dict
     )  # by the node's id(); filled when asked
@@ -322,6 +325,7 @@ class Snapshot:
             counters=_counters(places.values()),
             peers=peers_of(route.start),
             terms=self.terms.route(route),
+            most_output=max((place.deployment.facts.output or 0 for place in places.values()), default=0),
         )
 
     @property
@@ -344,6 +348,7 @@ class Snapshot:
             local=provider.dialect is None,
             credentials=credentials,
             missing=self.missing.get(name),
+            limits=tuple(self.terms.limit(each) for each in deployment.limits),
         )
 
     def _operations(self, provider: Provider) -> frozenset[str]:

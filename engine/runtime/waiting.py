@@ -91,7 +91,7 @@ class WaitingLines:
         return 0 if line is None else len(line)
 
     def join(self, name: str, most: int) -> Ticket | None:
-        """A place at the end of the line; None: so many wait already."""
+        """A place at the end of the line; None: as many wait as may (0: nobody ever does)."""
         return None if self.waiting(name) >= most else Ticket(self, name, self._clock)
 
     def freed(self, name: str) -> None:

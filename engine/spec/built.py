@@ -29,8 +29,8 @@ _CALL: Final = "timeout retry params failures"
 BUILT: Final[Mapping[str, Row]] = {
     # --- routes/, policies/
     "Workspace": _row(
-        "deployments credentials routes nodes keys defaults require residency budgets",
-        "limits guards groups alerts",
+        "deployments credentials routes nodes keys defaults require residency budgets limits",
+        "guards groups alerts",
     ),
     "Defaults": _row(_CALL),
     "CallOptions": _row(_CALL),
@@ -38,8 +38,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "Retry": _row("extra failures backoff"),
     "Deployment": _row(
         "provider model region credentials endpoint settings wire_model concurrent quality "
-        "execution_providers path threads breaker probe price",
-        "limits",
+        "execution_providers path threads breaker probe price limits",
     ),
     "Prices": _row("input output cached cache_write request second"),
     "Concurrent": _row("most queue wait"),
@@ -52,8 +51,8 @@ BUILT: Final[Mapping[str, Row]] = {
     ),
     "Route": _row(
         f"{_CALL} match residency admit per_request stream reply_model start strict concurrent priority "
-        "fair_by budgets",
-        "guards limits",
+        "fair_by budgets limits",
+        "guards",
     ),
     "Match": _row("models operations when"),
     "Admit": _row("input output tools json_schema n images audio files hosted_tools"),
@@ -61,8 +60,9 @@ BUILT: Final[Mapping[str, Row]] = {
     "Stream": _row("switch_until on_cut"),
     "Budget": _row("limit window per steps missing was on_state_loss share"),
     "BudgetStep": _row("at alert use"),
-    "Limit": _row("", "per requests tokens concurrent on_exceed scope"),
-    "Queue": _row("", "queue"),
+    "Limit": _row("per requests tokens concurrent count on_exceed scope on_state_loss share headers"),
+    "Throughput": _row("rate burst"),
+    "Queue": _row("queue most"),
     "Jump": _row("", "use"),
     "Guard": _row("", "detect in action on_error unread unmask"),
     "Keys": _row("orgs tags clients"),
@@ -70,7 +70,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "Client": _row("hash org tags groups models limits budgets expires ips"),
     "Group": _row("", "when models limits budgets guards residency"),
     "Alert": _row("", "webhook format pagerduty email log"),
-    "Require": _row("residency budgets", "when guards limits models admit per_request credentials state"),
+    "Require": _row("residency budgets limits", "when guards models admit per_request credentials state"),
     # --- node kinds: where the kind key is not built, nothing of the node is
     "UseNode": _row(f"{_CALL} use"),
     "FallbackNode": _row(f"{_CALL} fallback"),
@@ -213,7 +213,5 @@ def later_secret(value: Any) -> LaterValue | None:
 
 #: (class, key) -> what serves until it is built.
 INSTEAD: Final[Mapping[tuple[str, str], str]] = {
-    ("Workspace", "limits"): "`concurrent` on a deployment bounds its open calls",
     ("Workspace", "groups"): "a `switch` on `key.*` and `reject` say who may what",
-    ("Deployment", "limits"): "`concurrent` bounds its open calls",
 }
