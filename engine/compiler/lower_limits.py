@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from engine.compiler.expr import fields_read
 from engine.compiler.lower import Lowerer
@@ -44,12 +44,11 @@ def _limit(low: Lowerer, name: str, spec: written.Limit) -> money.Limit:
     )
 
 
-def _rate(spec: written.Throughput | None, count: str) -> money.Rate | None:
+def _rate(spec: written.Throughput | None, count: Literal["bucket", "sliding"]) -> money.Rate | None:
     if spec is None:
         return None
     amount, period_ms = spec.rate
-    shape = "sliding" if count == "sliding" else "bucket"
-    return money.Rate(amount, period_ms, amount if spec.burst is None else spec.burst, shape)
+    return money.Rate(amount, period_ms, amount if spec.burst is None else spec.burst, count)
 
 
 def of_one(per: Expr | None) -> bool:

@@ -1,8 +1,9 @@
 """The hot path: a request through a snapshot, from the match to the record.
 
 `Executor.execute` reads as an onion: each method opens one thing, hands on, and closes it. In reading order:
-pin the snapshot, match a route, admit the request, walk the route's graph and answer its effects, turn the
-outcome into an answer, and let go: record, sinks, unpin. A live stream takes the last part with it.
+pin the snapshot, match a route, admit the request, count it in its limits, walk the route's graph and answer
+its effects, turn the outcome into an answer, and let go: record, sinks, unpin. A live stream takes the last
+part with it.
 """
 
 from __future__ import annotations
@@ -52,11 +53,13 @@ from engine.runtime.live import Finish, LiveFlow
 from engine.runtime.measures import measured
 from engine.runtime.probing import Probes
 from engine.runtime.queue import Queues
+from engine.runtime.quotas import Quotas
 from engine.runtime.record import DecisionRecord, Step, moment
 from engine.runtime.run import Inbound, Run
 from engine.runtime.snapshot import Snapshot
 from engine.state.health import Health
 from engine.state.ledger import Ledger
+from engine.state.memory_ledger import MemoryLedger
 from engine.state.protocol import State
 from engine.upstream.protocol import Flow, Whole
 from engine.wire.canonical import Reply
@@ -94,8 +97,7 @@ class Executor:
         rng: where chance comes from.
         sinks: told every record once its request has ended.
         health: what is known of deployments; default: nothing.
-        ledger: what budgets and limits are counted in; None: nothing is counted, so no plan that has one may
-            run.
+        ledger: what budgets and limits are counted in; default: this process's memory.
     """
 
     def __init__(
@@ -108,11 +110,12 @@ class Executor:
         ledger: Ledger | None = None,
     ) -> None:
         self.state = state
-        self.ledger = ledger
+        self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
         self.clock = clock
         self.sinks = list(sinks)
         self._random = rng.random
         self.queues = Queues(clock)
+        self.quotas = Quotas(self.ledger, clock)
         self.health = Health(Random(0).random) if health is None else health
         self._leases = Leases(state, clock, self.queues, Gate(self.health))
         self._attempts = Attempts(state, clock, self._leases, self._go_on)
@@ -161,9 +164,11 @@ class Executor:
 
     async def _serve(self, run: Run) -> Answer:
         self._match(run)
+        await self._admit(run)
+        if run.terms.limits:
+            await self.quotas.enter(run)
         if run.bound.route.concurrent is not None:
             await self._enter(run, run.bound.route.concurrent)
-        await self._admit(run)
 
         async def finish(failure: str | None) -> None:
             await self._finish(run, failure, 200 if failure != "cancelled" else 499)
@@ -366,6 +371,8 @@ class Executor:
         if run.entered is not None:
             self.queues.routes.leave(run.entered)
             run.entered = None
+        if run.quota is not None:
+            await self.quotas.leave(run, failure)
         record = run.record
         record.failure, record.status = failure, status
         record.duration_ms = self.clock.now_ms() - run.started

@@ -146,17 +146,17 @@ class Quotas:
                 waited = f"{self._clock.now_ms() - began:.0f} ms for room"
                 run.record.path.append(Step(ticket.name.split("/", 2)[1], "queued", waited))
 
-    async def leave(self, run: Run) -> None:
-        """The request is over: what it used is counted, the rest is given back."""
+    async def leave(self, run: Run, failure: str | None) -> None:
+        """The request is over, and so are its calls: what they used is counted, the rest is given back."""
         quota = run.quota
         if quota is None or not quota.held:
             return
         quota.held = False
-        record, now = run.record, wall_ms(self._clock)
-        if record.failure is not None and not record.attempts:
+        now = wall_ms(self._clock)
+        if failure is not None and not run.record.attempts:
             waiting = self._ledger.release(quota.hold, now)
         else:
-            waiting = self._ledger.settle(quota.hold, used(quota.asks, record), now)
+            waiting = self._ledger.settle(quota.hold, used(quota.asks, run.record), now)
         if waiting is not None:
             await waiting
         if self.lines:
@@ -168,9 +168,9 @@ class Quotas:
         if not self.lines:
             return None
         for part in quota.counted:
-            if part.limit.on_exceed == "queue" and self.lines.waiting(part.name):
-                if ticket is None or ticket.name != part.name or not ticket.first:
-                    return part
+            mine = ticket is not None and ticket.name == part.name and ticket.first
+            if part.limit.on_exceed == "queue" and self.lines.waiting(part.name) and not mine:
+                return part
         return None
 
     async def _reserve(self, quota: Quota, tokens: int) -> Refused | None:

@@ -117,6 +117,7 @@ class Place:
     local: it runs on this host, and no vendor's silence is to be feared.
     missing: why it cannot be used in this process, if so.
     longest_ms: how long a call there may take, where that costs something; None: nobody limits it.
+    limits: what every call made there counts in.
     """
 
     deployment: Deployment
@@ -128,6 +129,7 @@ class Place:
     credentials: tuple[tuple[Credential, Test | None], ...]
     missing: str | None = None
     longest_ms: int | None = 0
+    limits: tuple[LimitTerm, ...] = ()
 
 
 @dataclasses.dataclass(slots=True)

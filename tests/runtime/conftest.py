@@ -16,6 +16,7 @@ from engine.kinds.fallback import Fallback
 from engine.kinds.switch import Arm, Switch
 from engine.kinds.use import Use
 from engine.plan.codec import canonical, digest
+from engine.plan.money import NO_MONEY, MoneySegment
 from engine.plan.plan import Plan
 from engine.plan.types import (
     SCHEMA_VERSION,
@@ -125,7 +126,10 @@ def route(start: Node, name: str = "r", **changes: Any) -> Route:
 
 
 def plan(
-    *routes: Route, deployments: tuple[Deployment, ...], nodes: Mapping[str, Node] | None = None
+    *routes: Route,
+    deployments: tuple[Deployment, ...],
+    nodes: Mapping[str, Node] | None = None,
+    money: MoneySegment = NO_MONEY,
 ) -> Plan:
     segments: dict[str, bytes] = {}
 
@@ -146,6 +150,7 @@ def plan(
         deployment_segments={d.name: keep(DeploymentSegment(d)) for d in deployments},
         ingress={},
         probes={d.name: d.probe.every_ms for d in deployments if d.probe is not None},
+        money="" if money == NO_MONEY else keep(money),
     )
     return Plan.seal(manifest, segments)
 
@@ -290,6 +295,7 @@ class Bench:
         missing: Mapping[str, str] | None = None,
         routes: tuple[Route, ...] = (),
         seed: int = 1,
+        money: MoneySegment = NO_MONEY,
         **changes: Any,
     ) -> None:
         self.clock = VirtualClock()
@@ -297,7 +303,7 @@ class Bench:
         self.records: list[DecisionRecord] = []
         self.upstream = Scripted(self.clock, script)
         made = deployments or tuple(deployment(name) for name in script)
-        self.plan = plan(route(start, **changes), *routes, deployments=made)
+        self.plan = plan(route(start, **changes), *routes, deployments=made, money=money)
         self.snapshot = Snapshot(self.plan, {"fake": Shared(self.upstream).hold()}, missing)
         self.executor = Executor(self.state, self.clock, Random(seed), [self.records.append])
         self._ids = itertools.count(1)
@@ -333,6 +339,8 @@ class Bench:
         assert audit.granted == audit.settled + audit.released
         assert self.snapshot.users == 0
         assert self.executor.health.trials() == 0
+        assert self.executor.ledger.open_holds() == 0
+        assert not self.executor.quotas.lines
         for lines in (self.executor.queues.deployments, self.executor.queues.routes):
             assert all(lines.open(name) == lines.waiting(name) == 0 for name in lines.seen())
         assert self.upstream.opened == self.upstream.closed
@@ -367,6 +375,7 @@ class Kit:
     deployment = staticmethod(deployment)
     route = staticmethod(route)
     plan = staticmethod(plan)
+    Money = MoneySegment
     Say = Say
     Fail = Fail
     Scripted = Scripted
