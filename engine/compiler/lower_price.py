@@ -29,4 +29,8 @@ def priced(facts: Facts, price: DeploymentPrice | None) -> Facts:
         # Who pays for the time pays for nothing else, unless it is written.
         stated = {"input": 0, "output": 0, **stated}
         facts = dataclasses.replace(facts, prices=())
-    return dataclasses.replace(facts, prices=repriced(facts.prices, stated, SOURCE))
+    made = repriced(facts.prices, stated, SOURCE)
+    if facts.prices:
+        over = (f"{SOURCE}, over {row.source}" if row.source else SOURCE for row in facts.prices)
+        made = tuple(dataclasses.replace(row, source=source) for row, source in zip(made, over, strict=True))
+    return dataclasses.replace(facts, prices=made)

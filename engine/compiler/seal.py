@@ -16,6 +16,7 @@ from engine.plan.codec import canonical, digest
 from engine.plan.money import NO_MONEY, MoneySegment
 from engine.plan.people import People, PeopleSegment
 from engine.plan.plan import NOBODY, Plan
+from engine.plan.price_book import book_digest
 from engine.plan.types import (
     SCHEMA_VERSION,
     Deployment,
@@ -90,6 +91,7 @@ def seal(lowered: Lowered) -> Plan:
         deployment_segments={name: store(DeploymentSegment(d)) for name, d in deployments.items()},
         ingress=_ingress(lowered, dialects),
         probes={name: d.probe.every_ms for name, d in deployments.items() if d.probe is not None},
+        prices=book_digest(deployments),
         money="" if lowered.money == NO_MONEY else store(lowered.money),
         people="" if lowered.people == NOBODY else store(PeopleSegment(lowered.people)),
     )

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+from engine import units
 from engine.compiler.expr import disjoint
 from engine.compiler.expressions import own_condition
 from engine.kinds.asking import CONSULT_TOKENS, QUESTION_TOKENS, RETOLD
@@ -241,6 +242,11 @@ def _at_least(tokens: int) -> Expr:
 def _lists(ir: Any) -> Any:
     """Code as the compiler makes it: a plan that was read has tuples for lists."""
     return [_lists(each) for each in ir] if isinstance(ir, list | tuple) else ir
+
+
+def show_worst(nanos: int) -> str:
+    """An amount, rounded up to millionths of a dollar."""
+    return units.show_money(-(-nanos // 1000) * 1000)
 
 
 def _answering(node: Node) -> Iterator[Use]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine import units
+from engine.explain import price_book
 from engine.kinds.balance import Balance
 from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade, Check
@@ -85,7 +86,9 @@ def show(plan: Plan, routes: tuple[str, ...] | None = None) -> str:
         _count(len(manifest.providers), "provider"),
     )
     head = f"revision {plan.revision}\n{', '.join(counts)}\n{_USUAL}"
-    return "\n\n".join([head, *("\n".join(_route(plan, name)) for name in names)])
+    found = {deployment for name in names for deployment in reached(linked(plan, name).start)}
+    book = price_book.show(plan, sorted(found))
+    return "\n\n".join([head, *("\n".join(_route(plan, name)) for name in names), book])
 
 
 def _route(plan: Plan, name: str) -> Iterator[str]:
@@ -95,7 +98,7 @@ def _route(plan: Plan, name: str) -> Iterator[str]:
     when = f"  when {route.match.when.source}" if route.match.when else ""
     yield f"route {name}  takes {', '.join(route.match.models)}{operations}{when}"
     yield from ("  " + line for line in _tree(plan, route.start))
-    yield f"  worst case: {_calls(seen, route)}, {_time(seen)}"
+    yield f"  worst case: {_calls(seen, route)}, {_time(seen)}{price_book.worst(plan, route)}"
     if route.stream.switch_until == "complete":
         yield "  stream: the client sees nothing before the end (switch_until: complete)"
     elif route.stream.on_cut == "continue":

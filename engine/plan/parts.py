@@ -30,7 +30,13 @@ _SHAPED: Final[dict[str, Any]] = {
     "matches": _Matches,
     "probes": Mapping[str, int],
 }
-_WHOLE: Final[dict[str, Any]] = {"schema": int, "settings": Settings, "money": str, "people": str}
+_WHOLE: Final[dict[str, Any]] = {
+    "schema": int,
+    "settings": Settings,
+    "money": str,
+    "prices": str,
+    "people": str,
+}
 
 
 class Part(NamedTuple):

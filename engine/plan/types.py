@@ -245,6 +245,7 @@ class Manifest:
     """The plan's table of contents. Its canonical JSON's sha256 is the revision.
 
     probes: deployments that are probed -> every how many ms.
+    prices: digest of the price book (`price_book`).
     money: digest of the `MoneySegment`; "" where there are neither budgets nor limits.
     people: the digest of a `people.PeopleSegment`; empty: nothing is said of who asks.
     """
@@ -261,4 +262,5 @@ class Manifest:
     ingress: Mapping[str, tuple[str, str]]  # HTTP path -> (dialect, operation)
     probes: Mapping[str, int] = field(default_factory=dict)
     money: str = ""
+    prices: str = ""
     people: str = ""

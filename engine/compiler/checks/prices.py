@@ -11,10 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from engine import units
 from engine.compiler.checks.subject import Subject
 from engine.compiler.document import Path
-from engine.compiler.worst_cost import Call, Unbounded, What, WorstCost
+from engine.compiler.worst_cost import Call, Unbounded, What, WorstCost, show_worst
 from engine.diagnostics import Related, Span
 from engine.kinds.outline import ANSWER, edges
 from engine.kinds.use import Use
@@ -176,12 +175,13 @@ def _prove(subject: Subject, route: str, worst: WorstCost) -> None:
     copy = "" if dearest is paths[0] else "a mirrored copy of "
     hosted = spec.routes[route]
     advice = "lower `admit.input` or `admit.output`" if hosted.admit is not None else "bound `admit`"
+    needed = show_worst(cost)
     subject.out.add(
         "E283",
-        f"{copy}a request to `{route}` may cost {show(cost)}, and `per_request.cost` allows {show(most)}: "
+        f"{copy}a request to `{route}` may cost {needed}, and `per_request.cost` allows {show_worst(most)}: "
         f"{_told(dearest)}",
         document.span(held.path),
-        help=f"{advice}, `per_request.calls` or the retries, take a cheaper target, or allow {show(cost)}",
+        help=f"{advice}, `per_request.calls` or the retries, take a cheaper target, or allow {needed}",
         related=[Related("the dearest call", subject.place(dearest[0].use))],
     )
 
@@ -206,11 +206,6 @@ def _told(calls: list[Call]) -> str:
     for call in calls:
         what = (call.use.deployment, call.cost)
         counts[what] = counts.get(what, 0) + 1
-    parts = [f"{count} x {name} at {show(cost)}" for (name, cost), count in counts.items()]
+    parts = [f"{count} x {name} at {show_worst(cost)}" for (name, cost), count in counts.items()]
     more = [f"{len(parts) - _FEW} more"] if len(parts) > _FEW else []
     return ", ".join([*parts[:_FEW], *more])
-
-
-def show(nanos: int) -> str:
-    """An amount, rounded up to millionths of a dollar."""
-    return units.show_money(-(-nanos // 1000) * 1000)
