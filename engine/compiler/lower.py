@@ -16,6 +16,7 @@ from engine.compiler.document import Document, Path
 from engine.compiler.expr import Place, Scope, answer_scope, compile_expression, fields_read
 from engine.compiler.lower_concurrency import concurrency
 from engine.diagnostics import Diagnostics
+from engine.plan import narrow
 from engine.plan.link import inherit
 from engine.plan.types import Admit, Call, Ceilings, Match, Node, Route, Streaming
 from engine.plan.values import Expr
@@ -135,8 +136,8 @@ class Lowerer:
             match=self._match(name, spec.match),
             start=self.node(spec.start, (*path, "start")),
             call=inherit(call, options(spec)),
-            admit=admit(spec.admit),
-            per_request=ceilings(spec.per_request),
+            admit=self._admit(spec.admit),
+            per_request=self._ceilings(spec.per_request),
             stream=_streaming(spec.stream),
             residency=self._allowed(spec.residency),
             strict=spec.strict,
@@ -157,11 +158,26 @@ class Lowerer:
         floors = [floor for _, floor in sorted(self.spec.require.items()) if floor.when is None]
         return tuple(dict.fromkeys(name for floor in floors for name in getattr(floor, section) or ()))
 
+    def _admit(self, own: written.Admit | None) -> Admit:
+        """What the route lets in, within every floor that holds for all requests."""
+        found = admit(own)
+        for _, floor in sorted(self.spec.require.items()):
+            if floor.when is None and floor.admit is not None:
+                found = narrow.admit(found, admit(floor.admit))
+        return found
+
+    def _ceilings(self, own: written.PerRequest | None) -> Ceilings:
+        found = ceilings(own)
+        for _, floor in sorted(self.spec.require.items()):
+            if floor.when is None and floor.per_request is not None:
+                found = narrow.ceilings(found, ceilings(floor.per_request))
+        return found
+
     def _allowed(self, own: tuple[str, ...] | None) -> tuple[str, ...] | None:
         """The route's residency within every floor of the policies; None: nobody says anything."""
         allowed = own
         for _, floor in sorted(self.spec.require.items()):
-            if floor.residency is not None:
+            if floor.residency is not None and floor.when is None:
                 within = floor.residency if allowed is None else allowed
                 allowed = tuple(zone for zone in within if zone in floor.residency)
         return allowed

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from engine.compiler.document import Path
 from engine.compiler.lower import Lowerer, admit, ceilings
 from engine.plan.people import Client, Floor, Group, People, Tag
@@ -19,7 +22,7 @@ def people(low: Lowerer, secret: Secret | None) -> People:
     return People(
         clients=tuple(_client(low, keys, name) for name in sorted(keys.clients or {})),
         groups=tuple(_group(low, name) for name in sorted(low.spec.groups)),
-        floors=tuple(_floor(low, name, spec) for name, spec in sorted(low.spec.require.items())),
+        floors=tuple(_floors(low)),
         orgs=keys.orgs,
         tags=tags,
         must=_must(low, tags),
@@ -55,8 +58,21 @@ def _group(low: Lowerer, name: str) -> Group:
     )
 
 
+def _floors(low: Lowerer) -> Iterator[Floor]:
+    """What routes do not hold already: those without `when` are lowered into every route."""
+    for name, spec in sorted(low.spec.require.items()):
+        if spec.when is not None:
+            yield _floor(low, name, spec)
+        elif spec.models is not None or spec.credentials is not None:
+            yield Floor(name, models=spec.models, **_shown(spec))
+
+
+def _shown(spec: Require) -> Any:
+    listed = spec.credentials if isinstance(spec.credentials, tuple) else None
+    return {"credentials": listed, "explicit": spec.credentials == "explicit"}
+
+
 def _floor(low: Lowerer, name: str, spec: Require) -> Floor:
-    explicit = spec.credentials == "explicit"
     return Floor(
         name=name,
         when=_when(low, ("require", name, "when")),
@@ -66,8 +82,7 @@ def _floor(low: Lowerer, name: str, spec: Require) -> Floor:
         limits=spec.limits or (),
         admit=None if spec.admit is None else admit(spec.admit),
         per_request=None if spec.per_request is None else ceilings(spec.per_request),
-        credentials=spec.credentials if isinstance(spec.credentials, tuple) else None,
-        explicit=explicit,
+        **_shown(spec),
     )
 
 

@@ -19,6 +19,7 @@ from engine.plan.plan import Plan
 from engine.policies.failures import FailureClass
 from engine.runtime.clock import VirtualClock
 from engine.runtime.execute import Answer, Executor, Inbound
+from engine.runtime.people import Person
 from engine.runtime.record import DecisionRecord
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Shared, Snapshot
@@ -186,10 +187,10 @@ class _Forced:
     def __init__(self, route: str) -> None:
         self._route = route
 
-    def find(self, model: str, operation: str, holds: Any) -> str:
+    def find(self, model: str, operation: str, holds: Any, person: Person | None = None) -> str:
         return self._route
 
-    def names(self, operation: str = "chat") -> list[str]:
+    def names(self, operation: str = "chat", person: Person | None = None) -> list[str]:
         return [self._route]
 
 

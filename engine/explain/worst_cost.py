@@ -45,7 +45,7 @@ def worst_of(run: Run) -> int | None:
     """Nano-dollars; None where a price or a limit is unknown, or no route was found."""
     if not hasattr(run, "bound"):
         return None
-    most = run.bound.route.per_request.calls
+    most = run.terms.per_request.calls
     try:
         calls = _calls(run.bound.route.start, run)
     except _Unknown:

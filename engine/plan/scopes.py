@@ -11,7 +11,7 @@ from __future__ import annotations
 import typing
 from typing import Final
 
-from engine.plan.values import OperationName
+from engine.plan.values import Expr, OperationName
 
 _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "route": ("request", "key", "clock", "label"),
@@ -50,6 +50,19 @@ _WIRE: Final = (
 WIRE_PARAMETERS: Final = frozenset(
     {*_WIRE, *((f"{operation}.{s}", name) for operation in _OPERATIONS for s, name in _WIRE if s in _OWN)}
 )
+
+
+def reads_only(expr: Expr, parameter: str) -> bool:
+    """Whether an expression reads nothing but this parameter of its scope: the others may be left out."""
+    own, waiting = SCOPES[expr.scope].index(parameter), [expr.ir]
+    for ir in waiting:
+        if isinstance(ir, list):
+            if len(ir) == 2 and ir[0] == "p" and ir[1] != own:
+                return False
+            waiting.extend(ir)
+        elif isinstance(ir, dict):
+            waiting.extend(ir.values())
+    return True
 
 
 def scope_of(operation: str, name: str) -> str:

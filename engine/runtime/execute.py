@@ -179,13 +179,17 @@ class Executor:
     def _match(self, run: Run) -> None:
         """Find the route and bind it to the run."""
         snapshot, inbound = run.snapshot, run.inbound
+        person = snapshot.person(inbound.key)
+        person.check()
         name = snapshot.matcher.find(
             run.view.model,
             inbound.operation,
             lambda _, when: bool(snapshot.match_test(when)(run.view, inbound.key, run.clock, run.labels)),
+            person,
         )
         run.record.route = name
-        run.take(snapshot.route(name))
+        bound = snapshot.route(name)
+        run.take(bound, snapshot.terms_of(bound, person))
 
     async def _enter(self, run: Run, bounds: Concurrent) -> None:
         """Take one of the route's places, which the request has to its end, or raise what the wait says."""
@@ -207,7 +211,7 @@ class Executor:
             exact = [count for count in counts if count is not None]
             if len(exact) == len(counts):
                 run.counted(max(exact))
-        limits = run.bound.route.admit
+        limits = run.terms.admit
         record = run.record
         record.input_tokens, record.input_exact = run.view.input_tokens, run.exact
         admit.check_admitted(limits, run.request, run.view)

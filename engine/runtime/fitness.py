@@ -35,6 +35,10 @@ def why_unfit(run: Run, place: Place) -> Unfit | None:
     if run.native is not None and face.dialect != run.inbound.dialect:
         what = f"`{run.native}` means something in {run.inbound.dialect} only"
         return Unfit("unsupported", f"{what}, which {name} does not speak")
+    allowed = run.terms.residency
+    if allowed is not None and place.deployment.residency not in allowed:
+        where = f"{name} runs in {place.deployment.residency}"
+        return Unfit("permission", f"{where}, and the policies for this client key do not allow that")
     if place.credentials and not run.usable(place):
         return Unfit("permission", f"{name} has no credential for this client key")
     return _too_long(run, place)

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.errors import NoRoute
+from engine.plan.code import bind_expr
+from engine.plan.scopes import reads_only
 from engine.plan.types import Match
 from engine.plan.values import Expr
+from engine.runtime.people import Person
 
 #: Operation -> the one whose routes serve it too.
 IMPLIED: Final = {"count_tokens": "chat"}
@@ -56,24 +59,33 @@ class Matcher:
         for ranks in self._by_operation.values():
             ranks.lengths = tuple(sorted({len(prefix) for prefix in ranks.prefixes}, reverse=True))
 
-    def find(self, model: str, operation: str, holds: Callable[[str, Expr], bool]) -> str:
+    def find(
+        self,
+        model: str,
+        operation: str,
+        holds: Callable[[str, Expr], bool],
+        person: Person | None = None,
+    ) -> str:
         """The route that takes `model`.
 
         Args:
             model: the name the client asks for.
             operation: `chat`, ...
             holds: evaluates a `when` of a route; asked only where a match has one.
+            person: who asks, where that says what may be asked for.
 
         Raises:
-            NoRoute: no route takes it; the message lists the names that exist.
+            NoRoute: no route takes it; the message lists the names that may be asked for.
         """
+        if person is not None and person.models and not person.may_ask(model):
+            raise NoRoute(self._nobody(model, operation, person))
         for each in (operation, IMPLIED.get(operation)):
             ranks = self._by_operation.get(each) if each is not None else None
             for candidates in _candidates(ranks, model) if ranks is not None else ():
                 for route, when in candidates:
                     if when is None or holds(route, when):
                         return route
-        raise NoRoute(self._nobody(model, operation))
+        raise NoRoute(self._nobody(model, operation, person))
 
     def held(self) -> Iterator[Iterable[Any]]:
         """Everything that a large plan has much of, for `Snapshot.held`."""
@@ -82,15 +94,20 @@ class Matcher:
                 yield names
                 yield names.values()
 
-    def names(self, operation: str = "chat") -> list[str]:
-        """Every name of an operation as the plan writes it, patterns too, in order."""
+    def names(self, operation: str = "chat", person: Person | None = None) -> list[str]:
+        """Every name of an operation as the plan writes it, patterns too, in order; those that `person` may
+        ask for, as far as that is known before it asks.
+        """
         ranks = self._by_operation.get(operation)
         if ranks is None:
             return []
-        return sorted([*ranks.exact, *(f"{prefix}*" for prefix in ranks.prefixes)])
+        every = [*ranks.exact.items(), *((f"{prefix}*", of) for prefix, of in ranks.prefixes.items())]
+        return sorted(name for name, of in every if person is None or _is_for(person, name, of))
 
-    def _nobody(self, model: str, operation: str) -> str:
-        names = self.names(operation) or self.names(IMPLIED.get(operation, operation))
+    def _nobody(self, model: str, operation: str, person: Person | None) -> str:
+        names = self.names(operation, person) or self.names(IMPLIED.get(operation, operation), person)
+        if not names and (self.names(operation) or self.names(IMPLIED.get(operation, operation))):
+            return f"there is no model {model!r} here for this client key, and no other that it may ask for"
         if not names:
             served = ", ".join(sorted(self._by_operation)) or "none"
             return f"no route serves the operation {operation!r}; operations here: {served}"
@@ -100,6 +117,14 @@ class Matcher:
         told = ", ".join(names[:NAMES_TOLD])
         more = f" and {len(names) - NAMES_TOLD} more" if len(names) > NAMES_TOLD else ""
         return f"there is no model {model!r} here{guess} Models: {told}{more}"
+
+
+def _is_for(person: Person, name: str, candidates: list[tuple[str, Expr | None]]) -> bool:
+    """Whether one of these routes may take this person's requests for `name`."""
+    return person.may_list(name) and any(
+        when is None or not reads_only(when, "key") or bind_expr(when)(None, person.key, None, None)
+        for _, when in candidates
+    )
 
 
 def _candidates(ranks: _Ranks, model: str) -> Iterator[list[tuple[str, Expr | None]]]:

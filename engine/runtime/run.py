@@ -160,15 +160,15 @@ class Run:
 
     # --- what the executor settles once a route is found ----------------------------------------------
 
-    def take(self, bound: BoundRoute) -> None:
-        """The route is known: limits and needs follow from it."""
+    def take(self, bound: BoundRoute, terms: Terms | None = None) -> None:
+        """The route is known: limits and needs follow from it. terms: default: the route's own."""
         self.bound = bound
-        self.terms = bound.terms
+        self.terms = bound.terms if terms is None else terms
         self._fit_in()
         dialect, body = self.inbound.dialect, self.inbound.body
         if dialect is not None and body is not None:
             self.native = self.snapshot.dialect(dialect).native_field(self.inbound.operation, body)
-        limits = (self.inbound.deadline_ms, bound.route.per_request.time_ms)
+        limits = (self.inbound.deadline_ms, self.terms.per_request.time_ms)
         known = [limit for limit in limits if limit is not None]
         self.deadline = self.started + min(known) if known else None
 
@@ -231,7 +231,7 @@ class Run:
         return self.bound.places[name].deployment
 
     def next_attempt(self) -> int | None:
-        most, numbers = self.bound.route.per_request.calls, self.numbers
+        most, numbers = self.terms.per_request.calls, self.numbers
         if most is not None and numbers.out >= most:
             return None
         numbers.out += 1
@@ -317,7 +317,7 @@ class Run:
         made.record = record
         made.inbound = replace(self.inbound, request_id=record.id)
         made.started = started
-        most = self.bound.route.per_request.time_ms
+        most = self.terms.per_request.time_ms
         made.deadline = None if most is None else started + most
         made.stream = False
         made.role = effect.role
@@ -424,6 +424,12 @@ class Run:
         return self.view.model if model == "*" else model
 
     def usable(self, place: Place) -> list[Credential]:
-        """The credentials that may be shown there for this request: those whose `only` holds."""
+        """The credentials that may be shown there for this request: those whose `only` holds, of those that
+        the policies allow its key.
+        """
         asked = (self.view, self.inbound.key, self.clock, self.labels)
-        return [c for c, only in place.credentials if only is None or only(*asked)]
+        found = [c for c, only in place.credentials if only is None or only(*asked)]
+        terms = self.terms
+        if terms.explicit or terms.credentials is not None:
+            return [c for c in found if terms.allows(c)]
+        return found

@@ -29,8 +29,10 @@ from engine.runtime.limit_term import LimitTerm
 from engine.runtime.match import Matcher
 from engine.runtime.meaning import meaning_of
 from engine.runtime.peers import peers_of
+from engine.runtime.people import Person, Persons
 from engine.runtime.terms import NO_TERMS, Terms, TermsOf
 from engine.runtime.tokens import widest
+from engine.runtime.views import Key
 from engine.state.health import Peers
 from engine.upstream.protocol import Transport, Upstream
 from engine.wire.canonical import Request
@@ -44,10 +46,19 @@ Test = Callable[..., Any]
 class Finds(Protocol):
     """What finds the route of a request: `match.Matcher`, or a test's own."""
 
-    def find(self, model: str, operation: str, holds: Callable[[str, Expr], bool]) -> str: ...
+    def find(
+        self,
+        model: str,
+        operation: str,
+        holds: Callable[[str, Expr], bool],
+        person: Person | None = None,
+    ) -> str: ...
 
-    def names(self, operation: str = "chat") -> list[str]: ...
+    def names(self, operation: str = "chat", person: Person | None = None) -> list[str]: ...
 
+
+#: Of so many keys a route remembers the terms.
+_SPECIAL: Final = 10_000
 
 #: What a local model does. (It counts tokens too, as a `Counter`.)
 _LOCAL: Final = frozenset({"chat"})
@@ -137,8 +148,8 @@ class BoundRoute:
     """A route ready to run: its whole tree in place, its expressions as functions (by the Expr's id).
 
     peers: target's id -> with whom it is compared, and who stands in for it.
-    terms: what holds for all of its requests.
     most_output: tokens of the longest answer that one of its targets gives, as far as that is known.
+    terms: what holds for all of its requests. special: for those of some keys (by the person's id()).
     """
 
     route: Route
@@ -149,6 +160,7 @@ class BoundRoute:
     peers: dict[str, Peers]
     terms: Terms = NO_TERMS
     most_output: int = 0
+    special: dict[int, tuple[Person, Terms]] = dataclasses.field(default_factory=dict)
     meanings: dict[int, str] = dataclasses.field(
         default_factory=dict
     )  # by the node's id(); filled when asked
@@ -215,6 +227,7 @@ class Snapshot:
         }
         self._match_tests: dict[int, Test] = {}
         self._terms: TermsOf | None = None
+        self._persons: Persons | None = None
         self._users = 0
         self._retired = False
         self._unused = asyncio.Event()
@@ -336,6 +349,24 @@ class Snapshot:
         if self._terms is None:
             self._terms = TermsOf(self.plan.money())
         return self._terms
+
+    def person(self, key: Key) -> Person:
+        """What holds for a key, whatever it asks for."""
+        if self._persons is None:
+            self._persons = Persons(self.plan.people(), self.plan.money())
+        return self._persons.of(key)
+
+    def terms_of(self, bound: BoundRoute, person: Person) -> Terms:
+        """What holds for a key's requests of a route."""
+        if person.plain:
+            return bound.terms
+        found = bound.special.get(id(person))
+        if found is None or found[0] is not person:
+            if len(bound.special) >= _SPECIAL:
+                bound.special.clear()
+            terms = self.terms.person(bound.route, bound.terms, person)
+            found = bound.special[id(person)] = person, terms
+        return found[1]
 
     def _place(self, name: str) -> Place:
         deployment = self.plan.deployment(name)

@@ -8,7 +8,7 @@ from engine.server.exchange import Exchange
 
 
 async def send_models(exchange: Exchange) -> None:
-    """Every exact name; a pattern such as `openai/*` is not a name, so it is left out."""
+    """Every exact name that this client may ask for; a pattern such as `openai/*` is no name."""
     if exchange.speaks is None:
         raise RequestError("this plan speaks no dialect that lists models", status=404, code="unknown_path")
     service = exchange.service
@@ -16,6 +16,8 @@ async def send_models(exchange: Exchange) -> None:
     if not isinstance(key, Key):
         key = await key
     since = int(exchange.service.since)
-    names = [name for name in exchange.snapshot.matcher.names() if not name.endswith("*")]
+    person = exchange.snapshot.person(key)
+    person.check()
+    names = [name for name in exchange.snapshot.matcher.names(person=person) if not name.endswith("*")]
     listed = [{"id": name, "owned_by": "engine", "created": since} for name in names]
     await exchange.json(200, exchange.speaks.write_models(listed))

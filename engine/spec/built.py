@@ -29,8 +29,8 @@ _CALL: Final = "timeout retry params failures"
 BUILT: Final[Mapping[str, Row]] = {
     # --- routes/, policies/
     "Workspace": _row(
-        "deployments credentials routes nodes keys defaults require residency budgets limits",
-        "guards groups alerts",
+        "deployments credentials routes nodes keys defaults require residency budgets limits groups",
+        "guards alerts",
     ),
     "Defaults": _row(_CALL),
     "CallOptions": _row(_CALL),
@@ -68,9 +68,9 @@ BUILT: Final[Mapping[str, Row]] = {
     "Keys": _row("orgs tags clients"),
     "Tag": _row("values required"),
     "Client": _row("hash org tags groups models limits budgets expires ips"),
-    "Group": _row("", "when models limits budgets guards residency"),
+    "Group": _row("when models limits budgets residency", "guards"),
     "Alert": _row("", "webhook format pagerduty email log"),
-    "Require": _row("residency budgets limits", "when guards models admit per_request credentials state"),
+    "Require": _row("when residency budgets limits models admit per_request credentials state", "guards"),
     # --- node kinds: where the kind key is not built, nothing of the node is
     "UseNode": _row(f"{_CALL} use"),
     "FallbackNode": _row(f"{_CALL} fallback"),
@@ -212,6 +212,4 @@ def later_secret(value: Any) -> LaterValue | None:
 
 
 #: (class, key) -> what serves until it is built.
-INSTEAD: Final[Mapping[tuple[str, str], str]] = {
-    ("Workspace", "groups"): "a `switch` on `key.*` and `reject` say who may what",
-}
+INSTEAD: Final[Mapping[tuple[str, str], str]] = {}
