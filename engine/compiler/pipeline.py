@@ -35,6 +35,7 @@ from engine.compiler.parse import parse
 from engine.compiler.resolve import resolve
 from engine.compiler.seal import Lowered, seal
 from engine.compiler.shape import shape
+from engine.compiler.usage_file import usage_file
 from engine.compiler.vendors import Vendors
 from engine.diagnostics import Diagnostic, Diagnostics
 from engine.plan.money import MoneySegment
@@ -197,7 +198,7 @@ MEDIA_MS: Final = 10_000
 def _settings(settings: Settings) -> PlanSettings:
     media = settings.media
     fetch = None if media is None else MediaFetch(media.fetch, bool(media.http), media.timeout or MEDIA_MS)
-    return PlanSettings(settings.timezone, settings.decision_log, fetch)
+    return PlanSettings(settings.timezone, settings.decision_log, fetch, usage_file(settings))
 
 
 def _lower(work: Work) -> None:

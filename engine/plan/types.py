@@ -232,12 +232,28 @@ class MediaFetch:
 
 
 @dataclass(frozen=True, slots=True)
+class UsageFile:
+    """Where finished requests are kept, and how long: each of them, and their sums by the hour.
+
+    required: no request is served that could not be kept. optional: nobody asked for it, so where it cannot
+    be opened the engine says so and serves without.
+    """
+
+    file: str
+    keep_ms: int
+    keep_sums_ms: int
+    required: bool = False
+    optional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The part of `engine.yaml` that changes what a plan does; addresses are the process's own."""
 
     timezone: str | None = None
     decision_log: str | None = None
     media: MediaFetch | None = None
+    usage: UsageFile | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class Asides:
             operation=old.operation,
             dialect=old.dialect,
             key=old.key,
+            key_name=old.key_name,
+            org=old.org,
             tags=old.tags,
             input_tokens=old.input_tokens,
             input_exact=old.input_exact,

@@ -158,6 +158,8 @@ class Executor:
             dialect=inbound.dialect,
             stream=bool(request.get("stream", False)),
             key=key.id or None,
+            key_name=key.name or None,
+            org=key.org or None,
             tags=key.tags,
         )
         return Run(snapshot, inbound, record, self.clock.now_ms(), wall)

@@ -78,7 +78,9 @@ class DecisionRecord:
     operation: str = "chat"
     dialect: str | None = None
     stream: bool = False
-    key: str | None = None
+    key: str | None = None  # the client key's id
+    key_name: str | None = None
+    org: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     input_tokens: int | None = None
     input_exact: bool = False

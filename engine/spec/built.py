@@ -96,8 +96,9 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- engine.yaml
     "Settings": _row(
         "listen admin admin_key keys_secret probes state timezone workers body_limit drain heartbeat watch "
-        "debounce decision_log media overload idempotency"
+        "debounce decision_log media overload idempotency usage"
     ),
+    "Usage": _row("file keep sums required"),
     "Overload": _row("lag files memory"),
     "Media": _row("fetch http timeout"),
     # --- cases/: `engine test` runs them in a later step

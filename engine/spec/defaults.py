@@ -42,6 +42,8 @@ IDEMPOTENCY_MS: Final = 600_000
 FILES: Final = 0.95
 MEMORY: Final = 0.95
 DEBOUNCE_MS: Final = 50
+USAGE_KEEP_MS: Final = 90 * 86_400_000
+USAGE_SUMS_MS: Final = 400 * 86_400_000
 
 #: Where -> default, as it is printed: `engine docs` makes the table of defaults from it.
 PRINTED: Final = {
@@ -105,4 +107,9 @@ PRINTED: Final = {
     "overload.files": f"{FILES:.0%}",
     "overload.memory": f"{MEMORY:.0%}",
     "debounce": show_duration(DEBOUNCE_MS),
+    "usage": "kept in `usage.db` beside the state file; nowhere with `state: memory`",
+    "usage.file": "`usage.db` beside the state file, else `.engine/usage.db`",
+    "usage.keep": show_duration(USAGE_KEEP_MS),
+    "usage.sums": show_duration(USAGE_SUMS_MS),
+    "usage.required": "false",
 }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import PlainValidator, WithJsonSchema, model_validator
+from pydantic import Discriminator, PlainValidator, Tag, WithJsonSchema, model_validator
 from typing_extensions import TypeAliasType
 
 from engine.spec import defaults
@@ -191,6 +191,47 @@ class Overload(Spec):
         return self
 
 
+class Usage(Spec):
+    """Where finished requests are kept for `engine usage`: no prompts, no answers (docs/usage.md)."""
+
+    noun: ClassVar[str] = "usage"
+
+    file: Text | None = about(
+        "A SQLite file; all processes of this host may share it.",
+        shown=PRINTED["usage.file"],
+        examples=["/var/lib/engine/usage.db"],
+    )
+    keep: PositiveDuration = about(
+        "How long each request is kept.", default=defaults.USAGE_KEEP_MS, shown=PRINTED["usage.keep"]
+    )
+    sums: PositiveDuration = about(
+        "How long the sums of each hour are kept.",
+        default=defaults.USAGE_SUMS_MS,
+        shown=PRINTED["usage.sums"],
+    )
+    required: Flag = about(
+        "While the file cannot be written, requests are refused with 503; else they are served, and what "
+        "could not be kept is counted.",
+        default=False,
+        shown=PRINTED["usage.required"],
+    )
+
+    @model_validator(mode="after")
+    def _sums_last_longer(self) -> Self:
+        if self.sums < self.keep:
+            raise fault(
+                "E112",
+                "`sums` is shorter than `keep`: sums are what the requests leave behind",
+                "give it at least the time of `keep`",
+                at=("sums",),
+            )
+        return self
+
+
+def _usage(value: Any) -> str:
+    return "form:map" if isinstance(value, dict | Usage) else "form:word"
+
+
 class Settings(Spec):
     """Where this process listens, what it keeps, how it ends. Nothing in here changes what a route does."""
 
@@ -254,6 +295,15 @@ class Settings(Spec):
     )
     media: Media | None = about(
         "Fetches images and files that requests name by URL.", shown="none is fetched"
+    )
+    usage: (
+        Annotated[
+            Annotated[Literal["off"], Tag("form:word")] | Annotated[Usage, Tag("form:map")],
+            Discriminator(_usage),
+        ]
+        | None
+    ) = about(
+        "What is kept of finished requests, for `engine usage`; `off`: nothing.", shown=PRINTED["usage"]
     )
     decision_log: Text | None = about(
         "Appends every decision record, as one line of JSON, to this file; it holds no prompts and no "

@@ -1,0 +1,187 @@
+"""A decision record as rows of the usage store: one for each call, and one for a request that made none.
+
+Of all rows of a request exactly one stands for the request itself (`requests` is 1): that of the call that
+served it, else of the last one. So any sum over rows counts requests once, and calls, tokens and money as
+often as they happened. A copy and a probe, which no client waited for, are calls without a request.
+
+Content-free, as the record is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, tzinfo
+from typing import Any, Final
+
+from engine.runtime.record import AttemptRecord, DecisionRecord
+
+HOUR_MS: Final = 3_600_000
+
+#: Who asked. Kept once for each combination; an empty text where there is none.
+CALLER: Final = ("key", "key_name", "org", "tags")
+#: What was asked, and who was called in which part. Kept once, too.
+WAY: Final = ("route", "operation", "dialect", "role", "deployment", "provider", "model", "credential")
+#: The other columns of a row. Times within a request are ms after it began.
+FACTS: Final = (
+    "id",
+    "attempt",  # 0: no call was made
+    "at_ms",  # when the request began, epoch ms
+    "slot_ms",  # the hour of that, in the workspace's time zone
+    "requests",
+    "part_of",  # of a copy: the request's id
+    "asked",  # the model that the client named
+    "revision",
+    "stream",
+    "request_failure",
+    "request_status",
+    "cache",
+    "variant",
+    "finish",
+    "duration_ms",
+    "failure",
+    "status",
+    "started_ms",
+    "first_token_ms",
+    "ended_ms",
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "search_units",
+    "estimated",  # 1: counted by the engine, as the vendor said nothing
+    "cost_nanos",
+    "priced",  # 0: a price was missing, the cost is a bound from below
+    "reserved_nanos",
+    "closed",
+)
+COLUMNS: Final = (*CALLER, *WAY, *FACTS)
+
+_TOKENS: Final = (
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "search_units",
+)
+
+#: Clients name models, where a route takes any name: longer ones are cut.
+_LONGEST: Final = 256
+_MOST: Final = 2**63 - 1
+
+Caller = tuple[str, ...]
+Way = tuple[str, ...]
+Facts = tuple[Any, ...]
+
+
+def slot_of(at_ms: int, zone: tzinfo | None) -> int:
+    """When the hour began that `at_ms` is in. In most zones hours begin with those of UTC."""
+    shift = 0
+    if zone is not None:
+        offset = datetime.fromtimestamp(at_ms / 1000, zone).utcoffset() or timedelta()
+        shift = round(offset.total_seconds() * 1000) % HOUR_MS
+    return (at_ms + shift) // HOUR_MS * HOUR_MS - shift
+
+
+def rows_of(record: DecisionRecord, zone: tzinfo | None = None) -> Iterator[tuple[Caller, Way, Facts]]:
+    """The rows of a record. zone: the workspace's."""
+    at_ms = round(datetime.fromisoformat(record.at).timestamp() * 1000)
+    apart = record.aside_of is not None or record.probe_of is not None
+    caller = (
+        _text(record.key),
+        _text(record.key_name),
+        _text(record.org),
+        _tags(record.tags),
+    )
+    request = _Request(record, at_ms, slot_of(at_ms, zone))
+    stands = None if apart else _standing(record)
+    for attempt in record.attempts:
+        yield caller, request.way(attempt), request.facts(attempt, stands is attempt)
+    if not record.attempts and not apart:
+        yield caller, request.way(None), request.facts(None, True)
+
+
+class _Request:
+    """What all rows of a record share."""
+
+    __slots__ = ("_at", "_record", "_slot")
+
+    def __init__(self, record: DecisionRecord, at_ms: int, slot_ms: int) -> None:
+        self._record, self._at, self._slot = record, at_ms, slot_ms
+
+    def way(self, attempt: AttemptRecord | None) -> Way:
+        record = self._record
+        asked = (_text(record.route), record.operation, _text(record.dialect))
+        if attempt is None:
+            return (*asked, "", "", "", "", "")
+        called = (attempt.deployment, attempt.provider, _text(attempt.model))
+        return (*asked, attempt.role, *called, _text(attempt.credential))
+
+    def facts(self, attempt: AttemptRecord | None, stands: bool) -> Facts:
+        record = self._record
+        number = 0 if attempt is None else attempt.number
+        request = (_text(record.id), number, self._at, self._slot, int(stands), record.aside_of)
+        told = (_text(record.model), record.revision, int(record.stream))
+        ended: tuple[Any, ...] = (None,) * 6
+        if stands:
+            ended = (
+                record.failure,
+                record.status,
+                record.cache,
+                record.variant,
+                record.finish,
+                record.duration_ms,
+            )
+        return (*request, *told, *ended, *_call(attempt))
+
+
+def _call(attempt: AttemptRecord | None) -> Facts:
+    if attempt is None:
+        return (None,) * 5 + (0,) * len(_TOKENS) + (0, 0, 1, 0, None)
+    usage = attempt.usage
+    times = (attempt.started_ms, attempt.first_token_ms, attempt.ended_ms)
+    cost = attempt.cost
+    return (
+        attempt.failure,
+        attempt.status,
+        *times,
+        *(_count(usage.get(name)) for name in _TOKENS),
+        int(attempt.estimated),
+        _count(cost.total),
+        int(cost.known),
+        _count(attempt.reserved),
+        attempt.closed,
+    )
+
+
+def _standing(record: DecisionRecord) -> AttemptRecord | None:
+    """The call whose row stands for the request."""
+    answers = [attempt for attempt in record.attempts if attempt.role in ("answer", "hedge", "continue")]
+    served = [a for a in answers if a.failure is None and a.deployment == record.served_by]
+    for found in (served, answers, record.attempts):
+        if found:
+            return found[-1]
+    return None
+
+
+def _tags(tags: Mapping[str, str]) -> str:
+    if not tags:
+        return ""
+    text = json.dumps(dict(tags), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return _storable(text)
+
+
+def _text(value: str | None) -> str:
+    return _storable(value[:_LONGEST]) if value else ""
+
+
+def _storable(text: str) -> str:
+    """SQLite takes no text that is not UTF-8: half of a surrogate pair."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def _count(value: Any) -> int:
+    """A vendor may say anything: what no column holds is cut."""
+    return min(int(value), _MOST) if isinstance(value, int | float) and value > 0 else 0
