@@ -24,7 +24,7 @@ from engine.replies import ChatReply, ChatStream, Counted, Embedded, Reranked
 from engine.runtime.clock import Clock, SystemClock
 from engine.runtime.execute import Answer, Executor, Inbound
 from engine.runtime.reading import read_chat, read_embedding, read_ranking
-from engine.runtime.sinks import JsonLines, Sink
+from engine.runtime.sinks import Sink
 from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import ANONYMOUS, Key
 from engine.state.health import Health
@@ -37,6 +37,7 @@ from engine.wire.operations import AnyRequest, EmbeddingInput, EmbeddingReply, R
 if TYPE_CHECKING:
     import httpx
 
+    from engine.control.recording import Recording
     from engine.server.app import App
 
 
@@ -57,7 +58,7 @@ class Engine:
         self._env = env
         self._plan = plan
         self._transport = transport
-        self._log: JsonLines | None = None
+        self._recording: Recording | None = None
         self.state: State = state or MemoryState()
         self.executor = Executor(self.state, clock or SystemClock(), Random(), sinks, Health(Random().random))
         self._snapshot: Snapshot | None = None
@@ -94,15 +95,19 @@ class Engine:
     async def __aenter__(self) -> Self:
         # Deferred: who only wants a type does not pay for what runs a plan.
         from engine.control.provision import provision
+        from engine.control.recording import Recording
 
         plan = self._plan
         if plan is None:
             plan = await asyncio.to_thread(_compile, self.workspace, self._env)
-        log = plan.manifest.settings.decision_log
-        if log is not None:
-            self._log = JsonLines(self.workspace / log)
-            self.executor.sinks.append(self._log)
-        self._snapshot = await provision(plan, root=self.workspace, transport=_as_transport(self._transport))
+        recording = self._recording = Recording(self.workspace)
+        self.executor.sinks += recording.take(await recording.open(plan.manifest.settings))
+        transport = _as_transport(self._transport)
+        try:
+            self._snapshot = await provision(plan, root=self.workspace, transport=transport)
+        except BaseException:
+            await recording.close()
+            raise
         return self
 
     async def __aexit__(
@@ -111,8 +116,8 @@ class Engine:
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is not None:
             await snapshot.drain()
-        if self._log is not None:
-            await asyncio.to_thread(self._log.close)
+        if self._recording is not None:
+            await self._recording.close()
 
     @property
     def snapshot(self) -> Snapshot:

@@ -31,7 +31,8 @@ _FOLDERS: Final[tuple[tuple[str, Kind], ...]] = (
     ("providers.d/dialects", "dialect"),
     ("routes", "routes"),
 )
-_SETTINGS: Final = "engine.yaml"
+#: The settings of the process.
+SETTINGS: Final = "engine.yaml"
 #: Prefix of the paths of shipped files: they lie outside the workspace, and not at one place on all machines.
 BUILTIN: Final = "builtin:"
 #: YAML at the top of a folder that belongs to other tools: no word about these.
@@ -155,7 +156,7 @@ def _find(base: Path, env: str | None, out: Diagnostics) -> Iterator[tuple[str, 
     """The YAML files of the workspace; stray ones are warned of."""
     top = _entries(base, base, "", out)
     for name in top:
-        if name == _SETTINGS:
+        if name == SETTINGS:
             yield name, "settings"
         elif _is_yaml(name):
             _stray_top(name, out)

@@ -5,7 +5,6 @@ They outlive every plan; `provision` binds a plan to them and takes over what th
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import time
@@ -19,13 +18,13 @@ from engine.control import garbage, health_figures, queue_figures, slices
 from engine.control.keyring import make_keyring
 from engine.control.prober import Prober, ProbeShare
 from engine.control.provision import provision
+from engine.control.recording import Opened, Recording
 from engine.control.reload import ProvisionFault
 from engine.observe.metrics import Metrics
 from engine.plan.fate import Fate, work_out
 from engine.plan.plan import Plan
 from engine.runtime.clock import SystemClock
 from engine.runtime.execute import Executor
-from engine.runtime.sinks import JsonLines
 from engine.runtime.snapshot import Snapshot
 from engine.state.health import Health
 from engine.state.memory import MemoryState
@@ -55,8 +54,7 @@ class Host:
         self._models = models
         self._running: Snapshot | None = None
         self._fate: Fate | None = None  # of the state, once what was provisioned last serves
-        self._log: JsonLines | None = None
-        self._log_path: str | None = None
+        self.recording = Recording(workspace)
         self.state = MemoryState()
         share = probes or ProbeShare()
         self.health = Health(Random().random, share.tell)
@@ -92,7 +90,10 @@ class Host:
             self._models = LocalModels()
         try:
             keyring = make_keyring(plan.people())
-            log = await asyncio.to_thread(self._opened, plan.manifest.settings.decision_log)
+            opened = await self.recording.open(plan.manifest.settings)
+        except (OSError, ValueError) as error:
+            raise ProvisionFault(str(error)) from error
+        try:
             snapshot = await provision(
                 plan,
                 root=self._workspace,
@@ -102,12 +103,13 @@ class Host:
             )
             snapshot.keyring = keyring
         except (OSError, ValueError) as error:
+            await self.recording.drop(opened)
             raise ProvisionFault(str(error)) from error
         if self._running is not None:
             found = Fate()
             await slices.run(work_out(self._running.plan, plan, found))
             self._fate = found
-        self._take_log(log, plan.manifest.settings.decision_log)
+        self._take_records(opened)
         self._running = snapshot
         self._prober.take(snapshot)
         return snapshot
@@ -127,8 +129,7 @@ class Host:
 
     async def abandon(self, snapshot: Snapshot, running: Snapshot) -> None:
         """A provisioned snapshot will not run after all; `running` runs on."""
-        path = running.plan.manifest.settings.decision_log
-        self._take_log(await asyncio.to_thread(self._opened, path), path)
+        self._take_records(await self.recording.open(running.plan.manifest.settings))
         self._running = running
         self._fate = None
         self._prober.take(running)
@@ -171,12 +172,7 @@ class Host:
         def in_flight() -> Numbers:
             return [((name,), self.state.in_flight(name)) for name in self._told(current())]
 
-        self._metrics.counter(
-            "engine_decision_log_dropped",
-            "Records that the decision log's file was too slow or too full for.",
-            (),
-            lambda: (((), 0 if self._log is None else self._log.dropped),),
-        )
+        self.recording.figures(self._metrics)
         health_figures.register(self._metrics, self.health, self.executor.clock, current)
         queue_figures.register(self._metrics, self.executor.queues)
         gauge = self._metrics.gauge
@@ -215,19 +211,8 @@ class Host:
     def _model_status(self) -> list[ModelStatus]:
         return [] if self._models is None else self._models.status()
 
-    # --- the decision log -------------------------------------------------------------------------------
-
-    def _opened(self, path: str | None) -> JsonLines | None:
-        """The log that a plan asks for; the one that is open where it is the same."""
-        if path is None or path == self._log_path:
-            return self._log if path is not None else None
-        return JsonLines(self._workspace / path)
-
-    def _take_log(self, log: JsonLines | None, path: str | None) -> None:
-        old, self._log, self._log_path = self._log, log, path
-        self.executor.sinks = [self._metrics.record, *([log] if log is not None else [])]
-        if old is not None and old is not log:
-            asyncio.get_running_loop().run_in_executor(None, old.close)
+    def _take_records(self, opened: Opened) -> None:
+        self.executor.sinks = [self._metrics.record, *self.recording.take(opened)]
 
     async def _close(self) -> None:
         await self._prober.close()
@@ -235,8 +220,7 @@ class Host:
         await self._transport.close()
         if self._models is not None:
             await self._models.close()
-        if self._log is not None:
-            await asyncio.to_thread(self._log.close)
+        await self.recording.close()
 
 
 def model_gauges(metrics: Metrics, models: Callable[[], list[ModelStatus]]) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 #: Fields that count what goes on now, or has happened.
-_COUNTS: Final = frozenset(("in_flight", "open", "waiting", "opened", "calls", "failed"))
+_COUNTS: Final = frozenset(
+    ("in_flight", "open", "waiting", "opened", "calls", "failed", "written", "dropped")
+)
 _MEANS: Final = frozenset(("latency_ms",))
 
 

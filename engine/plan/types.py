@@ -277,6 +277,7 @@ class Manifest:
     deployment_segments: Mapping[str, str]
     ingress: Mapping[str, tuple[str, str]]  # HTTP path -> (dialect, operation)
     probes: Mapping[str, int] = field(default_factory=dict)
-    money: str = ""
-    prices: str = ""
-    people: str = ""
+    # Not plain defaults: `parts` writes every field, and a plain default is left out of the canonical text.
+    money: str = field(default_factory=str)
+    prices: str = field(default_factory=str)
+    people: str = field(default_factory=str)

@@ -39,7 +39,7 @@ class DataPlane:
         self._host = host
         self._log = log
         self.service = service = Service(current=current, executor=host.executor, metrics=metrics, log=log)
-        self.pressure = service.pressure = Pressure(metrics, log)
+        self.pressure = service.pressure = Pressure(metrics, log, unrecorded=host.recording.refuses)
         self.pressure.short_of_files = self._close_idle
         self.repeats = service.repeats = Repeats(metrics, time.monotonic)
         service.copies = host.executor.asides.__len__
@@ -50,6 +50,7 @@ class DataPlane:
             "in_flight": lambda: len(service.open),
             "deployments": lambda: host.deployments(current()),
             "overload": self.pressure.told,
+            "usage": host.recording.status,
             "places": lambda: queue_figures.status(host.executor.queues),
         }
 

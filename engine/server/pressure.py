@@ -49,6 +49,7 @@ class Pressure:
         files: Callable[[], float] = files_share,
         memory: Callable[[], float] | None = None,
         draw: Callable[[], float] | None = None,
+        unrecorded: Callable[[], str | None] = lambda: None,
     ) -> None:
         self.level = 0.0
         self.why = ""
@@ -59,7 +60,8 @@ class Pressure:
         self._draw = draw or Random().random
         self._log = log
         self._used = {"files": math.nan, "memory": math.nan}
-        self._pressed = dict.fromkeys(("lag", "files", "memory"), 0.0)
+        self._unrecorded = unrecorded  # why nothing may be served that could not be recorded
+        self._pressed = dict.fromkeys(("lag", "files", "memory", "usage"), 0.0)
         self._shed = dict.fromkeys(self._pressed, 0)
         self._blocked = 0
         self._told: dict[str, float] = {}
@@ -81,6 +83,11 @@ class Pressure:
         """Raises Overloaded for a request that is refused. Ask only while `level` is not 0."""
         if refused(self.level, self._draw()):
             self._shed[self.why] += 1
+            if self.why == "usage":
+                raise Overloaded(
+                    "requests have to be recorded, and the usage store cannot be written now; try again",
+                    retry_after_ms=RETRY_MS,
+                )
             raise Overloaded("the gateway has too much to do now; try again", retry_after_ms=RETRY_MS)
 
     def take(self, late_ms: float) -> None:
@@ -98,6 +105,7 @@ class Pressure:
         pressed["lag"] = late_pressure(self._lateness.standing, bounds.lag_ms)
         pressed["files"] = share_pressure(used["files"], bounds.files)
         pressed["memory"] = share_pressure(used["memory"], bounds.memory)
+        pressed["usage"] = float(self._unrecorded() is not None)
         self.why = max(pressed, key=lambda name: pressed[name])
         self.level = pressed[self.why]
         if self.level:

@@ -64,7 +64,8 @@ def fields(spec: type[Spec]) -> Mapping[str, tuple[str, FieldInfo]]:
 #: Nouns that are keys of the language: they stand in backticks, without an article.
 _KEYS = frozenset({
     "match", "admit", "per_request", "stream", "timeout", "retry", "keys", "defaults", "score", "sticky",
-    "semantic", "breaker", "concurrent", "usage", "overload", "probe", "require", "expect", "queue", "engine.yaml",
+    "semantic", "breaker", "concurrent", "usage", "overload", "probe", "require", "expect", "queue",
+    "engine.yaml",
 })  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""What was used: every finished request kept in a file of this host, summed by the hour, read and exported."""
+"""What was used: every finished request, in a file of this host, summed by the hour; read and exported."""

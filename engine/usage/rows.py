@@ -69,7 +69,8 @@ _TOKENS: Final = (
 
 #: Clients name models, where a route takes any name: longer ones are cut.
 _LONGEST: Final = 256
-_MOST: Final = 2**63 - 1
+#: A vendor may say anything of a call: more is cut, so that no sum leaves 64 bits.
+_MOST: Final = 10**15
 
 Caller = tuple[str, ...]
 Way = tuple[str, ...]
@@ -183,5 +184,5 @@ def _storable(text: str) -> str:
 
 
 def _count(value: Any) -> int:
-    """A vendor may say anything: what no column holds is cut."""
+    """A number of a vendor's, within bounds."""
     return min(int(value), _MOST) if isinstance(value, int | float) and value > 0 else 0

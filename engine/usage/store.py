@@ -53,9 +53,20 @@ _BUSY_S: Final = 5.0
 _STEP: Final = 2_000
 
 _TEXTS: Final = frozenset(
-    "id part_of asked revision request_failure cache variant finish failure closed".split()
+    (
+        "id",
+        "part_of",
+        "asked",
+        "revision",
+        "request_failure",
+        "cache",
+        "variant",
+        "finish",
+        "failure",
+        "closed",
+    )
 )
-_REALS: Final = frozenset("duration_ms started_ms first_token_ms ended_ms".split())
+_REALS: Final = frozenset(("duration_ms", "started_ms", "first_token_ms", "ended_ms"))
 
 
 class StoreFault(ValueError):
@@ -71,25 +82,36 @@ def _shared(table: str, columns: Sequence[str]) -> str:
     return f"CREATE TABLE {table} (n INTEGER PRIMARY KEY, {listed}, UNIQUE ({', '.join(columns)}))"
 
 
+def _typed(columns: Iterable[str]) -> str:
+    return ", ".join(f"{name} {_type(name)}" for name in columns)
+
+
+_CALLS: Final = f"CREATE TABLE calls (caller INTEGER NOT NULL, way INTEGER NOT NULL, {_typed(FACTS)})"
+_HOURS: Final = (
+    f"CREATE TABLE hours (slot_ms INTEGER, caller INTEGER, way INTEGER, {_typed(SUMS)}, "
+    "PRIMARY KEY (slot_ms, caller, way)) WITHOUT ROWID"
+)
+_VIEW: Final = (
+    f"CREATE VIEW usage AS SELECT {', '.join(COLUMNS)} FROM calls "  # noqa: S608 - own names
+    "JOIN callers ON callers.n = caller JOIN ways ON ways.n = way"
+)
 _SCHEMA: Final = (
     _shared("callers", CALLER),
     _shared("ways", WAY),
-    f"CREATE TABLE calls (caller INTEGER NOT NULL, way INTEGER NOT NULL, "
-    f"{', '.join(f'{name} {_type(name)}' for name in FACTS)})",
+    _CALLS,
     "CREATE INDEX calls_at ON calls (at_ms)",
-    f"CREATE TABLE hours (slot_ms INTEGER, caller INTEGER, way INTEGER, "
-    f"{', '.join(f'{name} {_type(name)} NOT NULL' for name in SUMS)}, "
-    f"PRIMARY KEY (slot_ms, caller, way)) WITHOUT ROWID",
-    f"CREATE VIEW usage AS SELECT {', '.join(COLUMNS)} FROM calls "
-    "JOIN callers ON callers.n = caller JOIN ways ON ways.n = way",
+    _HOURS,
+    _VIEW,
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
-_INSERT: Final = f"INSERT INTO calls (caller, way, {', '.join(FACTS)}) VALUES (?, ?{', ?' * len(FACTS)})"  # noqa: S608 - own names
+_MARKS: Final = ", ".join("?" * (2 + len(FACTS)))
+_INSERT: Final = f"INSERT INTO calls (caller, way, {', '.join(FACTS)}) VALUES ({_MARKS})"  # noqa: S608
+_ADDED: Final = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
 _SUM: Final = (
     f"INSERT INTO hours SELECT slot_ms, caller, way, {', '.join(SUMS.values())} "  # noqa: S608 - own names
     "FROM calls WHERE rowid > ? GROUP BY slot_ms, caller, way "
-    f"ON CONFLICT (slot_ms, caller, way) DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
+    f"ON CONFLICT (slot_ms, caller, way) DO UPDATE SET {_ADDED}"
 )
 
 
@@ -173,6 +195,8 @@ def _create(path: Path) -> None:
 def _prepare(db: sqlite3.Connection) -> None:
     _in_wal(db)
     db.execute("PRAGMA synchronous = NORMAL")
+    if check_version(db) == SCHEMA_VERSION:
+        return
     db.execute("BEGIN IMMEDIATE")  # several workers begin at once: one makes the tables
     try:
         if check_version(db) == 0:

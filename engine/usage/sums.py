@@ -1,7 +1,7 @@
 """What was used, by whatever it is asked by: from the sums of the hours, and the requests at the edges.
 
-Hours that lie wholly in the time asked for are taken from their sums, the rest from single rows, so the answer
-is exact to the millisecond while single rows are kept, and to the hour before.
+Hours that lie wholly in the time asked for are taken from their sums, the rest from single rows, so the
+answer is exact to the millisecond while single rows are kept, and to the hour before.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What was used. rows: labels -> sums, the dearest first; total: of all. tags: those that callers have."""
+    """What was used. rows: labels and sums, the dearest first. tags: the names that callers have."""
 
     by: tuple[str, ...]
     rows: tuple[tuple[tuple[str, ...], Sums], ...]
@@ -64,6 +64,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         if check_version(db) == 0:
             raise StoreFault("nothing was ever kept in it")
+        db.execute("BEGIN")  # all that is read is of one moment
         yield db
     except (sqlite3.Error, StoreFault) as error:
         raise StoreFault(f"{path} cannot be read as a usage store: {error}") from None
@@ -79,7 +80,9 @@ def _reading(path: Path) -> sqlite3.Connection:
     except sqlite3.OperationalError:
         # A copy in a folder where nothing can be written: nobody writes it either.
         db.close()
-        db = sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
+        return sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
+    except sqlite3.DatabaseError:
+        pass  # told by whoever reads it
     return db
 
 

@@ -153,7 +153,7 @@ class UsageLog:
         return True
 
     def _tidy(self) -> bool:
-        """Delete some of what is old; True: there is more. And begin anew where somebody took the file away."""
+        """Delete some of what is old; True: there is more. Begin anew where somebody took the file away."""
         try:
             if not self._store.stands():
                 fresh = UsageStore(self._store.path, self._zone)

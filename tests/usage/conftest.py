@@ -1,0 +1,8 @@
+"""Makes `recorded` importable: tests are not packages."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent))

@@ -1,0 +1,154 @@
+"""The writer's thread: nobody waits for it, an orderly end loses nothing, what cannot be written is told."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from recorded import START, record
+
+from engine.plan.types import UsageFile
+from engine.usage import writer
+from engine.usage.rows import HOUR_MS
+from engine.usage.store import UsageStore
+from engine.usage.writer import UsageLog
+
+KEEP = UsageFile("u.db", keep_ms=HOUR_MS, keep_sums_ms=2 * HOUR_MS)
+REQUIRED = UsageFile("u.db", HOUR_MS, HOUR_MS, required=True)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "u.db"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "AGAIN_S", 0.01)
+    monkeypatch.setattr(writer, "GATHER_S", 0.01)
+
+
+def ids(path: Path) -> list[str]:
+    db = sqlite3.connect(path)
+    try:
+        return [row[0] for row in db.execute("SELECT id FROM calls ORDER BY rowid")]
+    finally:
+        db.close()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def locked(path: Path) -> Iterator[Callable[[], None]]:
+    """Somebody else's transaction on the store, until called."""
+    UsageStore(path).close()
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("BEGIN IMMEDIATE")
+    yield lambda: db.execute("COMMIT")
+    db.close()
+
+
+def opened(path: Path, settings: UsageFile = KEEP) -> UsageLog:
+    store = UsageStore(path)
+    store._db.execute("PRAGMA busy_timeout = 1")
+    return UsageLog(store, settings, None, wall=lambda: START)
+
+
+def test_an_orderly_end_loses_nothing(path: Path) -> None:
+    sink = opened(path)
+    for number in range(2_500):
+        sink(record(f"r{number}"))
+    sink.close()
+    sink.close()
+    assert ids(path) == [f"r{number}" for number in range(2_500)]
+    assert (sink.written, sink.waiting, sink.dropped) == (2_500, 0, 0)
+
+
+def test_what_cannot_be_written_waits_and_is_told_once(
+    path: Path, locked: Callable[[], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = opened(path, REQUIRED)
+    assert sink.refuses is None
+    sink(record("first"))
+    until(lambda: sink.failing is not None)
+    sink(record("second"))
+    assert "locked" in (sink.refuses or "")
+    assert sink.told()["failing"] == sink.failing
+    time.sleep(0.05)  # it has been tried again meanwhile
+    assert caplog.text.count("cannot be written") == 1
+    locked()
+    until(lambda: sink.failing is None and sink.waiting == 0)
+    assert sink.refuses is None
+    sink.close()
+    assert ids(path) == ["first", "second"]
+
+
+def test_who_does_not_require_it_is_never_refused(path: Path, locked: Callable[[], None]) -> None:
+    sink = opened(path)
+    sink(record())
+    until(lambda: sink.failing is not None)
+    assert sink.refuses is None
+    locked()
+    sink.close()
+
+
+def test_no_more_than_so_many_wait(
+    path: Path, locked: Callable[[], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "WAITING", 10)
+    sink = opened(path, REQUIRED)
+    for number in range(25):
+        sink(record(f"r{number}"))
+    assert (sink.waiting, sink.dropped) == (10, 15)
+    assert sink.refuses is not None
+    sink.close()
+    assert "25 records are lost" in caplog.text
+
+
+def test_a_record_that_no_row_can_be_made_of_is_lost_alone(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = opened(path)
+    sink(record("good"))
+    until(lambda: sink.written == 1)
+    bad = record("bad")
+    bad.at = "never"
+    sink(bad)
+    until(lambda: sink.dropped == 1)
+    sink(record("later"))
+    sink.close()
+    assert ids(path) == ["good", "later"]
+    assert "1 records are lost" in caplog.text
+
+
+def test_what_is_old_is_deleted(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "TIDY_S", 0.01)
+    store = UsageStore(path)
+    store.write([record("old", -7200.0), record("young", -60.0)])
+    store.close()
+    sink = opened(path)
+    until(lambda: ids(path) == ["young"])
+    sink.close()
+
+
+def test_a_file_that_was_taken_away_is_begun_anew(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(writer, "TIDY_S", 0.01)
+    sink = opened(path)
+    sink(record("before"))
+    until(lambda: sink.written == 1)
+    path.unlink()
+    until(lambda: path.exists())
+    sink(record("after"))
+    sink.close()
+    assert ids(path) == ["after"]
+    assert "was deleted" in caplog.text
