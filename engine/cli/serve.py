@@ -148,13 +148,14 @@ def _ready(sidecar: Sidecar | Supervisor) -> None:
     model = next(iter(sidecar.reloader.snapshot.matcher.names()), None)
     admin = hello["admin"] or address
     serving = paint("serving", "green", "bold", stream=sys.stderr)
-    message(f"{serving} http://{address}  revision {hello['revision'][:12]}")
-    message(f"status   http://{admin}/admin/status")
+    scheme = "http" if sidecar.settings.tls is None else "https"
+    message(f"{serving} {scheme}://{address}  revision {hello['revision'][:12]}")
+    message(f"status   {scheme if hello['admin'] is None else 'http'}://{admin}/admin/status")
     if model is not None:
         body = json.dumps(
             {"model": model.replace("*", "x"), "messages": [{"role": "user", "content": QUESTION}]}
         )
-        message("try      " + curl(f"http://{address}", body))
+        message("try      " + curl(f"{scheme}://{address}", body))
 
 
 def curl(url: str, body: str) -> str:

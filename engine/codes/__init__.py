@@ -15,6 +15,7 @@ from __future__ import annotations
 from engine.codes import (
     expressions,
     files,
+    identity,
     merging,
     names,
     policies,
@@ -43,6 +44,7 @@ _ROWS: tuple[Code, ...] = (
     *providers.CODES,
     *vendors.CODES,
     *process.CODES,
+    *identity.CODES,
 )
 
 #: Every code's row, by code.

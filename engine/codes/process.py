@@ -16,9 +16,9 @@ CODES = (
     Code(
         "E501",
         "address-changed",
-        why="`listen`, `admin` and `probes` are bound, and `workers` are started, when the process starts. A "
-        "reload that changed one of them and took the rest would run half of what the files say, so it is "
-        "refused whole.",
+        why="`listen`, `admin` and `probes` are bound, `workers` are started, and which files `tls` names is "
+        "read when the process starts. A reload that changed one of them and took the rest would run half of "
+        "what the files say, so it is refused whole. (What lies in the files of `tls` may change any time.)",
         fix="Restart the process, or put the old value back.",
     ),
     Code(

@@ -24,10 +24,11 @@ from engine.collector import collector_held, off_for_good
 from engine.control import last_good
 from engine.control.compiled import Compiled
 from engine.control.frames import Frames, frame
-from engine.control.settings import ProcessSettings
+from engine.control.settings import ProcessSettings, TlsFiles
 
 if TYPE_CHECKING:
     from engine.spec.settings import Settings
+    from engine.spec.tls import Tls
 
 _DIGEST = 64  # hex digits
 
@@ -110,7 +111,17 @@ def _settings(spec: Settings) -> ProcessSettings:
         memory=overload.memory,
         idempotency_ms=spec.idempotency,
         debounce_ms=int(spec.debounce),
+        tls=_tls(spec.tls),
+        trusted_proxies=spec.trusted_proxies or (),
     )
+
+
+def _tls(spec: Tls | None) -> TlsFiles | None:
+    if spec is None:
+        return None
+    required = spec.clients is not None and spec.client_required is not False
+    clients = None if spec.clients is None else spec.clients.name
+    return TlsFiles(spec.certificate.name, spec.key.name, clients, required)
 
 
 if __name__ == "__main__":

@@ -136,8 +136,8 @@ class Reloader:
         if settings.fixed() != self._settings.fixed():
             changed = _diagnostic(
                 "E501",
-                "`listen`, `admin`, `probes` or `workers` changed; a running sidecar keeps its addresses "
-                "and its number of processes",
+                "`listen`, `tls`, `admin`, `probes` or `workers` changed; a running sidecar keeps its "
+                "addresses and its number of processes",
             )
             return self._reject(plan.revision, [changed], why)
         if plan.revision == self.snapshot.revision:

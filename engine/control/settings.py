@@ -6,8 +6,18 @@ They are no part of the plan (a revision means the same wherever it listens), so
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """Paths of PEM files. clients: authorities of clients' certificates; required: each must show one."""
+
+    certificate: str
+    key: str
+    clients: str | None = None
+    required: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +26,7 @@ class ProcessSettings:
 
     lag_ms, files, memory: from where on requests are refused early (`overload`).
     admin_key: where the key is read, as `env:NAME` or `file:PATH`; never the key.
+    tls: of `listen`; None: plain HTTP. trusted_proxies: ranges of addresses.
     """
 
     listen: str
@@ -32,15 +43,20 @@ class ProcessSettings:
     memory: float
     idempotency_ms: int
     debounce_ms: int
+    tls: TlsFiles | None
+    trusted_proxies: tuple[str, ...]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProcessSettings:
         """Read what `as_json` wrote."""
-        return cls(**{field.name: data[field.name] for field in fields(cls)})
+        read = {field.name: data[field.name] for field in fields(cls)}
+        read["tls"] = None if read["tls"] is None else TlsFiles(**read["tls"])
+        read["trusted_proxies"] = tuple(read["trusted_proxies"])
+        return cls(**read)
 
     def as_json(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return asdict(self)
 
-    def fixed(self) -> tuple[str, str | None, str | None, int]:
+    def fixed(self) -> tuple[object, ...]:
         """What cannot change while the process runs."""
-        return (self.listen, self.admin, self.probes, self.workers)
+        return (self.listen, self.admin, self.probes, self.workers, self.tls)

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from engine.errors import EngineError, RequestError
 from engine.runtime.snapshot import Snapshot
 from engine.server import admin, probes
+from engine.server.credential import check_address
 from engine.server.exchange import Exchange
 from engine.server.head import read_head
 from engine.server.ingress import Ingress
@@ -121,6 +122,8 @@ class App:
         snapshot.pin()  # from here, not from its decision: a body may be long in coming
         try:
             head = read_head(scope["headers"], scope.get("http_version", "1.1"))
+            if self._clients and scope.get("query_string"):
+                check_address(scope["query_string"])
             if ingress is not None and scope["method"] == "POST":
                 await ingress.answer(request_id, head, scope, receive, send, said)
                 return

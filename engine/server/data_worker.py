@@ -207,7 +207,7 @@ class DataWorker:
             self.plane.service, self._admin | {"clients", "probes"}, elsewhere=dict.fromkeys(elsewhere, asked)
         )
         await self._stack.enter_async_context(
-            self.plane.serving({"listen": self._sockets[index].dup()}, lambda _: app)
+            self.plane.serving({"listen": self._sockets[index].dup()}, lambda _: app, self.settings.tls)
         )
         self._listens.set()
         garbage.spare()

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from engine.errors import RequestError
+from engine.server.credential import HEADERS
 
 _HOST: Final = re.compile(
     rb"(?:\[[0-9A-Fa-f:.]{2,45}(?:%25[0-9A-Za-z._~-]{1,32})?\]"  # IP-literal
@@ -28,14 +29,20 @@ _GOOD_MAX: Final = 256
 def read_head(raw: Iterable[tuple[bytes, bytes]], http_version: str = "1.1") -> dict[bytes, bytes]:
     """Headers by lower-case name. A repeated one is joined by a comma, as RFC 9110 allows.
 
-    Raises RequestError for a bad Host, a transfer coding that somebody on the way could read otherwise, and a
-    request of another origin's page.
+    Raises RequestError for a bad Host, a credential that stands twice, a transfer coding that somebody on the
+    way could read otherwise, and a request of another origin's page.
     """
     head: dict[bytes, bytes] = {}
     for name, value in raw:
         if name in head:
             if name == b"host":
                 raise RequestError("the request has two Host headers", code="bad_host")
+            if name in HEADERS:
+                raise RequestError(
+                    f"the request has two {name.decode()} headers; whoever reads it on the way could take "
+                    "the other one",
+                    code="two_credentials",
+                )
             head[name] += b", " + value
         else:
             head[name] = value

@@ -1,9 +1,13 @@
-"""uvicorn's HTTP/1.1 protocol on httptools, with what it leaves open closed: the only user of uvicorn.
+"""uvicorn's HTTP/1.1 protocol on httptools, with what it leaves open closed; its requests are `cycle`'s.
 
 httptools refuses the malformed requests that smuggling needs (length and chunking together, folded headers,
 bare line feeds, bad chunks). What is added here: a limit on the bytes of a head and on the time it may
 take, refusals in the shape of all other errors, and no log line that a client can cause at will. A client
-that ends its side of the connection is asked whether it is gone (`half_closed`).
+that ends its side of the connection is asked whether it is gone (`half_closed`), but for one that speaks
+TLS: there the end of one side is the end of both.
+
+A refused head is read on, and thrown away, until its client has the answer: bytes that nobody takes would
+make the system reset the connection, and the client would learn of that and not of the 431.
 """
 
 from __future__ import annotations
@@ -17,14 +21,20 @@ from urllib.parse import unquote
 import httptools
 import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from engine.server import half_closed
+from engine.server.cycle import Cycle
+from engine.server.tls import NAMES, certificate_names
 
 #: Request line and headers of one request.
 MAX_HEAD: Final = 64 * 1024
 MAX_HEADERS: Final = 200
+#: What is still taken of a client whose head was refused, so that it gets to read why; less if it is quiet.
+LINGER_BYTES: Final = 8 * 1024 * 1024
+LINGER_S: Final = 2.0
+_QUIET_S: Final = 0.25
 #: A head must be whole this soon after its first byte, or after the connection was made.
 HEAD_S: Final = 10.0
 #: An idle connection is kept this long. Longer than most clients keep theirs, so that they close first.
@@ -51,81 +61,6 @@ class _TooLargeError(Exception):
     """Raised inside a parser's callback; the parser turns it into a refusal."""
 
 
-class _Cycle(RequestResponseCycle):
-    """One request and its answer. The head is kept back until there is a body to write it with.
-
-    A whole answer so costs one write, and a stream's head goes out with its first event.
-    """
-
-    _head: bytes | None = None
-    _events = False  # a stream of SSE, in which a comment may stand anywhere between events
-
-    async def send(self, message: Any) -> None:
-        """As uvicorn's, for the messages that this project's app sends."""
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        if not self.response_started:
-            self.response_started = True
-            self.waiting_for_100_continue = False
-            self._begin(message)
-            return
-        body: bytes = message.get("body", b"")
-        last = not message.get("more_body", False)
-        silent = self.scope["method"] == "HEAD"
-        if self.chunked_encoding and not silent:
-            framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-            body = framed + b"0\r\n\r\n" if last else framed
-        elif not silent:
-            self.expected_content_length -= len(body)
-            if self.expected_content_length < 0 or (last and self.expected_content_length):
-                raise RuntimeError("the body is not as long as its content-length")
-        if self._head is not None:
-            body, self._head = self._head + (b"" if silent else body), None
-        if body:
-            self.transport.write(body)
-        if last:
-            self.response_complete = True
-            self.message_event.set()
-            if not self.keep_alive:
-                self.transport.close()
-            self.on_response()
-
-    def _begin(self, message: Any) -> None:
-        """Make the head. Names are lower-case already."""
-        status = message["status"]
-        rows = [STATUS_LINE[status]]
-        self.chunked_encoding = status not in (204, 304)
-        for name, value in (*self.default_headers, *message["headers"]):
-            if name == b"content-length":
-                self.expected_content_length = int(value)
-                self.chunked_encoding = False
-            elif name == b"content-type":
-                self._events = value.startswith(b"text/event-stream")
-            elif name == b"connection" and value == b"close":
-                self.keep_alive = False
-                continue
-            rows.append(b"%b: %b\r\n" % (name, value))
-        if self.chunked_encoding:
-            rows.append(b"transfer-encoding: chunked\r\n")
-        if not self.keep_alive:
-            rows.append(b"connection: close\r\n")
-        rows.append(b"\r\n")
-        head = b"".join(rows)
-        if head.count(b"\n") != len(rows) or head.count(b"\r") != len(rows) or b"\0" in head:
-            raise RuntimeError("a header of the answer holds a line break")
-        self._head = head
-
-    def idle_bytes(self) -> bytes | None:
-        """Bytes that may be written now and mean nothing to the client; None where there are none."""
-        if self.scope["http_version"] == "1.0":
-            return None
-        if not self.response_started or self._head is not None:
-            return half_closed.BEFORE_ANSWER
-        return half_closed.BETWEEN_EVENTS if self._events and self.chunked_encoding else None
-
-
 class _State(ServerState):
     """What the connections of one server share."""
 
@@ -142,11 +77,16 @@ class GuardedProtocol(HttpToolsProtocol):
     _data_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
     _answer = _BAD
-    _running: _Cycle | None = None  # the request being answered; `cycle` is the last that came
+    _running: Cycle | None = None  # the request being answered; `cycle` is the last that came
     _asked: half_closed.Asked | None = None
+    _names: tuple[tuple[str, str], ...] = ()  # of the certificate that the client showed
+    _refused = False  # it has its last answer: what still comes is thrown away
+    _thrown = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # uvicorn's
         super().connection_made(transport)
+        if self.scheme == "https":
+            self._names = certificate_names(transport)
         self._head_timer = self.loop.call_later(HEAD_S, self._slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -163,6 +103,8 @@ class GuardedProtocol(HttpToolsProtocol):
         """The client sends no more. It may still read: then its answer is owed to it."""
         running = self._running
         if running is None or running.response_complete or self.cycle.more_body:
+            return False
+        if self._refused or self.scheme == "https":
             return False
         nothing = running.idle_bytes() if half_closed.CAN_TELL else None
         if nothing is None:
@@ -188,12 +130,23 @@ class GuardedProtocol(HttpToolsProtocol):
         if cycle is not None and cycle.response_complete and not self._in_head and self._idle_since < before:
             self.timeout_keep_alive_handler()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(self.headers) == MAX_HEADERS:
+            self._answer = _LARGE
+            raise _TooLargeError
+        super().on_header(name, value)
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        assert isinstance(cycle, _Cycle)
+        assert isinstance(cycle, Cycle)
         self._running = cycle
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            self._thrown += len(data)
+            if self._thrown > LINGER_BYTES and not self.transport.is_closing():
+                self.transport.close()
+            return
         self._data_bytes = len(data)
         super().data_received(data)
         if self._in_head:  # mostly a head comes in one piece, and costs nothing here
@@ -237,9 +190,11 @@ class GuardedProtocol(HttpToolsProtocol):
         scope["path"] = unquote(path) if "%" in path else path
         scope["raw_path"] = url.path
         scope["query_string"] = url.query or b""
+        if self._names:
+            scope[NAMES] = self._names  # type: ignore[typeddict-unknown-key] # a key of ours
 
-    def _new_cycle(self) -> _Cycle:
-        return _Cycle(
+    def _new_cycle(self) -> Cycle:
+        return Cycle(
             scope=self.scope,
             transport=self.transport,
             flow=self.flow,
@@ -267,10 +222,30 @@ class GuardedProtocol(HttpToolsProtocol):
             self.transport.close()  # connected and said nothing: nobody to explain it to
 
     def _refuse(self, answer: bytes) -> None:
+        """The connection's last answer. Behind one that is still being written there is no place for it."""
         self._stop_timer()
-        if not self.transport.is_closing():
-            self.transport.write(answer)
+        if self.transport.is_closing():
+            return
+        self._refused = True
+        self.headers = []
+        running = self._running
+        if running is not None and not running.response_complete:
+            if self._in_head or running is not self.cycle or running.response_started:
+                self.transport.close()
+                return
+            running.disconnected = True  # this is its answer
+            running.message_event.set()
+        self.transport.write(answer)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._linger(self.loop.time() + LINGER_S, -1)
+
+    def _linger(self, until: float, thrown: int) -> None:
+        """Close it once nothing has come for a while. thrown: how much had, when this was last asked."""
+        if thrown == self._thrown or self.loop.time() > until:
             self.transport.close()
+        else:
+            self._head_timer = self.loop.call_later(_QUIET_S, self._linger, until, self._thrown)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

@@ -64,7 +64,7 @@ class Identities:
         ring = snapshot.keyring or _NO_RING
         if not (ring or self.closed or self.sources):
             return ANONYMOUS
-        credential = shown(head, scope.get("query_string", b""))
+        credential = shown(head)
         found = ring.find(credential, self.stored, self._now())
         if found is not None:
             return found

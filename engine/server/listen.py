@@ -10,10 +10,22 @@ import asyncio
 import contextlib
 import os
 import socket
+import ssl
 import sys
 from typing import Any, Final
 
+from engine.control.settings import TlsFiles
+from engine.observe.log import Log
 from engine.server.http import HttpServer
+from engine.server.tls import (
+    FAREWELL_S,
+    HANDSHAKE_S,
+    Stamp,
+    TlsFault,
+    make_context,
+    renewed,
+    stamp,
+)
 
 BACKLOG: Final = 2048
 
@@ -93,34 +105,56 @@ def shown(sock: socket.socket) -> str:
 
 
 class Listener:
-    """One address with its app."""
+    """One address with its app.
 
-    def __init__(self, sock: socket.socket, app: Any) -> None:
+    tls: the files of its certificate; None: plain HTTP.
+    """
+
+    def __init__(
+        self, sock: socket.socket, app: Any, tls: TlsFiles | None = None, log: Log | None = None
+    ) -> None:
         self.address = shown(sock)
+        self.tls = tls
         self._sock = sock
         self._http = HttpServer(app)
+        self._log = log
+        self._context: ssl.SSLContext | None = None
         self._server: asyncio.Server | None = None
-        self._ticker: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._more: dict[int, asyncio.Server] = {}
+        self._adopted: dict[int, socket.socket] = {}
 
     async def start(self) -> None:
-        """Accept connections from now on."""
+        """Accept connections from now on. Raises TlsFault."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._http, sock=self._sock, backlog=BACKLOG)
-        self._ticker = loop.create_task(self._tick())
+        if self.tls is not None:
+            known = stamp(self.tls)
+            self._context = make_context(self.tls)
+            self._tasks.append(loop.create_task(self._renew(self.tls, known)))
+        self._server = await self._serve(self._sock)
+        self._tasks.append(loop.create_task(self._tick()))
+
+    async def _serve(self, sock: socket.socket) -> asyncio.Server:
+        """Accept from a copy of the socket: the socket itself, and who waits in it, outlives its servers."""
+        own = socket.socket(fileno=os.dup(sock.fileno()))
+        own.setblocking(False)
+        more: dict[str, Any] = {}
+        if self._context is not None:
+            more = {"ssl_handshake_timeout": HANDSHAKE_S, "ssl_shutdown_timeout": FAREWELL_S}
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(self._http, sock=own, backlog=BACKLOG, ssl=self._context, **more)
 
     async def accept_from(self, sock: socket.socket) -> None:
         """Accept connections of another socket too; it stays the caller's."""
-        own = socket.socket(fileno=os.dup(sock.fileno()))
-        own.setblocking(False)
-        loop = asyncio.get_running_loop()
-        self._more[sock.fileno()] = await loop.create_server(self._http, sock=own, backlog=BACKLOG)
+        self._adopted[sock.fileno()] = sock
+        self._more[sock.fileno()] = await self._serve(sock)
 
     def accepts_from(self, sock: socket.socket) -> bool:
         return sock.fileno() in self._more
 
     def accept_no_more_from(self, sock: socket.socket) -> None:
         """Connections that were accepted from it live on."""
+        self._adopted.pop(sock.fileno(), None)
         server = self._more.pop(sock.fileno(), None)
         if server is not None:
             server.close()
@@ -134,8 +168,8 @@ class Listener:
 
     async def stop(self) -> None:
         """Stop accepting, and close whatever is still open."""
-        if self._ticker is not None:
-            self._ticker.cancel()
+        for task in self._tasks:
+            task.cancel()
         for server in (self._server, *self._more.values()):
             if server is not None:
                 server.close()
@@ -151,3 +185,35 @@ class Listener:
         while True:
             self._http.tick()
             await asyncio.sleep(1)
+
+    # --- certificates -------------------------------------------------------------------------------------
+
+    async def _renew(self, tls: TlsFiles, known: Stamp) -> None:
+        """Make new connections with what lies in the files now. Files that are no good change nothing."""
+        async for made in renewed(tls, known):
+            if isinstance(made, TlsFault):
+                if self._log is not None:
+                    self._log.error("certificate_not_reloaded", listen=self.address, why=str(made))
+                continue
+            await self._take(made)
+            if self._log is not None:
+                self._log.info("certificate_reloaded", listen=self.address)
+
+    async def _take(self, context: ssl.SSLContext) -> None:
+        """Serve with another context: first who accepts with the new one, then nobody with the old one."""
+        self._context = context
+        before = self._server
+        self._server = await self._serve(self._sock)
+        if before is not None:
+            before.close()
+        for number, sock in list(self._adopted.items()):
+            server = await self._serve(sock)
+            old = self._more.get(number)
+            if old is None:  # given back meanwhile
+                server.close()
+            else:
+                self._more[number] = server
+                old.close()
+        if self.tls is not None and self.tls.clients is not None:
+            # Whom it lets in may have changed: who is connected is asked again after the next answer.
+            self.close_idle(new=False)

@@ -16,9 +16,10 @@ from typing import Any
 
 from engine.control import queue_figures
 from engine.control.host import Host
-from engine.control.settings import ProcessSettings
+from engine.control.settings import ProcessSettings, TlsFiles
 from engine.observe.log import Log, LogHandler
 from engine.observe.metrics import Metrics
+from engine.policies.networks import Networks
 from engine.runtime.snapshot import Snapshot
 from engine.server.app import App
 from engine.server.drain import drain
@@ -61,19 +62,24 @@ class DataPlane:
         self.service.body_limit = settings.body_limit
         self.service.heartbeat_s = settings.heartbeat_ms / 1000
         self.service.since = since
+        self.service.trusted_proxies = Networks(settings.trusted_proxies)
         self.pressure.bounds = Bounds(settings.lag_ms, settings.files, settings.memory)
         self.repeats.keep_s = settings.idempotency_ms / 1000
 
     @contextlib.asynccontextmanager
     async def serving(
-        self, sockets: Mapping[str, socket.socket], app: Callable[[str], App]
+        self, sockets: Mapping[str, socket.socket], app: Callable[[str], App], tls: TlsFiles | None = None
     ) -> AsyncIterator[None]:
-        """Every address taking connections; `app`: the app of each by the address's name."""
+        """Every address taking connections.
+
+        app: makes the app of each by the address's name. tls: of `listen`.
+        """
         async with contextlib.AsyncExitStack() as stack:
             self.pressure.start()
             stack.callback(self.pressure.stop)
             for name, sock in sockets.items():
-                listener = self.listeners[name] = Listener(sock, app(name))
+                files = tls if name == "listen" else None
+                listener = self.listeners[name] = Listener(sock, app(name), files, self._log)
                 await listener.start()
                 stack.push_async_callback(listener.stop)
             yield

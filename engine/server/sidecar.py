@@ -36,6 +36,7 @@ from engine.server.life import Life
 from engine.server.listen import Listener, bind, split_address
 from engine.server.plane import DataPlane, log_libraries
 from engine.server.service import AdminKey, Service
+from engine.server.tls import TlsFault, make_context
 from engine.upstream.secrets import SecretMissing, Secrets
 
 
@@ -122,6 +123,7 @@ class Sidecar:
             log_libraries(self.log)
             key = admin_key(self.settings)
             check_addresses(self.settings)
+            check_tls(self.settings)
             sockets = {name: bind(address) for name, address in self._addresses().items()}
             for sock in sockets.values():
                 stack.callback(sock.close)
@@ -131,7 +133,7 @@ class Sidecar:
             stack.push_async_callback(self.reloader.close)
             self.service.admin_key = key
             self._published(self.reloader.snapshot, self.settings)
-            await stack.enter_async_context(self.plane.serving(sockets, self._app))
+            await stack.enter_async_context(self.plane.serving(sockets, self._app, self.settings.tls))
             yield
 
     async def until_stopped(self, content: str) -> int:
@@ -241,6 +243,15 @@ def check_addresses(settings: ProcessSettings) -> None:
             f"admin: {admin} can be reached from other machines; set `admin_key` in engine.yaml, "
             "or take a loopback address"
         )
+
+
+def check_tls(settings: ProcessSettings) -> None:
+    """Refuse files that no connection could be made with. Raises StartError."""
+    if settings.tls is not None:
+        try:
+            make_context(settings.tls)
+        except TlsFault as fault:
+            raise StartError(str(fault)) from None
 
 
 def admin_key(settings: ProcessSettings) -> AdminKey | None:

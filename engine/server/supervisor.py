@@ -42,7 +42,7 @@ from engine.server.life import Life
 from engine.server.listen import Listener, bind, bind_group, shown
 from engine.server.plane import log_libraries
 from engine.server.service import Service
-from engine.server.sidecar import Options, StartError, admin_key, check_addresses, told, took
+from engine.server.sidecar import Options, StartError, admin_key, check_addresses, check_tls, told, took
 from engine.server.worker_desk import WorkerDesk
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class Supervisor:
             log_libraries(self.log)
             key = admin_key(settings)
             check_addresses(settings)
+            check_tls(settings)
             listening = bind_group(settings.listen, settings.workers)
             for sock in listening:
                 stack.callback(sock.close)

@@ -96,9 +96,11 @@ BUILT: Final[Mapping[str, Row]] = {
     # --- engine.yaml
     "Settings": _row(
         "listen admin admin_key keys_secret probes state timezone workers body_limit drain heartbeat watch "
-        "debounce decision_log media overload idempotency usage"
+        "debounce decision_log media overload idempotency usage tls "
+        "trusted_proxies"
     ),
     "Usage": _row("file keep sums required"),
+    "Tls": _row("certificate key clients client_required"),
     "Overload": _row("lag files memory"),
     "Media": _row("fetch http timeout"),
     # --- cases/: `engine test` runs them in a later step

@@ -65,7 +65,7 @@ def fields(spec: type[Spec]) -> Mapping[str, tuple[str, FieldInfo]]:
 _KEYS = frozenset({
     "match", "admit", "per_request", "stream", "timeout", "retry", "keys", "defaults", "score", "sticky",
     "semantic", "breaker", "concurrent", "usage", "overload", "probe", "require", "expect", "queue",
-    "engine.yaml",
+    "engine.yaml", "tls",
 })  # fmt: skip
 
 

@@ -15,8 +15,10 @@ from engine.spec.amounts import Duration, PositiveDuration, Ratio, Size
 from engine.spec.defaults import PRINTED
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
+from engine.spec.network import Networks
 from engine.spec.plain import Flag, Positive, Text
 from engine.spec.secret import SecretRef
+from engine.spec.tls import Tls
 
 _STATE = r"memory|sqlite:.+|redis://[^\s/@]+(?::[0-9]+)?(?:/[0-9]+)?"
 
@@ -242,6 +244,13 @@ class Settings(Spec):
         "starts.",
         default=defaults.LISTEN,
         shown=PRINTED["listen"],
+    )
+    tls: Tls | None = about("TLS on `listen`; `admin` and `probes` stay plain.", shown="none: plain http")
+    trusted_proxies: Networks | None = about(
+        "Proxies in front of `listen`: of a request that comes from one of them, the client's address is the "
+        "last in `x-forwarded-for` that is none of theirs. Otherwise that header means nothing.",
+        shown="none: a client is whoever connects",
+        examples=[["10.0.0.0/8", "fd00::/8"]],
     )
     admin: Address | None = about(
         "Where /admin is served; needs `admin_key` when it is not loopback.",

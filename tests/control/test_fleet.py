@@ -24,7 +24,10 @@ from engine.observe.merge import Merger
 from engine.plan.plan import Plan
 from engine.plan.types import SCHEMA_VERSION, Manifest, Settings
 
-SETTINGS = ProcessSettings(**dict.fromkeys((f.name for f in dataclasses.fields(ProcessSettings)), 0))  # type: ignore[arg-type]
+SETTINGS = ProcessSettings(
+    **dict.fromkeys((f.name for f in dataclasses.fields(ProcessSettings)), 0)
+    | {"tls": None, "trusted_proxies": ()}
+)  # type: ignore[arg-type]
 
 
 def plan(name: str) -> Plan:
