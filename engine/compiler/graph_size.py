@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from engine.compiler.document import Document
+from engine.compiler.lower_jumps import jump_nodes
 from engine.diagnostics import Diagnostics
 from engine.spec.nodes.node import NodeSpec
 from engine.spec.nodes.use import UseNode
@@ -36,8 +37,11 @@ def check_graph_size(spec: Workspace, document: Document, out: Diagnostics) -> N
     whole: dict[str, tuple[int, int]] = {}
     for name in _bottom_up(named):
         whole[name] = _total(named[name], whole)
+    jumps = [(name, 1) for name in jump_nodes(spec)]  # as many as any route can have
     for name, route in sorted(spec.routes.items()):
-        nodes, depth = _total(_own(route.start, spec), whole)
+        size = _own(route.start, spec)
+        size.uses += jumps
+        nodes, depth = _total(size, whole)
         if nodes > MAX_NODES or depth > MAX_DEPTH:
             found = f"{nodes:,} nodes" if nodes > MAX_NODES else f"{depth:,} levels"
             bound = f"{MAX_NODES:,} nodes" if nodes > MAX_NODES else f"{MAX_DEPTH} levels"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from engine.compiler.document import Path
+from engine.compiler.lower_jumps import jump_nodes
 from engine.spec.nodes.classify import ClassifyNode
 from engine.spec.nodes.node import NodeSpec
 from engine.spec.nodes.use import UseNode
@@ -41,6 +42,11 @@ def labels_by_place(spec: Workspace) -> Callable[[Path], Labels] | None:
     places: dict[Path, Labels] = {}
     waiting = [(path, node, _NONE) for path, node in routes]
     users = _users(spec)
+    for name in jump_nodes(spec):
+        named[name] = _NONE
+        users[name] -= 1
+        if users[name] == 0:
+            waiting.append((("nodes", name), spec.nodes[name], _NONE))
     while waiting:
         path, node, labels = waiting.pop()
         for here in _below(path, node, labels):
@@ -61,9 +67,9 @@ def labels_by_place(spec: Workspace) -> Callable[[Path], Labels] | None:
 
 
 def _users(spec: Workspace) -> dict[str, int]:
-    """How often each named node is used by what routes lead to."""
-    counts: dict[str, int] = {}
-    waiting = [route.start for route in spec.routes.values()]
+    """How often each named node is used by what routes and jumps lead to."""
+    counts = dict.fromkeys(jump_nodes(spec), 1)
+    waiting = [route.start for route in spec.routes.values()] + [spec.nodes[name] for name in counts]
     while waiting:
         for here in _below((), waiting.pop(), _NONE):
             for name, _ in _uses(here, spec):

@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import Place, Scope, answer_scope, compile_expression, fields_read
 from engine.compiler.lower_concurrency import concurrency
+from engine.compiler.lower_jumps import with_jumps
 from engine.diagnostics import Diagnostics
 from engine.plan import narrow
 from engine.plan.link import inherit
@@ -134,7 +135,7 @@ class Lowerer:
         return Route(
             name=name,
             match=self._match(name, spec.match),
-            start=self.node(spec.start, (*path, "start")),
+            start=with_jumps(self.spec, name, self.node(spec.start, (*path, "start")), self.places),
             call=inherit(call, options(spec)),
             admit=self._admit(spec.admit),
             per_request=self._ceilings(spec.per_request),

@@ -31,6 +31,7 @@ _VERBS = {
     "merged": "merges",
     "mirrored": "sends a copy",
     "cut": "breaks off",
+    "jumped": "jumps",
 }
 
 

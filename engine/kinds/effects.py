@@ -65,6 +65,18 @@ class Attempt:
 
 
 @dataclass(slots=True)
+class Detour:
+    """Does a budget or limit lead this request elsewhere, to one of these names? Answered with (name, why),
+    or None.
+
+    after: nobody answered so far; else nobody was asked yet.
+    """
+
+    names: tuple[str, ...]
+    after: bool
+
+
+@dataclass(slots=True)
 class Wait:
     """Let this much time pass. Answered with True, or at once with False where it does not fit.
 
@@ -105,7 +117,7 @@ class Note:
     """A line for the decision record: at this node, this happened, because. Answered with None.
 
     `what` is one of a few words: took, queued, skipped, left, retried, waited, moved_on, stopped, answered,
-    rejected, raced, hedged, escalated, judged, merged, mirrored, cut.
+    rejected, raced, hedged, escalated, judged, merged, mirrored, cut, jumped.
     """
 
     node: str
@@ -245,6 +257,7 @@ class Retain:
 Effect = (
     Reserve
     | Attempt
+    | Detour
     | Wait
     | Draw
     | Next
@@ -431,6 +444,7 @@ __all__ = [
     "Cached",
     "Consult",
     "Context",
+    "Detour",
     "Draw",
     "Effect",
     "Gather",

@@ -20,6 +20,7 @@ from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
+from engine.kinds.jumps import Jumps
 from engine.kinds.mirror import Mirror
 from engine.kinds.split import Split, percent
 from engine.kinds.switch import Switch
@@ -118,6 +119,8 @@ def edges(node: Node) -> tuple[Edge, ...]:
             return (below,) if semantic is None else (below, Edge("embed", semantic.embed, "embed"))
         case Mirror():
             return (Edge("", node.node), Edge(f"copy of {node.share * 100:.4g}%", node.to, MIRROR))
+        case Jumps():
+            return (Edge("", node.start), *(Edge(jump.why, jump.node) for jump in node.branches))
         case _:
             return ()
 
@@ -183,6 +186,8 @@ def worst(node: Node, *, retries: bool = True, wait: Callable[[str], int] = _no_
             total = reduce(Worst.beside, found)
         case Hedge():
             total = _raced(found, node.after_ms)
+        case Jumps():
+            total = _jumped(node, found)
         case _:
             total = reduce(Worst.then, found, Worst())
     for edge in below:
@@ -193,6 +198,13 @@ def worst(node: Node, *, retries: bool = True, wait: Callable[[str], int] = _no_
             for _ in range(edge.times):
                 total = total.then(worst(edge.node, retries=retries, wait=wait))
     return total
+
+
+def _jumped(node: Jumps, found: list[Worst]) -> Worst:
+    """One of those that may be asked first, then all that may be asked once it has failed."""
+    begins = [found[0], *(w for w, jump in zip(found[1:], node.branches, strict=True) if jump.before)]
+    after = [w for w, jump in zip(found[1:], node.branches, strict=True) if jump.after]
+    return reduce(Worst.then, after, reduce(Worst.either, begins))
 
 
 def _raced(found: list[Worst], after_ms: int | None) -> Worst:

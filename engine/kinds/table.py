@@ -10,6 +10,7 @@ from engine.kinds import (
     ensemble,
     fallback,
     hedge,
+    jumps,
     mirror,
     reject,
     respond,
@@ -24,6 +25,7 @@ from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
+from engine.kinds.jumps import Jumps
 from engine.kinds.mirror import Mirror
 from engine.kinds.reject import Reject
 from engine.kinds.respond import Respond
@@ -50,6 +52,7 @@ KINDS: dict[str, type[Node]] = {
         Cache,
         Reject,
         Respond,
+        Jumps,
     )
 }
 
@@ -68,6 +71,7 @@ BEHAVIOURS.update(
         "cache": Behaviour(cache.steps, cache.below),
         "reject": Behaviour(reject.steps, no_targets),
         "respond": Behaviour(respond.steps, no_targets),
+        "jumps": Behaviour(jumps.steps, jumps.targets),
     }
 )
 

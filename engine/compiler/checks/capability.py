@@ -23,6 +23,7 @@ from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
+from engine.kinds.jumps import Jumps
 from engine.kinds.mirror import Mirror
 from engine.kinds.outline import ANSWER, edges, reached
 from engine.kinds.split import Split
@@ -145,7 +146,7 @@ def find_gap(subject: Subject, node: Node, need: Need, holds: tuple[Expr, ...]) 
         case Fallback() | Balance() | Hedge() | Cascade() | Ensemble():
             gaps = [find_gap(subject, e.node, need, holds) for e in edges(node) if e.role == ANSWER]
             return node if all(gap is not None for gap in gaps) else None
-        case Split():
+        case Split() | Jumps():
             found = (find_gap(subject, edge.node, need, holds) for edge in edges(node))
             return next((gap for gap in found if gap is not None), None)
         case Mirror() | Classify() | Cache():

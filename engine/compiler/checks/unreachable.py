@@ -19,6 +19,7 @@ from engine.kinds.classify import Classify
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.fallback import Fallback
 from engine.kinds.hedge import Hedge
+from engine.kinds.jumps import Jumps
 from engine.kinds.mirror import Mirror
 from engine.kinds.outline import edges
 from engine.kinds.reject import Reject
@@ -116,6 +117,8 @@ def final(node: Node, subject: Subject) -> bool:
             return any(final(child, subject) for child in node.children)
         case Mirror() | Classify() | Cache():
             return final(node.node, subject)
+        case Jumps():
+            return final(node.start, subject)
         case Balance():
             return all(final(child, subject) for child in node.children)
         case _:
