@@ -7,6 +7,8 @@
     ├── NoCandidate       503, nobody could be asked
     ├── Overloaded        503, the route or the process has no room now
     ├── RateLimited       429, a limit of the client's is used up
+    ├── BudgetExceeded    402, a budget is used up
+    ├── StateUnavailable  503, what must be counted cannot be counted now
     ├── UpstreamError     the last failure's own error, by class
     └── PlanError         the workspace does not compile; carries the diagnostics
 
@@ -148,6 +150,30 @@ class RateLimited(EngineError):
             code=ERROR_CODES["rate_limited"],
             failure="rate_limited",
             retry_after_ms=retry_after_ms,
+        )
+
+
+class BudgetExceeded(EngineError):
+    """A budget has no room for what the request may cost. `retry_after_ms` None: nor will it have any."""
+
+    def __init__(self, message: str, *, budget: str, partition: str, retry_after_ms: int | None) -> None:
+        super().__init__(
+            message,
+            status=402,
+            code="budget_exceeded",
+            failure="quota_exhausted",
+            retry_after_ms=retry_after_ms,
+        )
+        self.budget = budget
+        self.partition = partition
+
+
+class StateUnavailable(EngineError):
+    """The state store cannot be asked, and a budget or limit says to reject then."""
+
+    def __init__(self, message: str, *, retry_after_ms: int) -> None:
+        super().__init__(
+            message, status=503, code="state_unavailable", failure="full", retry_after_ms=retry_after_ms
         )
 
 

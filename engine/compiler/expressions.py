@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -12,8 +13,10 @@ from engine.compiler.expr import (
     Scope,
     answer_scope,
     below_classify,
+    budget_scope,
     compile_expression,
     deployment_scope,
+    fields_read,
     route_scope,
 )
 from engine.compiler.labels import labels_by_place
@@ -29,6 +32,8 @@ _WANTED: Final = {
     **dict.fromkeys(("priority", "score"), "number"),
 }
 #: Key -> what its expression may read beside what all may.
+#: Keys whose expressions may read how much of a budget is used, where they stand in a route or node.
+_COMPARES: Final = frozenset({"when", "escalate", "score", "priority"})
 _MORE: Final[dict[str, Callable[[Scope], Scope]]] = {"score": deployment_scope, "escalate": answer_scope}
 
 
@@ -48,17 +53,34 @@ def compile_expressions(
     """Path -> expression, for every one without a fault."""
     found: dict[Path, Expr] = {}
     labels = labels_by_place(spec)
+    budgets = tuple(sorted(spec.budgets))
     for mention in mentions(spec):
         if isinstance(mention, ExpressionText):
             want = _WANTED.get(mention.field, "bool")
             here = below_classify(scope, labels(mention.path)) if labels is not None else scope
+            if mention.field in _COMPARES and _in_graph(mention.path):
+                here = replace(here, budgets=budgets)
             if mention.field in _MORE:
                 here = _MORE[mention.field](here)
+            if mention.path[0] == "budgets":
+                here = budget_scope(here)
             place = Place(document, mention.path)
             expr = compile_expression(mention.text, place=place, scope=here, want=want, out=out)
             if expr is not None:
-                found[mention.path] = expr
+                found[mention.path] = _narrow(expr)
     return found
+
+
+def _in_graph(path: Path) -> bool:
+    """Whether something stands where a request's route is known."""
+    return path[0] == "nodes" or (path[0] == "routes" and path[2] != "match")
+
+
+def _narrow(expr: Expr) -> Expr:
+    """A budget's `per` that does not read the deployment is known before one is chosen."""
+    if expr.scope != "budget" or any(name.startswith("deployment") for name in fields_read(expr)):
+        return expr
+    return replace(expr, scope="route")
 
 
 @cache

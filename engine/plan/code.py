@@ -10,7 +10,7 @@ expression:
     ["f", o, name]      entry of something known to be a map;  ["fd", o, name, d]  with a default
     ["g", o, name]      entry of anything: absent where it is no map
     ["i", o, key]       entry or element by a computed key
-    ["m", o, name, as]  method of a view: has, header, between
+    ["m", o, name, as]  method of a view: has, header, between, budget_used
     ["and", xs] ["or", xs] ["not", x] ["b", x]   logic; `or`: the first operand that is true; `b`: its truth
     ["cmp", op, a, b, mode] ["op", op, a, b, mode]   `plain`: both known to be there and numbers; `opt`: maybe
                         absent; `any`: anything

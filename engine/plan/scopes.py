@@ -17,6 +17,7 @@ _SCOPES: Final[dict[str, tuple[str, ...]]] = {
     "route": ("request", "key", "clock", "label"),
     "answer": ("request", "key", "clock", "label", "answer"),
     "deployment": ("request", "key", "clock", "label", "deployment"),
+    "budget": ("request", "key", "clock", "label", "deployment"),
     "request_read": ("body", "headers"),
     "request_write": ("request", "facts", "target", "provider"),
     "response_read": ("body", "headers", "status"),

@@ -49,10 +49,13 @@ class Attempts:
         entry = self._entry(run, effect, place)
         collect = bool(effect.target.call.collect) and not run.stream and _collectable(run, place)
         own_count = run.inbound.operation == "count_tokens" and "count_tokens" not in place.operations
-        ask = self._ask(run, effect, place, run.stream or collect)
+        streamed = run.stream or collect
+        ask = self._ask(run, effect, place, streamed)
         entry.credential = None if ask.credential is None else ask.credential.name
         guard = Guard(self._clock)
         try:
+            if run.purse is not None and not own_count:
+                await self._leases.funds.sent(effect.lease)
             if run.stream:
                 outcome = await self._flow(run, effect, place, entry, ask, guard, finish)
             elif own_count:
@@ -65,7 +68,7 @@ class Attempts:
             # Cancelled, or a fault of the engine: either way nobody gets an answer of this call.
             entry.failure = "cancelled"
             entry.ended_ms = self._since(run)
-            await self._leases.abandon(run, effect.lease, entry, place)
+            await self._leases.abandon(run, effect.lease, entry, place, streamed=streamed)
             raise
         if outcome.ok:
             return outcome
@@ -73,7 +76,7 @@ class Attempts:
         entry.status = outcome.status
         entry.message = outcome.message if outcome.failure in _OWN_WORDS else None
         entry.ended_ms = self._since(run)
-        await self._leases.release(run, effect.lease, entry)
+        await self._leases.failed(run, effect.lease, entry, place, outcome, streamed=streamed)
         self._leases.ended(run, effect.lease, entry, place, outcome.failure, outcome.retry_after_ms)
         outcome.rotates = self._leases.gate.another(run, place, outcome.failure, self._clock.now_ms())
         return outcome
@@ -255,6 +258,7 @@ class Attempts:
             started_ms=self._since(run),
             reserved=run.worst_cost(place) or 0,
             role=run.role,
+            budgets=[] if run.purse is None else self._leases.funds.uses(effect.lease),
         )
         run.record.attempts.append(entry)
         return entry

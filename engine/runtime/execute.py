@@ -22,6 +22,7 @@ from engine.kinds.effects import (
     Attempt,
     Cached,
     Consult,
+    Detour,
     Draw,
     Effect,
     Gather,
@@ -47,6 +48,7 @@ from engine.runtime.asides import Asides
 from engine.runtime.attempt import Attempts
 from engine.runtime.branches import Branches
 from engine.runtime.clock import Clock
+from engine.runtime.funds import Alerts, Funds, no_alerts
 from engine.runtime.gate import Gate
 from engine.runtime.leases import Leases
 from engine.runtime.live import Finish, LiveFlow
@@ -69,7 +71,7 @@ log = logging.getLogger("engine.runtime")
 
 __all__ = ["Answer", "Executor", "Inbound"]
 
-_AT_ONCE: Final = frozenset({Note, Variant, Cached, Draw, Next, Measure, Aside})
+_AT_ONCE: Final = frozenset({Note, Variant, Cached, Draw, Next, Measure, Aside, Detour})
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ class Executor:
         sinks: told every record once its request has ended.
         health: what is known of deployments; default: nothing.
         ledger: what budgets and limits are counted in; default: this process's memory.
+        alerts: told when a budget reaches a step of its own; default: nobody.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Executor:
         sinks: Sequence[Callable[[DecisionRecord], None]] = (),
         health: Health | None = None,
         ledger: Ledger | None = None,
+        alerts: Alerts = no_alerts,
     ) -> None:
         self.state = state
         self.ledger: Ledger = MemoryLedger() if ledger is None else ledger
@@ -117,12 +121,13 @@ class Executor:
         self.queues = Queues(clock)
         self.quotas = Quotas(self.ledger, clock)
         self.health = Health(Random(0).random) if health is None else health
-        self._leases = Leases(state, clock, self.queues, Gate(self.health))
+        self.funds = Funds(self.ledger, clock, alerts)
+        self._leases = Leases(state, clock, self.queues, Gate(self.health), self.funds)
         self._attempts = Attempts(state, clock, self._leases, self._go_on)
         self._answers = Answers(state, clock)
         self._branches = Branches(clock, self._drive)
         self.asides = Asides(clock, self._drive, self._finish)
-        self.probes = Probes(self._begin, self._drive, self._finish)
+        self.probes = Probes(self._begin, self.funds.begin, self._drive, self._finish)
 
     async def execute(self, snapshot: Snapshot, inbound: Inbound) -> Answer:
         """Serve one request.
@@ -171,6 +176,8 @@ class Executor:
             await self.quotas.enter(run)
         if run.bound.route.concurrent is not None:
             await self._enter(run, run.bound.route.concurrent)
+        if run.terms.budgets or run.terms.per_request.cost is not None or run.bound.compared:
+            await self.funds.begin(run)
 
         async def finish(failure: str | None) -> None:
             await self._finish(run, failure, 200 if failure != "cancelled" else 499)
@@ -330,6 +337,8 @@ class Executor:
             run.record.path.append(Step(effect.node, effect.what, effect.why))
             run.record.cache = effect.what
             return None
+        if type(effect) is Detour:
+            return self.funds.detour(run, effect)
         if type(effect) is Aside:
             self.asides.begin(run, effect)
             return None
@@ -338,7 +347,8 @@ class Executor:
     def _answer(self, run: Run, outcome: Outcome) -> Answer:
         """The outcome as an answer; raises what it says where it failed."""
         if not outcome.ok:
-            raise ending.error_of(outcome)
+            refused = None if outcome.tried or outcome.failure != "full" else self.funds.refusal(run)
+            raise refused or ending.error_of(outcome)
         record, result = run.record, outcome.reply
         record.served_by = outcome.deployment
         if isinstance(result, str):

@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from engine.kinds.effects import Admission, Reserve
+from engine.kinds.effects import Admission, Outcome, Reserve
 from engine.runtime import tokens
+from engine.runtime.billing import lost_usage, may_be_billed
 from engine.runtime.clock import Clock
+from engine.runtime.funds import Funds
 from engine.runtime.gate import Gate, Pass
 from engine.runtime.queue import Queues
 from engine.runtime.record import AttemptRecord, Step
@@ -43,9 +45,10 @@ UNHEALTHY = frozenset(
 class Leases:
     """The executor's side of the state store."""
 
-    def __init__(self, state: State, clock: Clock, queues: Queues, gate: Gate) -> None:
+    def __init__(self, state: State, clock: Clock, queues: Queues, gate: Gate, funds: Funds) -> None:
         self._state = state
         self.gate = gate
+        self.funds = funds
         self._clock = clock
         self._places = queues.deployments
         self._placed: dict[int, str] = {}  # lease -> the deployment that it has a place of
@@ -128,9 +131,15 @@ class Leases:
         )
         if not isinstance(granted, Granted):
             granted = await granted
-        if granted.lease is not None:
-            run.leases.add(granted.lease)
-        return Admission(granted.lease, granted.reason, granted.retry_after_ms)
+        if granted.lease is None:
+            return Admission(None, granted.reason, granted.retry_after_ms)
+        run.leases.add(granted.lease)
+        if run.purse is not None:
+            refused = await self.funds.hold(run, place, granted.lease)
+            if refused is not None:
+                await self.release(run, granted.lease, None)
+                return refused
+        return Admission(granted.lease)
 
     async def settle(self, run: Run, lease: int, entry: AttemptRecord, place: Place, usage: Usage) -> None:
         """Close a lease with what was used; entry gets the usage and its cost by part."""
@@ -146,27 +155,42 @@ class Leases:
         entry.closed = "settled"
         spent = Spent(usage, entry.cost.total, entry.estimated)
         waiting = self._state.settle(lease, spent, int(self._clock.now_ms()))
+        counting = self.funds.settle(lease, entry.cost.total, usage) if run.purse is not None else None
         if self._placed:
             self._leave(lease)
         if waiting is not None:
             await waiting
+        if counting is not None:
+            await counting
 
-    async def abandon(self, run: Run, lease: int, entry: AttemptRecord, place: Place) -> None:
+    async def abandon(
+        self, run: Run, lease: int, entry: AttemptRecord, place: Place, *, streamed: bool
+    ) -> None:
         """Close the lease of a call that was cancelled under way.
 
         Where another branch answered first (a hedge's loser), the vendor had the request and will bill it: it
-        is settled with an estimate of its input. Its time counts as its latency too: it would have taken
-        longer still, and percentiles of those alone that were quick enough would sink with every race. Where
-        the client left or the engine failed, the lease is released.
+        is settled with an estimate. Its time counts as its latency too: it would have taken longer still, and
+        percentiles of those alone that were quick enough would sink with every race. Where the client left or
+        the engine failed, the lease is released, unless something counts what the call may have cost.
         """
         self.gate.dropped(lease, self._clock.now_ms())
-        if not run.fate.lost:
+        counted = self.funds.may_be_billed(lease)
+        if not run.fate.lost and not counted:
             await self.release(run, lease, entry)
             return
-        if entry.first_token_ms is None and entry.ended_ms is not None:
+        if run.fate.lost and entry.first_token_ms is None and entry.ended_ms is not None:
             self.observe(place, None, entry.ended_ms - entry.started_ms)
-        usage = whole_usage(run, None, lambda: 0)
+        usage = lost_usage(run, place, streamed=streamed) if counted else whole_usage(run, None, lambda: 0)
         await self.settle(run, lease, entry, place, usage)
+
+    async def failed(
+        self, run: Run, lease: int, entry: AttemptRecord, place: Place, outcome: Outcome, *, streamed: bool
+    ) -> None:
+        """Close the lease of a call that failed, where that was not done already."""
+        if self.funds.may_be_billed(lease) and may_be_billed(outcome):
+            await self.settle(run, lease, entry, place, lost_usage(run, place, streamed=streamed))
+        else:
+            await self.release(run, lease, entry)
 
     async def release(self, run: Run, lease: int, entry: AttemptRecord | None) -> None:
         """Close a lease that nothing was spent of."""
@@ -178,10 +202,13 @@ class Leases:
         else:  # no call was made with it
             self.gate.dropped(lease, self._clock.now_ms())
         waiting = self._state.release(lease, int(self._clock.now_ms()))
+        counting = self.funds.release(lease) if run.purse is not None else None
         if self._placed:
             self._leave(lease)
         if waiting is not None:
             await waiting
+        if counting is not None:
+            await counting
 
     def _leave(self, lease: int) -> None:
         """Its place is free again, if it had one."""

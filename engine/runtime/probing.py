@@ -8,6 +8,7 @@ and is never repeated; how it ends counts as any call does, and a good one close
 from __future__ import annotations
 
 import itertools
+import secrets
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -30,17 +31,24 @@ from engine.wire.operations import (
 _TEXT: Final = "ping"
 
 Begin = Callable[[Snapshot, Inbound], Run]
+Fund = Callable[[Run], Awaitable[None]]
 Finish = Callable[[Run, str | None, int], Awaitable[None]]
 
 
 class Probes:
     """Those of one executor."""
 
-    def __init__(self, begin: Begin, drive: Drive, finish: Finish) -> None:
+    def __init__(self, begin: Begin, fund: Fund, drive: Drive, finish: Finish) -> None:
         self._begin = begin
+        self._fund = fund
         self._drive = drive
         self._finish = finish
         self._numbers = itertools.count(1)
+        self._process = secrets.token_hex(6)
+
+    def _id(self, name: str) -> str:
+        """Of one probe: no other process has it, nor this one after a restart."""
+        return f"probe-{name}-{self._process}-{next(self._numbers)}"
 
     async def ask(self, snapshot: Snapshot, name: str) -> Outcome | None:
         """Probe a deployment of a snapshot; None where it does nothing that is asked so."""
@@ -50,7 +58,7 @@ class Probes:
             return None
         operation, request = made
         snapshot.pin()
-        run = self._begin(snapshot, Inbound(request, f"probe-{name}-{next(self._numbers)}", None, operation))
+        run = self._begin(snapshot, Inbound(request, self._id(name), None, operation))
         run.take(bound)
         run.role = "probe"
         run.max_tokens = 1
@@ -58,6 +66,7 @@ class Probes:
         failure: str | None = "cancelled"
         status = 499
         try:
+            await self._fund(run)
             outcome = await self._drive(run, walk(bound.route.start, run), _nobody)
             failure, status = (None, 200) if outcome.ok else (outcome.failure, outcome.status or 502)
             run.record.served_by = name if outcome.ok else None
@@ -84,6 +93,7 @@ def _bound(snapshot: Snapshot, name: str) -> BoundRoute:
             admit=Admit(),
             per_request=Ceilings(calls=1),
             stream=Streaming(),
+            budgets=snapshot.plan.money().always,
         )
     )
 

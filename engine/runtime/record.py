@@ -33,6 +33,18 @@ def _second(second: int) -> str:
 
 
 @dataclass(slots=True)
+class BudgetUse:
+    """What an attempt held in a budget, and what it used of it; None: it is still open. Nano-dollars or
+    tokens, as the budget counts.
+    """
+
+    name: str
+    partition: str
+    reserved: int
+    settled: int | None = None
+
+
+@dataclass(slots=True)
 class AttemptRecord:
     """One upstream call. Times are ms after the request began; None = did not happen."""
 
@@ -54,6 +66,7 @@ class AttemptRecord:
     closed: str | None = None  # "settled" or "released"
     dropped: tuple[str, ...] = ()
     credential: str | None = None  # the name of the one that was shown
+    budgets: list[BudgetUse] = field(default_factory=list)
     role: str = "answer"  # or hedge, judge, mirror, classify, embed, continue, probe
 
 

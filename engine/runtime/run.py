@@ -21,6 +21,7 @@ from engine.policies.admission import USUAL, priority_of
 from engine.runtime import fingerprint as fingerprints
 from engine.runtime import tokens
 from engine.runtime.fitness import why_unfit
+from engine.runtime.purse import Purse
 from engine.runtime.record import DecisionRecord
 from engine.runtime.seam import begun
 from engine.runtime.snapshot import BoundRoute, Face, Place, Snapshot
@@ -113,6 +114,7 @@ class Run:
         "needs",
         "numbers",
         "quota",
+        "purse",
         "record",
         "request",
         "role",
@@ -155,6 +157,7 @@ class Run:
         self.entered: str | None = None  # the route that it has a place of
         self.quota: Quota | None = None  # of its limits
         self.leases: set[int] = set()
+        self.purse: Purse | None = None  # given once the input is counted, where anything counts its cost
         self._unfit: dict[str, Unfit | None] = {}
         self._worst: dict[str, int | None] = {}
 
@@ -175,6 +178,7 @@ class Run:
     def _fit_in(self) -> None:
         """What the route makes of this request."""
         overhead = self.bound.overhead
+        self.view.route = self.bound.route.name
         self.view.count_with(lambda request: tokens.bound(request, overhead))
         self.needs = self.view.features & _NEEDS
 
@@ -325,6 +329,7 @@ class Run:
         made.numbers = Numbers()
         made.fate = _NO_RACE
         made.leases = set()
+        made.purse = None if self.purse is None else self.purse.another()
         made.entered = None
         made.quota = None
         return made
@@ -411,6 +416,13 @@ class Run:
         output = self.output_limit(place)
         most = place.deployment.facts.output if output is None else output
         return None if most is None else most * self.request.get("n", 1)
+
+    def worst_tokens(self, place: Place) -> int | None:
+        """Tokens that one call there can use at most, input and output; None where nobody knows."""
+        if self.inbound.operation == "count_tokens":
+            return 0
+        most = self.most_output(place)
+        return None if most is None else self.view.input_tokens + most
 
     def prices(self, place: Place) -> Sequence[PriceRow]:
         """What a call there costs, empty where that is unknown. Vendors count tokens for nothing."""

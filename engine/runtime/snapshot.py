@@ -30,7 +30,7 @@ from engine.runtime.match import Matcher
 from engine.runtime.meaning import meaning_of
 from engine.runtime.peers import peers_of
 from engine.runtime.people import Person, Persons
-from engine.runtime.terms import NO_TERMS, Terms, TermsOf
+from engine.runtime.terms import NO_TERMS, BudgetTerm, Terms, TermsOf
 from engine.runtime.tokens import widest
 from engine.runtime.views import Key
 from engine.state.health import Peers
@@ -150,6 +150,7 @@ class BoundRoute:
     peers: target's id -> with whom it is compared, and who stands in for it.
     most_output: tokens of the longest answer that one of its targets gives, as far as that is known.
     terms: what holds for all of its requests. special: for those of some keys (by the person's id()).
+    compared: the budgets whose use its expressions read.
     """
 
     route: Route
@@ -161,6 +162,7 @@ class BoundRoute:
     terms: Terms = NO_TERMS
     most_output: int = 0
     special: dict[int, tuple[Person, Terms]] = dataclasses.field(default_factory=dict)
+    compared: tuple[BudgetTerm, ...] = ()
     meanings: dict[int, str] = dataclasses.field(
         default_factory=dict
     )  # by the node's id(); filled when asked
@@ -332,16 +334,25 @@ class Snapshot:
             if is_timed(place.deployment.facts.prices):
                 uses = (use for use in targets if use.deployment == name)
                 place.longest_ms = longest(uses, route.per_request.time_ms)
+        expressions = (*_expressions(route.start), *_turns(route))
         return BoundRoute(
             route=route,
-            tests={id(expr): bind_expr(expr) for expr in (*_expressions(route.start), *_turns(route))},
+            tests={id(expr): bind_expr(expr) for expr in expressions},
             places=places,
             overhead=widest(place.deployment.facts.overhead for place in places.values()),
             counters=_counters(places.values()),
             peers=peers_of(route.start),
             terms=self.terms.route(route),
             most_output=max((place.deployment.facts.output or 0 for place in places.values()), default=0),
+            compared=self._compared(expressions),
         )
+
+    def _compared(self, expressions: Iterable[Expr]) -> tuple[BudgetTerm, ...]:
+        """The budgets that these read."""
+        if not self.plan.manifest.money:
+            return ()
+        names = {name for expr in expressions for name in _budgets_in(expr.ir)}
+        return tuple(self.terms.budget(name) for name in sorted(names))
 
     @property
     def terms(self) -> TermsOf:
@@ -443,6 +454,15 @@ def _expressions(node: Node) -> Iterator[Expr]:
             yield value
         else:
             yield from _expressions(value)
+
+
+def _budgets_in(ir: Any) -> Iterator[str]:
+    """The names in `budget("name").used`."""
+    if isinstance(ir, list | tuple):
+        if len(ir) == 4 and ir[0] == "m" and ir[2] == "budget_used":
+            yield ir[3][0][1]
+        for item in ir:
+            yield from _budgets_in(item)
 
 
 def _inside(node: Any) -> Iterator[Any]:

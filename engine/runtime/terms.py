@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from engine.plan import narrow
 from engine.plan.code import bind_expr
@@ -17,6 +17,7 @@ from engine.plan.types import Admit, Ceilings, Credential, Route
 from engine.plan.values import Expr
 from engine.runtime.limit_term import LimitTerm
 from engine.runtime.people import Person
+from engine.state.ledger import Account
 
 #: A bound expression: (request, key, clock, labels) -> its value.
 Test = Callable[..., Any]
@@ -26,11 +27,23 @@ _ALL: Final = Admit()
 _NO_CEILINGS: Final = Ceilings()
 
 
-class BudgetTerm(NamedTuple):
-    """A budget, and the function of its `per`; None: one for all."""
+class BudgetTerm:
+    """A budget as requests meet it.
 
-    budget: Budget
-    per: Test | None
+    per: the function of its `per`; None: one for all. placed: it reads the deployment, too.
+    early: some step below 100% leads elsewhere. told: the steps below 100% that somebody is told of.
+    accounts: partition -> the account of the window that was last asked for.
+    """
+
+    __slots__ = ("accounts", "budget", "early", "per", "placed", "told")
+
+    def __init__(self, budget: Budget) -> None:
+        self.budget = budget
+        self.per = _bound(budget.per)
+        self.placed = budget.per is not None and budget.per.scope == "budget"
+        self.early = any(step.use is not None and step.at < 1 for step in budget.steps)
+        self.told = tuple(step for step in budget.steps if step.alert is not None and step.at < 1)
+        self.accounts: dict[str, Account] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +108,7 @@ class TermsOf:
     def budget(self, name: str) -> BudgetTerm:
         found = self._budgets.get(name)
         if found is None:
-            budget = self._money.budgets[name]
-            found = self._budgets[name] = BudgetTerm(budget, _bound(budget.per))
+            found = self._budgets[name] = BudgetTerm(self._money.budgets[name])
         return found
 
     def limit(self, name: str) -> LimitTerm:

@@ -68,6 +68,7 @@ class RequestView:
         "dialect",
         "max_output_tokens",
         "operation",
+        "route",
     )
 
     def __init__(
@@ -86,6 +87,7 @@ class RequestView:
         self._features: frozenset[str] | None = None
         self._language: str | None = None
         self.operation = operation
+        self.route = ""  # known once one was found
         self.dialect = dialect or ""
         self.max_output_tokens = request.get("max_tokens", 0)
 
@@ -207,13 +209,19 @@ def parts(request: AnyRequest) -> list[Part]:
     return found
 
 
-class ClockView:
-    """`now`, `weekday` and `between` at the moment the request began, in the workspace's time zone."""
+_NO_SHARES: Mapping[str, float] = {}
 
-    __slots__ = ("_local", "_zone", "now")
+
+class ClockView:
+    """`now`, `weekday`, `between` at the moment the request began, in the workspace's time zone; and how much
+    of budgets was used then.
+    """
+
+    __slots__ = ("_local", "_zone", "now", "shares")
 
     def __init__(self, now: float, zone: tzinfo) -> None:
         self.now = now
+        self.shares: Mapping[str, float] = _NO_SHARES
         self._zone = zone
         self._local: datetime | None = None
 
@@ -221,6 +229,10 @@ class ClockView:
         if self._local is None:
             self._local = datetime.fromtimestamp(self.now, self._zone)
         return self._local
+
+    def budget_used(self, name: str) -> float:
+        """How much of a budget's limit was spent or held when the request began: 0.8 for 80%."""
+        return self.shares.get(name, 0.0)
 
     @property
     def weekday(self) -> str:

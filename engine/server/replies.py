@@ -67,7 +67,7 @@ def counted(reply: AnyReply | None) -> Iterable[tuple[bytes, bytes]]:
 
 def retry_after(error: EngineError) -> Iterable[tuple[bytes, bytes]]:
     """`Retry-After` in whole seconds, rounded up, on answers that invite another try."""
-    if error.status not in (429, 503):
+    if error.status not in (429, 503) and (error.status != 402 or error.retry_after_ms is None):
         return ()
     seconds = -(-(error.retry_after_ms or 1000) // 1000)
     return ((b"retry-after", b"%d" % max(1, seconds)),)

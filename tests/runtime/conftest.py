@@ -39,9 +39,11 @@ from engine.plan.values import Expr
 from engine.plan.vendors import Auth, Facts, PriceRow, Provider, Region
 from engine.runtime.clock import VirtualClock
 from engine.runtime.execute import Answer, Executor, Inbound
+from engine.runtime.funds import Alerts, no_alerts
 from engine.runtime.record import DecisionRecord
 from engine.runtime.snapshot import Shared, Snapshot
 from engine.state.memory import MemoryState
+from engine.state.memory_ledger import MemoryLedger
 from engine.upstream.protocol import Ask, Chunk, Flow, Whole
 from engine.wire.canonical import Choice, Error, Event, Message, Part, Reply, Request, Usage
 
@@ -296,6 +298,7 @@ class Bench:
         routes: tuple[Route, ...] = (),
         seed: int = 1,
         money: MoneySegment = NO_MONEY,
+        alerts: Alerts = no_alerts,
         **changes: Any,
     ) -> None:
         self.clock = VirtualClock()
@@ -305,7 +308,10 @@ class Bench:
         made = deployments or tuple(deployment(name) for name in script)
         self.plan = plan(route(start, **changes), *routes, deployments=made, money=money)
         self.snapshot = Snapshot(self.plan, {"fake": Shared(self.upstream).hold()}, missing)
-        self.executor = Executor(self.state, self.clock, Random(seed), [self.records.append])
+        self.ledger = MemoryLedger()
+        self.executor = Executor(
+            self.state, self.clock, Random(seed), [self.records.append], ledger=self.ledger, alerts=alerts
+        )
         self._ids = itertools.count(1)
 
     def inbound(self, text: str = "hi", **request: Any) -> Inbound:
@@ -336,6 +342,7 @@ class Bench:
         """What must hold whenever no request is under way."""
         audit = self.state.audit
         assert self.state.open_leases() == 0
+        assert self.ledger.open_holds() == 0
         assert audit.granted == audit.settled + audit.released
         assert self.snapshot.users == 0
         assert self.executor.health.trials() == 0

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
-from engine.compiler.expr.context import ELSEWHERE, LATER, Scope
+from engine.compiler.expr.context import ELSEWHERE, Scope
 from engine.compiler.expr.invoke import Invoke
 from engine.compiler.expr.lexer import Parsed, Refused
 from engine.compiler.expr.operators import Operators
@@ -88,8 +88,7 @@ class Checker(Operators, Invoke):
         if name.startswith("_"):
             return Refused("E313", f"`{name}`: names do not begin with `_`", at, end)
         if name in ELSEWHERE and self.scope.strict:
-            later = "is not built yet: it will exist" if name in LATER else "exists"
-            hint = f"`{name}` {later} {ELSEWHERE[name]}"
+            hint = f"`{name}` exists {ELSEWHERE[name]}"
             return Refused("E319", f"`{name}` means nothing here", at, end, hint)
         visible = [*self.locals, *self.scope.visible()]
         special = {"null": "write `none`", "undefined": "write `x is defined`", "True": "write `true`"}.get(
@@ -128,6 +127,11 @@ class Checker(Operators, Invoke):
     # --- reaching into values
 
     def getattr(self, node: nodes.Getattr) -> Typed:
+        asked = node.node
+        if self.scope.budgets is not None and isinstance(asked, nodes.Call):
+            function = asked.node
+            if isinstance(function, nodes.Name) and function.name == "budget":
+                return self.budget(asked, node.attr)
         owner = self.expr(node.node)
         at = node.lineno + 1
         while self.parsed.text[at : at + 1].isspace():

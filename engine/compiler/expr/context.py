@@ -37,11 +37,9 @@ WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 ELSEWHERE: Final[dict[str, str]] = {
     "label": "below a `classify`, as `label.NAME`",
     "answer": "in the `escalate` of a `cascade`",
-    "budget": 'where budgets are compared, as `budget("name").used`',
-    "deployment": "in the `score` of a `balance`",
+    "budget": 'in the conditions of nodes, as `budget("name").used`',
+    "deployment": "in the `score` of a `balance` and the `per` of a budget",
 }
-#: Of these, what is nowhere yet.
-LATER: Final = frozenset({"budget"})
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,8 @@ class Scope:
 
     `strict`: route expressions, where operands of `and`, `or` and `not` are booleans. `names` are shorthands
     that stand for a field of a parameter: `now` is `clock.now`. `tags` are the declared client-key tags with
-    their values (None = any value); None = the workspace declares none.
+    their values (None = any value); None = the workspace declares none. `budgets` are those whose use may be
+    read here; None = it cannot be.
     """
 
     name: str
@@ -59,6 +58,7 @@ class Scope:
     names: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     tags: Mapping[str, tuple[str, ...] | None] | None = None
     orgs: tuple[str, ...] | None = None
+    budgets: tuple[str, ...] | None = None
 
     @property
     def parameters(self) -> tuple[str, ...]:
@@ -75,9 +75,9 @@ _VIEWS: Final[dict[str, T]] = {
     "request": register(
         "request view",
         {
-            "model": STRING, "operation": STRING, "dialect": STRING, "stream": BOOL, "input_tokens": INTEGER,
-            "max_output_tokens": INTEGER.maybe(), "user": STRING, "conversation": STRING, "text": STRING,
-            "language": STRING, "metadata": map_of(STRING),
+            "model": STRING, "route": STRING, "operation": STRING, "dialect": STRING, "stream": BOOL,
+            "input_tokens": INTEGER, "max_output_tokens": INTEGER.maybe(), "user": STRING,
+            "conversation": STRING, "text": STRING, "language": STRING, "metadata": map_of(STRING),
         },
         "attr",
     ),
@@ -105,6 +105,12 @@ _DEPLOYMENT: Final = register(
     },
     "entry",
 )  # fmt: skip
+
+_PLACE: Final = register(
+    "place view",
+    {"name": STRING, "provider": STRING, "model": STRING, "region": STRING, "residency": STRING},
+    "entry",
+)
 
 _TARGET: Final = register(
     "target",
@@ -149,6 +155,11 @@ def deployment_scope(route: Scope) -> Scope:
     return replace(route, name="deployment", types={**route.types, "deployment": _DEPLOYMENT})
 
 
+def budget_scope(route: Scope) -> Scope:
+    """The scope of a budget's `per`: a route's, and the deployment that is called."""
+    return replace(route, name="budget", types={**route.types, "deployment": _PLACE})
+
+
 def below_classify(route: Scope, labels: Mapping[str, tuple[str, ...]]) -> Scope:
     """A route's scope where these labels are given, each with the values that it may have."""
     if not labels:
@@ -167,6 +178,8 @@ def scope(name: str) -> Scope:
         return answer_scope(route_scope())
     if name == "deployment":
         return deployment_scope(route_scope())
+    if name == "budget":
+        return budget_scope(route_scope())
     forms = form(name.rpartition(".")[0])
     kinds: dict[str, T] = {
         "body": map_of(ANY), "headers": map_of(STRING), "status": INTEGER, "facts": _FACTS, "target": _TARGET,

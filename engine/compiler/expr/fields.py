@@ -27,7 +27,8 @@ def fields_read(expr: Expr) -> set[str]:
 
 def uses_clock(expr: Expr) -> bool:
     """Whether the value depends on the time: a workspace then needs a time zone."""
-    return any(name.split(".", 1)[0] == "clock" for name in fields_read(expr))
+    read = (name.split(".") for name in fields_read(expr))
+    return any(parts[0] == "clock" and parts[1:2] != ["budget_used"] for parts in read)
 
 
 def reads(template: Template, root: str | None = None) -> set[str]:

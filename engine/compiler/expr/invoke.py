@@ -21,7 +21,7 @@ from engine.compiler.expr.calls import (
 from engine.compiler.expr.context import ABILITIES, ELSEWHERE, Scope
 from engine.compiler.expr.lexer import Parsed, Refused
 from engine.compiler.expr.typed import Typed, begin_of
-from engine.compiler.expr.types import ANY, BOOL, STRING, T, join, same_kind
+from engine.compiler.expr.types import ANY, BOOL, NUMBER, STRING, T, join, same_kind
 from engine.compiler.suggest import did_you_mean
 from engine.units import UnitError, time_of_day
 
@@ -109,7 +109,7 @@ class Invoke:
         if name == "between" and self.scope.strict:
             return self.between(node, at)
         if name in ELSEWHERE and self.scope.strict:
-            hint = f"`{name}` is not built yet: it will exist {ELSEWHERE[name]}"
+            hint = f"`{name}` exists {ELSEWHERE[name]}"
             raise Refused("E319", f"`{name}` means nothing here", at, self.end(at), hint)
         if name in COSTLY:
             raise Refused("E314", f"`{name}()` is not part of the language", at, self.end(at))
@@ -196,6 +196,23 @@ class Invoke:
             raise Refused("E316", "the two times are equal", args[1].begin, self.end(args[1].begin))
         clock = ["p", self.scope.parameters.index("clock")]
         return Typed(["m", clock, "between", [["c", minute] for minute in minutes]], BOOL, at)
+
+    def budget(self, node: nodes.Call, field: str) -> Typed:
+        """`budget("name").used`."""
+        at = begin_of(node.node)
+        text = self.literal(node, "budget")
+        known = self.scope.budgets or ()
+        if text.ir[1] not in known:
+            near = did_you_mean(text.ir[1], known)
+            there = f"there is: {', '.join(known)}" if known else "none is defined"
+            hint = f"did you mean `{near}`? {there}" if near else there
+            what, end = f"there is no budget `{text.ir[1]}`", self.end(text.begin)
+            raise Refused("E210", what, text.begin, end, hint)
+        if field != "used":
+            what = f"`budget` has no field `{field}`"
+            raise Refused("E302", what, at, self.end(at), "its field: used, the share of its limit")
+        clock = ["p", self.scope.parameters.index("clock")]
+        return Typed(["m", clock, "budget_used", [text.ir]], NUMBER, at)
 
     # --- arguments
 

@@ -1,0 +1,36 @@
+"""What a vendor may bill for a call that gave no answer.
+
+Known from the answer: a vendor that refuses a call (any HTTP error) does not bill it, nor does one that was
+never reached. What was sent and never answered may have been billed: whoever was cut off, timed out or left
+cannot know. There the worst is taken, so that no ceiling is softer than it looks, but for a stream: closing
+it ends the writing, and what was written would have come. Of a model that may think before it writes, even
+that is not known.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from engine.kinds.effects import Outcome
+from engine.runtime.run import Run
+from engine.runtime.snapshot import Place
+from engine.wire.canonical import Usage
+
+#: Failures after which nobody knows what the vendor did.
+_UNKNOWN: Final = frozenset({"timeout", "cut", "cancelled", "invalid_output"})
+
+
+def may_be_billed(outcome: Outcome) -> bool:
+    """Whether a call that was sent and failed so may be billed all the same."""
+    if outcome.failure in _UNKNOWN:
+        return True
+    answered = outcome.status is None or outcome.status < 400
+    return outcome.failure == "server" and answered
+
+
+def lost_usage(run: Run, place: Place, *, streamed: bool) -> Usage:
+    """What a call used at most that was sent and of which nothing came."""
+    facts = place.deployment.facts
+    thinks = bool(facts.efforts) or facts.thinking not in (None, "none")
+    output = 0 if streamed and not thinks else run.most_output(place) or 0
+    return Usage(input_tokens=run.view.input_tokens, output_tokens=output, estimated=True)

@@ -1,0 +1,323 @@
+"""The money of requests: what each may spend where, what its attempts hold, and what refused them.
+
+A request has a `Purse` from the moment its input is counted; all that walks for it shares it: branches,
+judges, continuations. A copy that a mirror gets has one of its own, in the same partitions. An attempt's
+worst case is held in every budget at once before the call, and settled with what it used, or released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isawaitable
+from typing import Any, Final
+
+from engine.errors import EngineError
+from engine.kinds.effects import Admission, Detour
+from engine.plan.money import BudgetStep
+from engine.runtime.clock import Clock
+from engine.runtime.purse import Fund, Purse
+from engine.runtime.record import BudgetUse
+from engine.runtime.run import Run
+from engine.runtime.shortfall import Shortfall, no_partition, told
+from engine.runtime.snapshot import Place
+from engine.runtime.terms import BudgetTerm
+from engine.state.ledger import Account, Ask, Ledger, Refused, Standing
+from engine.state.ledger_accounts import budget_account
+from engine.units import show_money, show_ratio
+from engine.wire.canonical import Usage
+
+#: Told when a step of a budget is reached: (budget, partition, step, how it stands).
+Alerts = Callable[[str, str, BudgetStep, Standing], None]
+
+#: So many partitions of a budget keep their account at hand; then all are made anew.
+_KEPT: Final = 4_096
+
+_NO_SHARES: Final[Mapping[str, float]] = {}
+
+
+class Held:
+    """What one attempt holds. worst: of cost, whether a budget counts it or not."""
+
+    __slots__ = ("asks", "name", "purse", "sent", "uses", "worst")
+
+    def __init__(self, name: str, purse: Purse, asks: Sequence[Ask], uses: list[BudgetUse], worst: int):
+        self.name = name
+        self.purse = purse
+        self.asks = asks
+        self.uses = uses
+        self.worst = worst
+        self.sent = False
+
+
+def no_alerts(_budget: str, _partition: str, _step: BudgetStep, _standing: Standing) -> None:
+    """Nobody is told."""
+
+
+class Funds:
+    """Those of an executor."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, alerts: Alerts = no_alerts) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._alerts = alerts
+        self._held: dict[int, Held] = {}  # by the lease of the attempt
+        self._pending: set[asyncio.Future[None]] = set()
+
+    # --- a request --------------------------------------------------------------------------------------
+
+    async def begin(self, run: Run) -> None:
+        """Give the request its purse, where it needs one.
+
+        Raises:
+            NotAdmitted: a budget is kept by something that this request does not have.
+        """
+        terms = run.terms.budgets
+        funds = tuple(Fund(term, None if term.placed else _partition(run, term)) for term in terms)
+        compared = run.bound.compared
+        looked = [fund for fund in funds if fund.term.early or fund.term in compared]
+        looked += [Fund(term, _value(run, term)) for term in compared if term not in terms]
+        shares = await self._shares(run, looked) if looked else _NO_SHARES
+        run.clock.shares = shares
+        run.purse = Purse(funds, run.terms.per_request.cost, shares)
+
+    async def _shares(self, run: Run, looked: Sequence[Fund]) -> Mapping[str, float]:
+        """How much of these budgets' limits is spent or held, by name."""
+        accounts = [self._account(run, fund.term, fund.partition or "") for fund in looked]
+        found = self._ledger.look(accounts, self._now())
+        standings = await found if isawaitable(found) else found
+        return {
+            fund.term.budget.name: standing.used / max(standing.limit, 1)
+            for fund, standing in zip(looked, standings, strict=True)
+        }
+
+    def detour(self, run: Run, effect: Detour) -> tuple[str, str] | None:
+        """Where the steps of the request's budgets lead."""
+        limited = run.quota.jump if run.quota is not None and not effect.after else None
+        if limited is not None and limited[0] in effect.names:
+            return limited
+        purse = run.purse
+        if purse is None:
+            return None
+        return _after(purse, effect.names) if effect.after else _before(purse, effect.names)
+
+    def refusal(self, run: Run) -> EngineError | None:
+        """What a request is told that nobody answered because a budget had no room; None: none refused."""
+        purse = run.purse
+        if purse is None or not purse.shortfalls:
+            return None
+        return told(purse.shortfalls, self._now(), run.snapshot.zone)
+
+    # --- an attempt -------------------------------------------------------------------------------------
+
+    async def hold(self, run: Run, place: Place, lease: int) -> Admission | None:
+        """Hold an attempt's worst case; None: it is held, and `settle` or `release` must follow."""
+        purse = run.purse
+        assert purse is not None
+        worst = run.worst_cost(place)
+        if purse.most is not None and (refused := _beyond(purse, worst, place)) is not None:
+            return refused
+        asks: list[Ask] = []
+        uses: list[BudgetUse] = []
+        for fund in purse.funds:
+            budget = fund.term.budget
+            amount = worst if budget.measure == "cost" else run.worst_tokens(place)
+            if amount is None:
+                return Admission(None, "full", why=_unknown(place, budget.name, budget.measure))
+            partition = fund.partition
+            if partition is None:
+                partition = _placed_partition(run, fund.term, place)
+                if partition is None:
+                    why = f"{place.deployment.name} has no value of `per` in {budget.name}"
+                    return Admission(None, "full", why=why)
+            asks.append(Ask(self._account(run, fund.term, partition), amount))
+            uses.append(BudgetUse(budget.name, partition, amount))
+        purse.holds += 1
+        held = Held(f"{run.inbound.request_id}/{purse.holds}", purse, asks, uses, worst or 0)
+        purse.held += held.worst
+        if asks:
+            refusal: Refused | None = None
+            try:
+                found = self._ledger.reserve(held.name, asks, self._now())
+                refusal = await self._surely(held, found) if isawaitable(found) else found
+            except BaseException:
+                purse.held -= held.worst
+                raise
+            if refusal is not None:
+                purse.held -= held.worst
+                return self._refused(held, refusal)
+        self._held[lease] = held
+        for fund, ask, use in zip(purse.funds, asks, uses, strict=True):
+            if fund.term.told:
+                await self._tell(fund.term, ask, use)
+        return None
+
+    def uses(self, lease: int) -> list[BudgetUse]:
+        """What an attempt holds, budget by budget: for its record, which `settle` completes."""
+        held = self._held.get(lease)
+        return [] if held is None else held.uses
+
+    async def sent(self, lease: int) -> None:
+        """The attempt's bytes are about to go out: from here on it may be billed."""
+        held = self._held.get(lease)
+        if held is None or held.sent:
+            return
+        held.sent = True
+        if held.asks:
+            waiting = self._ledger.sent(held.name, self._now())
+            if waiting is not None:
+                await waiting
+
+    def may_be_billed(self, lease: int) -> bool:
+        """Whether the attempt holds something, and its bytes may have gone out."""
+        held = self._held.get(lease)
+        return held is not None and held.sent
+
+    def settle(self, lease: int, cost: int, usage: Usage) -> Awaitable[None] | None:
+        """The attempt has used this much."""
+        held = self._held.pop(lease, None)
+        if held is None:
+            return None
+        held.purse.held -= held.worst
+        held.purse.spent += cost
+        used = {"cost": cost, "tokens": usage.get("input_tokens", 0) + usage.get("output_tokens", 0)}
+        amounts = [used[ask.account.measure] for ask in held.asks]
+        for use, amount in zip(held.uses, amounts, strict=True):
+            use.settled = amount
+        return self._ledger.settle(held.name, amounts, self._now()) if held.asks else None
+
+    def release(self, lease: int) -> Awaitable[None] | None:
+        """The attempt has used nothing."""
+        held = self._held.pop(lease, None)
+        if held is None:
+            return None
+        held.purse.held -= held.worst
+        for use in held.uses:
+            use.settled = 0
+        return self._ledger.release(held.name, self._now()) if held.asks else None
+
+    # --- what these need --------------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return int(self._clock.wall() * 1000)
+
+    def _account(self, run: Run, term: BudgetTerm, partition: str) -> Account:
+        """Of the window that is now. The same object while that lasts: a ledger knows it again faster."""
+        now = self._now()
+        found = term.accounts.get(partition)
+        if found is not None and (found.ends_ms is None or now < found.ends_ms):
+            return found
+        if len(term.accounts) >= _KEPT:
+            term.accounts.clear()
+        found = term.accounts[partition] = budget_account(term.budget, partition, now, run.snapshot.zone)
+        return found
+
+    async def _surely(self, held: Held, waiting: Awaitable[Refused | None]) -> Refused | None:
+        """Wait for a store's answer. Who is cancelled meanwhile holds nothing."""
+        try:
+            return await waiting
+        except BaseException:
+            released = self._ledger.release(held.name, self._now())
+            if released is not None:
+                task = asyncio.ensure_future(released)
+                self._pending.add(task)
+                task.add_done_callback(self._pending.discard)
+            raise
+
+    def _refused(self, held: Held, refusal: Refused) -> Admission:
+        place = next(i for i, ask in enumerate(held.asks) if ask.account is refusal.account)
+        fund, use = held.purse.funds[place], held.uses[place]
+        shortfall = Shortfall(fund.term.budget, use.partition, use.reserved, refusal)
+        held.purse.shortfalls.append(shortfall)
+        budget = fund.term.budget
+        for step in budget.steps:
+            if step.at >= 1 and step.alert is not None and refusal.why == "spent":
+                spent = Standing(budget.limit, spent=refusal.used, left=max(0, budget.limit - refusal.used))
+                self._alerts(budget.name, use.partition, step, spent)
+        return Admission(None, "full", refusal.retry_after_ms, shortfall.words())
+
+    async def _tell(self, term: BudgetTerm, ask: Ask, use: BudgetUse) -> None:
+        """Tell of the steps below 100% that are reached by now."""
+        found = self._ledger.look((ask.account,), self._now())
+        standing = (await found if isawaitable(found) else found)[0]
+        share = standing.used / max(standing.limit, 1)
+        for step in term.told:
+            if share >= step.at:
+                self._alerts(use.name, use.partition, step, standing)
+
+
+def _partition(run: Run, term: BudgetTerm) -> str:
+    """Where the request counts. Raises NotAdmitted where it has nothing to count by."""
+    value = _value(run, term)
+    if not value and term.per is not None and term.budget.missing == "reject" and run.role != "probe":
+        assert term.budget.per is not None
+        raise no_partition(term.budget.name, term.budget.per.source)
+    return value
+
+
+def _value(run: Run, term: BudgetTerm) -> str:
+    """Of `per`; "" where there is none."""
+    if term.per is None or term.placed:
+        return ""
+    return str(term.per(run.view, run.inbound.key, run.clock, run.labels))
+
+
+def _placed_partition(run: Run, term: BudgetTerm, place: Place) -> str | None:
+    """The same of a `per` that reads the deployment; None: it has none, and must have one."""
+    assert term.per is not None
+    value = str(term.per(run.view, run.inbound.key, run.clock, run.labels, place_view(place)))
+    return None if not value and term.budget.missing == "reject" and run.role != "probe" else value
+
+
+def place_view(place: Place) -> dict[str, Any]:
+    """`deployment.*` of a budget's `per`."""
+    deployment = place.deployment
+    return {
+        "name": deployment.name,
+        "provider": deployment.provider,
+        "model": deployment.model,
+        "region": deployment.region,
+        "residency": deployment.residency,
+    }
+
+
+def _beyond(purse: Purse, worst: int | None, place: Place) -> Admission | None:
+    """Why `per_request.cost` does not let the attempt be made; None: it does."""
+    assert purse.most is not None
+    if worst is None:
+        return Admission(None, "full", why=_unknown(place, "per_request.cost", "cost"))
+    used = purse.held + purse.spent
+    if not worst or used + worst <= purse.most:
+        return None
+    words = f"per_request.cost is {show_money(purse.most)}: {show_money(used)} of it is spent or held, and a "
+    words += f"call of {place.deployment.name} may cost {show_money(worst)}"
+    return Admission(None, "full", why=words)
+
+
+def _unknown(place: Place, name: str, measure: str) -> str:
+    what = "what a call there may cost" if measure == "cost" else "how many tokens a call there may write"
+    return f"{place.deployment.name}: nobody knows {what}, and {name} counts that"
+
+
+def _before(purse: Purse, names: Sequence[str]) -> tuple[str, str] | None:
+    """The step below 100% that is reached in the budget that is used most."""
+    best: tuple[float, str, str] | None = None
+    for fund in purse.funds:
+        budget = fund.term.budget
+        share = purse.shares.get(budget.name, 0.0)
+        reached = [step for step in budget.steps if step.at <= share and step.at < 1 and step.use in names]
+        if reached and (best is None or share > best[0]):
+            use = reached[-1].use
+            assert use is not None
+            why = f"{budget.name} is used to {share:.1%}, beyond {show_ratio(reached[-1].at)}"
+            best = share, use, why
+    return None if best is None else best[1:]
+
+
+def _after(purse: Purse, names: Sequence[str]) -> tuple[str, str] | None:
+    """Where the last step of a budget leads that had no room."""
+    for shortfall in purse.shortfalls:
+        use = next((step.use for step in reversed(shortfall.budget.steps) if step.use is not None), None)
+        if use is not None and use in names and shortfall.refused.why == "spent":
+            return use, f"{shortfall.budget.name} has no room"
+    return None

@@ -1,0 +1,479 @@
+"""Budgets through the executor: what is held, settled, refused, and where their jumps lead."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from engine.errors import BudgetExceeded
+from engine.kinds.ensemble import Ensemble
+from engine.kinds.hedge import Hedge
+from engine.kinds.jumps import Jump, Jumps
+from engine.kinds.mirror import Mirror
+from engine.plan.money import Budget, BudgetStep, MoneySegment, Window
+from engine.plan.types import Call, Ceilings, Node, Streaming
+from engine.plan.values import Expr
+from engine.plan.vendors import Facts, PriceRow
+from engine.runtime.views import Key, Texts
+
+Bench = Any
+Kit = Any
+Maker = Callable[..., Bench]
+
+#: What a call of `conftest.deployment` costs: 10 and 5 tokens at $2 and $6 a million.
+COST = 10 * 2_000 + 5 * 6_000
+#: Its worst case: 1,000 tokens of output, and the input.
+WORST = 1_000 * 6_000
+FREE = Facts(prices=(PriceRow(0, 0, 0, 0),), output=1_000)
+CHEAP = Facts(prices=(PriceRow(0, 1_000_000),), output=1_000)
+UNPRICED = Facts(output=1_000)
+
+
+def budget(name: str = "b", limit: int = 10 * WORST, **changes: Any) -> Budget:
+    return Budget(**{"name": name, "measure": "cost", "limit": limit, "window": Window("month"), **changes})
+
+
+def money(*budgets: Budget) -> dict[str, Any]:
+    """Arguments of a bench whose route has these budgets."""
+    return {
+        "money": MoneySegment({each.name: each for each in budgets}),
+        "budgets": tuple(each.name for each in budgets),
+    }
+
+
+def per(parameter: int, name: str, scope: str = "route") -> Expr:
+    get = "a" if scope == "route" else "g"
+    return Expr(source=name, scope=scope, type="string", ir=[get, ["p", parameter], name])
+
+
+def standing(b: Bench) -> dict[str, tuple[int, int]]:
+    """Account -> (spent, held)."""
+    return {a.key: (s.spent, s.held) for a, s in b.ledger.rows(int(b.clock.wall() * 1000))}
+
+
+def spent(b: Bench) -> dict[str, int]:
+    return {key: settled for key, (settled, _) in standing(b).items()}
+
+
+async def test_what_an_attempt_holds_is_settled_with_what_it_used(bench: Maker, kit: Kit) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say(first=50)]}, **money(budget()))
+    asked = asyncio.create_task(b.run())
+    await asyncio.sleep(0)
+    (held,) = standing(b).values()
+    assert held[0] == 0
+    assert held[1] >= WORST
+    await asked
+    assert standing(b) == {"budget/b/2025-12/": (COST, 0)}
+    (entry,) = b.record.attempts
+    (use,) = entry.budgets
+    assert (use.name, use.partition, use.settled) == ("b", "", COST)
+    assert use.reserved == entry.reserved == held[1]
+
+
+async def test_a_stream_is_settled_from_its_usage(bench: Maker, kit: Kit) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say()]}, **money(budget()))
+    await b.read(await b.run(stream=True))
+    assert spent(b) == {"budget/b/2025-12/": COST}
+
+
+async def test_tokens_are_counted_in_tokens(bench: Maker, kit: Kit) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say()]}, **money(budget(measure="tokens", limit=5_000)))
+    await b.run()
+    assert spent(b) == {"budget/b/2025-12/": 15}
+    assert b.record.attempts[0].budgets[0].reserved > 1_000
+
+
+async def test_all_budgets_hold_and_the_strictest_refuses(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        kit.use("a"),
+        {"a": [kit.Say()]},
+        **money(budget("wide"), budget("narrow", WORST + 100_000, window=Window("day"))),
+    )
+    await b.run()
+    error = await b.fails()
+    assert isinstance(error, BudgetExceeded)
+    assert (error.budget, error.partition, error.status, error.code) == ("narrow", "", 402, "budget_exceeded")
+    assert spent(b) == {"budget/wide/2025-12/": COST, "budget/narrow/2025-12-01/": COST}
+    # 14 hours are left of that day.
+    assert error.retry_after_ms == 14 * 3_600_000
+    assert "2025-12-02T00:00:00+00:00" in error.message
+    assert "$0.0061" in error.message
+    assert not b.record.attempts
+
+
+async def test_what_never_fits_names_no_moment(bench: Maker, kit: Kit) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say()]}, **money(budget(limit=1_000)))
+    error = await b.fails()
+    assert (error.status, error.retry_after_ms) == (402, None)
+    assert "max_tokens" in error.message
+
+
+async def test_a_free_call_always_fits(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        kit.use("a"),
+        {"a": [kit.Say()]},
+        deployments=(kit.deployment("a", facts=FREE),),
+        **money(budget(limit=0)),
+    )
+    await b.run()
+    assert b.record.served_by == "a"
+
+
+async def test_a_cheaper_target_may_fit(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        kit.fallback(kit.use("a"), kit.use("c")),
+        {"a": [kit.Say()], "c": [kit.Say()]},
+        deployments=(kit.deployment("a"), kit.deployment("c", facts=CHEAP)),
+        **money(budget(limit=WORST)),
+    )
+    await b.run()
+    assert b.record.served_by == "c"
+    assert "`b` has no room" in b.record.path[0].why
+
+
+async def test_a_call_that_failed_is_told_before_a_budget(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        kit.fallback(kit.use("c", retry_extra=0), kit.use("a")),
+        {"a": [kit.Say()], "c": [kit.Fail("overloaded")]},
+        deployments=(kit.deployment("a"), kit.deployment("c", facts=CHEAP)),
+        **money(budget(limit=WORST)),
+    )
+    assert (await b.fails()).code == "overloaded"
+
+
+async def test_what_nobody_knows_the_price_of_is_not_called(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        kit.use("a"),
+        {"a": [kit.Say()]},
+        deployments=(kit.deployment("a", facts=UNPRICED),),
+        **money(budget()),
+    )
+    error = await b.fails()
+    assert (error.status, error.code) == (503, "no_candidate")
+    assert "nobody knows what a call there may cost" in error.message
+    assert b.upstream.calls == []
+
+
+# --- partitions -----------------------------------------------------------------------------------------
+
+
+async def test_each_value_of_per_has_its_own(bench: Maker, kit: Kit) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say()]}, **money(budget(limit=WORST + 100_000, per=per(1, "org"))))
+    for org in ("acme", "globex"):
+        inbound = b.inbound()
+        inbound.key = Key("k", "k", org, Texts())
+        await b.run(inbound)
+    assert spent(b) == {"budget/b/2025-12/acme": COST, "budget/b/2025-12/globex": COST}
+    inbound.request_id = "another"
+    error = await b.fails(inbound)
+    assert isinstance(error, BudgetExceeded)
+    assert error.partition == "globex"
+    assert "(globex)" in error.message
+
+
+@pytest.mark.parametrize("missing", ["reject", "share"])
+async def test_a_request_without_a_value(bench: Maker, kit: Kit, missing: str) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say()]}, **money(budget(per=per(1, "org"), missing=missing)))
+    if missing == "share":
+        await b.run()
+        assert spent(b) == {"budget/b/2025-12/": COST}
+    else:
+        error = await b.fails()
+        assert (error.status, error.code) == (403, "budget_partition_missing")
+        assert "`b` is kept by `org`" in error.message
+
+
+async def test_a_partition_may_be_the_deployments(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        kit.fallback(kit.use("a", retry_extra=0), kit.use("c")),
+        {"a": [kit.Fail("timeout")], "c": [kit.Say()]},
+        **money(budget(per=per(4, "name", "budget"))),
+    )
+    await b.run()
+    assert set(spent(b)) == {"budget/b/2025-12/a", "budget/b/2025-12/c"}
+
+
+# --- what failed, and what may be billed all the same ----------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    ("failure", "billed"),
+    [("connect", False), ("overloaded", False), ("server", False), ("timeout", True), ("cut", True)],
+)
+async def test_a_failure(bench: Maker, kit: Kit, failure: str, billed: bool, stream: bool) -> None:
+    b = bench(kit.use("a", retry_extra=0), {"a": [kit.Fail(failure)]}, **money(budget()))
+    await b.fails(stream=stream)
+    (entry,) = b.record.attempts
+    (use,) = entry.budgets
+    if not billed:
+        assert (entry.closed, use.settled) == ("released", 0)
+        return
+    assert (entry.closed, entry.estimated) == ("settled", True)
+    assert use.settled == entry.cost.total
+    # Of a stream nothing was written; of an answer in one piece nobody knows.
+    assert (use.settled == use.reserved) is not stream
+    assert use.settled
+
+
+@pytest.mark.parametrize("thinks", [False, True])
+async def test_a_stream_of_a_model_that_thinks_first(bench: Maker, kit: Kit, thinks: bool) -> None:
+    facts = Facts(prices=kit.deployment("a").facts.prices, output=1_000, efforts=("low",) if thinks else None)
+    b = bench(
+        kit.use("a", retry_extra=0),
+        {"a": [kit.Fail("timeout")]},
+        deployments=(kit.deployment("a", facts=facts),),
+        **money(budget()),
+    )
+    await b.fails(stream=True)
+    (use,) = b.record.attempts[0].budgets
+    assert (use.settled == use.reserved) is thinks
+
+
+async def test_a_stream_that_breaks_pays_for_what_came(bench: Maker, kit: Kit) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say("some words", " and more", end="cut")]}, **money(budget()))
+    await b.read(await b.run(stream=True))
+    (entry,) = b.record.attempts
+    assert entry.estimated
+    assert 0 < entry.usage["output_tokens"] < 100
+    assert spent(b) == {"budget/b/2025-12/": entry.cost.total}
+
+
+async def test_every_retry_is_held_and_settled_once(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        kit.use("a", retry_extra=2, retry_failures=("timeout",)),
+        {"a": [kit.Fail("timeout"), kit.Fail("timeout"), kit.Say()]},
+        **money(budget()),
+    )
+    await b.run()
+    settled = [use.settled for attempt in b.record.attempts for use in attempt.budgets]
+    assert len(settled) == 3
+    assert spent(b) == {"budget/b/2025-12/": sum(settled)}
+    assert b.record.cost == sum(settled)
+
+
+@pytest.mark.parametrize("moment", ["before a byte", "in the stream"])
+async def test_a_client_that_leaves(bench: Maker, kit: Kit, until: Callable[..., Any], moment: str) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say("one", "two", first=50, every=500)]}, **money(budget()))
+    if moment == "in the stream":
+        answer = await b.run(stream=True)
+        await anext(answer.flow)
+        await anext(answer.flow)
+        await answer.flow.close()
+    else:
+        asked = asyncio.create_task(b.run())
+        await until(lambda: b.upstream.calls == ["a"])
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+    (entry,) = b.record.attempts
+    assert (entry.closed, entry.estimated) == ("settled", True)
+    assert spent(b) == {"budget/b/2025-12/": entry.cost.total}
+    assert entry.cost.total > 0
+
+
+# --- all that a request causes ----------------------------------------------------------------------------
+
+
+async def test_the_loser_of_a_race_pays_too(bench: Maker, kit: Kit) -> None:
+    hedge = Hedge("r/hedge", Call(), (kit.use("a"), kit.use("c")), 100)
+    b = bench(hedge, {"a": [kit.Say(first=900)], "c": [kit.Say(first=50)]}, **money(budget()))
+    await b.run()
+    lost, won = b.record.attempts
+    assert lost.budgets[0].settled == lost.budgets[0].reserved
+    assert won.budgets[0].settled == COST
+    assert spent(b) == {"budget/b/2025-12/": lost.cost.total + won.cost.total}
+
+
+async def test_members_and_judge_of_an_ensemble(bench: Maker, kit: Kit) -> None:
+    node = Ensemble(
+        id="r/ensemble",
+        call=Call(),
+        children=(kit.use("a"), kit.use("c")),
+        weights=(1.0, 1.0),
+        merge="judge",
+        judge=kit.use("j"),
+    )
+    script = {"a": [kit.Say("one")], "c": [kit.Say("two")], "j": [kit.Say("1")]}
+    b = bench(node, script, **money(budget()))
+    await b.run()
+    assert [a.role for a in b.record.attempts] == ["answer", "answer", "judge"]
+    assert spent(b) == {"budget/b/2025-12/": 3 * COST}
+
+
+async def test_a_copy_pays_for_itself(bench: Maker, kit: Kit, until: Callable[..., Any]) -> None:
+    node = Mirror("r/mirror", Call(), kit.use("a"), kit.use("c"))
+    b = bench(node, {"a": [kit.Say()], "c": [kit.Say()]}, **money(budget()))
+    await b.run()
+    await until(lambda: len(b.executor.asides) == 0)
+    assert spent(b) == {"budget/b/2025-12/": 2 * COST}
+    assert [each.cost for each in b.records] == [COST, COST]
+
+
+async def test_a_continuation_pays_for_itself(bench: Maker, kit: Kit) -> None:
+    facts = Facts(prices=kit.deployment("a").facts.prices, output=1_000, can=("stream", "prefill"))
+    b = bench(
+        kit.fallback(kit.use("a"), kit.use("c")),
+        {"a": [kit.Say("some words", end="cut")], "c": [kit.Say("and more")]},
+        deployments=tuple(kit.deployment(name, facts=facts) for name in "ac"),
+        stream=Streaming(on_cut="continue"),
+        **money(budget()),
+    )
+    await b.read(await b.run(stream=True))
+    assert len(b.record.attempts) > 1
+    assert spent(b) == {"budget/b/2025-12/": b.record.cost}
+
+
+async def test_a_hundred_at_once_never_overspend(bench: Maker, kit: Kit) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say(first=50)]}, **money(budget(limit=7 * (WORST + 100_000))))
+    ends = await asyncio.gather(*(b.run() for _ in range(100)), return_exceptions=True)
+    served = [each for each in ends if not isinstance(each, BaseException)]
+    assert len(served) == 7
+    assert all(isinstance(each, BudgetExceeded) for each in ends if isinstance(each, BaseException))
+    assert spent(b) == {"budget/b/2025-12/": 7 * COST}
+
+
+async def test_per_request_cost(bench: Maker, kit: Kit) -> None:
+    """Over all attempts: what was spent, what is held and the next worst case."""
+    b = bench(
+        kit.use("a", retry_extra=5, retry_failures=("timeout",)),
+        {"a": [kit.Fail("timeout")]},
+        per_request=Ceilings(cost=3 * (WORST + 100_000)),
+    )
+    await b.fails()
+    assert len(b.record.attempts) == 3
+    assert b.record.status == 504
+    assert b.record.cost <= 3 * (WORST + 100_000)
+    c = bench(kit.use("a"), {"a": [kit.Say()]}, per_request=Ceilings(cost=WORST))
+    assert (await c.fails()).code == "no_candidate"
+
+
+async def test_per_request_cost_counts_branches_together(bench: Maker, kit: Kit) -> None:
+    node = Ensemble(
+        id="r/ensemble",
+        call=Call(),
+        children=tuple(kit.use(name) for name in "acd"),
+        weights=(1.0, 1.0, 1.0),
+        merge="longest",
+    )
+    b = bench(node, {n: [kit.Say()] for n in "acd"}, per_request=Ceilings(cost=2 * (WORST + 100_000)))
+    await b.run()
+    assert len(b.record.attempts) == 2
+
+
+# --- jumps and alerts -----------------------------------------------------------------------------------
+
+
+def jumping(kit: Kit, start: Node, *names: str, before: bool = True, after: bool = True) -> Jumps:
+    branches = (Jump(name, kit.use(name), "of b", before=before, after=after) for name in names)
+    return Jumps("r/jumps", Call(), start, tuple(branches))
+
+
+async def test_a_step_below_the_end_leads_elsewhere(bench: Maker, kit: Kit) -> None:
+    steps = (BudgetStep(0.5, use="c"),)
+    b = bench(
+        jumping(kit, kit.use("a"), "c"),
+        {"a": [kit.Say()], "c": [kit.Say()]},
+        deployments=(kit.deployment("a"), kit.deployment("c", facts=FREE)),
+        **money(budget(limit=3 * WORST, steps=steps)),
+    )
+    asked = asyncio.create_task(b.run())
+    await asyncio.sleep(0)
+    await b.run()  # a third is held
+    both = asyncio.create_task(b.run())
+    await asyncio.gather(asked, both)
+    assert [r.served_by for r in b.records] == ["a", "a", "a"]
+
+    async def slow() -> None:
+        await b.run()
+
+    b.upstream.script["a"] = [kit.Say(first=100)]
+    held = [asyncio.create_task(slow()) for _ in range(2)]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    await b.run()
+    assert b.record.served_by == "c"
+    assert b.record.path[0].what == "jumped"
+    assert "beyond 50%" in b.record.path[0].why
+    await asyncio.gather(*held)
+
+
+async def test_the_last_step_leads_elsewhere_where_nothing_fits(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        jumping(kit, kit.use("a"), "c"),
+        {"a": [kit.Say()], "c": [kit.Say()]},
+        deployments=(kit.deployment("a"), kit.deployment("c", facts=CHEAP)),
+        **money(budget(limit=WORST, steps=(BudgetStep(1.0, use="c"),))),
+    )
+    await b.run()
+    assert b.record.served_by == "c"
+    assert [s.what for s in b.record.path] == ["skipped", "jumped"]
+    assert list(spent(b)) == ["budget/b/2025-12/"]  # what it spends counts on
+
+
+async def test_no_jump_is_taken_twice(bench: Maker, kit: Kit) -> None:
+    steps = (BudgetStep(1.0, use="c"),), (BudgetStep(1.0, use="d"),)
+    b = bench(
+        jumping(kit, kit.use("a"), "c", "d"),
+        {name: [kit.Say()] for name in "acd"},
+        **money(*(budget(f"b{n}", WORST, steps=steps[n]) for n in range(2))),
+    )
+    error = await b.fails()
+    assert error.code == "budget_exceeded"
+    assert [s.what for s in b.record.path].count("jumped") <= 2
+    assert b.upstream.calls == []
+
+
+async def test_where_somebody_failed_the_jump_still_serves(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        jumping(kit, kit.fallback(kit.use("f", retry_extra=0), kit.use("a")), "c"),
+        {"f": [kit.Fail("overloaded")], "a": [kit.Say()], "c": [kit.Say()]},
+        deployments=(
+            kit.deployment("f", facts=CHEAP),
+            kit.deployment("a"),
+            kit.deployment("c", facts=FREE),
+        ),
+        **money(budget(limit=WORST, steps=(BudgetStep(1.0, use="c"),))),
+    )
+    await b.run()
+    assert b.record.served_by == "c"
+
+
+async def test_alerts_at_steps(bench: Maker, kit: Kit) -> None:
+    told: list[tuple[str, str, float]] = []
+    steps = (BudgetStep(0.5, alert="ops"), BudgetStep(1.0, alert="boss"))
+    b = bench(
+        kit.use("a"),
+        {"a": [kit.Say(first=50)]},
+        alerts=lambda budget, partition, step, standing: told.append((budget, partition, step.at)),
+        **money(budget(limit=3 * WORST, steps=steps)),
+    )
+    ends = await asyncio.gather(*(b.run() for _ in range(3)), return_exceptions=True)
+    assert [isinstance(end, BudgetExceeded) for end in ends] == [False, False, True]
+    assert told == [("b", "", 0.5), ("b", "", 1.0)]
+
+
+async def test_windows_begin_anew(bench: Maker, kit: Kit) -> None:
+    b = bench(
+        kit.use("a"),
+        {"a": [kit.Say()]},
+        **money(budget(limit=WORST + 100_000, window=Window("every", 3_600_000))),
+    )
+    await b.run()
+    error = await b.fails()
+    await b.clock.sleep(error.retry_after_ms or 0)
+    await b.run()
+    assert b.record.served_by == "a"
+
+
+async def test_a_probe_counts_in_what_holds_for_every_call(
+    bench: Maker, kit: Kit, until: Callable[..., Awaitable[None]]
+) -> None:
+    every = budget("floor", per=per(1, "org"))
+    b = bench(kit.use("a"), {"a": [kit.Say()]}, money=MoneySegment({"floor": every}, {}, ("floor",)))
+    await b.executor.probes.ask(b.snapshot, "a")
+    assert spent(b) == {"budget/floor/2025-12/": b.record.cost}
+    assert b.record.cost
