@@ -88,7 +88,7 @@ def test_the_kinds() -> None:
 
 
 def test_kinds_that_execute_are_those_of_the_plan() -> None:
-    """A kind is in the table of what runs exactly when the spec says that it executes; no file says `jumps`."""
+    """A kind is in the table of what runs exactly when the spec says so; no file says `jumps`."""
     executing = {kind for kind, spec in SPECS.items() if BUILT[spec.__name__][kind] is not None}
     assert executing == set(KINDS) - {"jumps"}
     lowering = {kind for kind, spec in SPECS.items() if "lower" in vars(spec)}
