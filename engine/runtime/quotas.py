@@ -12,7 +12,7 @@ and is then not counted in that limit. Where several have none, the one that has
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -23,7 +23,7 @@ from engine.runtime.limit_term import Partition
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Run
 from engine.runtime.waiting import Ticket, WaitingLines
-from engine.state.ledger import Account, Ask, Ledger, Refused
+from engine.state.ledger import Account, Ask, Ledger, Refused, Standing
 from engine.units import show_duration, show_rate
 
 #: When to come back, where nobody knows when there is room.
@@ -68,32 +68,34 @@ class Quota:
         self.jump: tuple[str, str] | None = None
         self.retry_after_ms: int | None = None
 
-    async def told(self) -> list[Told]:
+    def told(self) -> list[Told] | Awaitable[list[Told]]:
         """How those limits stand now that the client may know of, in the order of the plan."""
         shown = [(part.limit, account) for part in self.parts if part.limit.told for account in part.accounts]
         if not shown:
             return []
         seen = self.ledger.look([account for _, account in shown], wall_ms(self.clock))
-        standings = seen if isinstance(seen, Sequence) else await seen
-        found = []
-        for (limit, account), standing in zip(shown, standings, strict=True):
-            window_ms, resets_ms = account.period_ms or None, standing.resets_ms
-            if window_ms is not None and resets_ms is None:
-                resets_ms = 0
-            if resets_ms is not None and self.retry_after_ms is not None:
-                # Whoever is told to come back is not told that its window ends later than that.
-                resets_ms = min(resets_ms, self.retry_after_ms)
-            found.append(
-                Told(
-                    limit.name,
-                    account.measure,
-                    standing.limit,
-                    None if window_ms is None else _seconds(window_ms),
-                    standing.left,
-                    None if window_ms is None or resets_ms is None else _seconds(resets_ms),
-                )
-            )
-        return found
+        return self._rows(shown, seen) if isinstance(seen, Sequence) else self._asked(shown, seen)
+
+    async def _asked(
+        self, shown: list[tuple[Limit, Account]], seen: Awaitable[Sequence[Standing]]
+    ) -> list[Told]:
+        return self._rows(shown, await seen)
+
+    def _rows(self, shown: list[tuple[Limit, Account]], standings: Sequence[Standing]) -> list[Told]:
+        return [
+            self._row(limit, account, standing)
+            for (limit, account), standing in zip(shown, standings, strict=True)
+        ]
+
+    def _row(self, limit: Limit, account: Account, standing: Standing) -> Told:
+        if not account.period_ms:
+            return Told(limit.name, account.measure, account.limit, None, standing.left, None)
+        resets_ms = standing.resets_ms or 0
+        if self.retry_after_ms is not None:
+            # Whoever is told to come back is not told that its window ends later than that.
+            resets_ms = min(resets_ms, self.retry_after_ms)
+        window_s = _seconds(account.period_ms)
+        return Told(limit.name, account.measure, account.limit, window_s, standing.left, _seconds(resets_ms))
 
 
 class Quotas:

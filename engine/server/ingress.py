@@ -9,7 +9,7 @@ dialect's own shape.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import orjson
@@ -24,6 +24,7 @@ from engine.server.body import BodyTooLarge, ClientGone, parse_body, read_body
 from engine.server.client_headers import ClientHeaders
 from engine.server.departure import Departure
 from engine.server.heartbeat import Heartbeat
+from engine.server.limit_headers import known_headers, limit_headers
 from engine.server.pressure import Pressure
 from engine.server.repeats import HEADER, BrokenOff, Repeats
 from engine.server.replies import (
@@ -232,7 +233,7 @@ class Ingress:
             return None
 
         def head() -> Message:
-            return self._head(inbound.request_id, None, bound.media_type)
+            return self._head(inbound, None, bound.media_type, known_headers(inbound.quota))
 
         return Heartbeat(self._service.heartbeat_s, departure, send, head, bound.comment)
 
@@ -240,6 +241,8 @@ class Ingress:
         record = answer.record
         headers = about(inbound.request_id, self._revision, record)
         headers += (cost(record), JSON, *counted(answer.reply))
+        if inbound.quota is not None:
+            headers += await limit_headers(inbound.quota)
         body = answer.raw
         if body is None:
             assert answer.reply is not None
@@ -259,7 +262,8 @@ class Ingress:
                 departure.writes += 1
                 if heartbeat is not None:
                     heartbeat.begun = True
-                await send(self._head(inbound.request_id, answer.record, writer.media_type))
+                limits = await limit_headers(inbound.quota)
+                await send(self._head(inbound, answer.record, writer.media_type, limits))
                 departure.writes += 1
             try:
                 last = await self._chunks(flow, writer, departure, send, inbound.request_id)
@@ -278,10 +282,12 @@ class Ingress:
         finally:
             await flow.close()
 
-    def _head(self, request_id: str, record: DecisionRecord | None, media_type: str) -> Message:
+    def _head(
+        self, inbound: Inbound, record: DecisionRecord | None, media_type: str, limits: Headers
+    ) -> Message:
         """The message that begins a stream."""
-        headers = about(request_id, self._revision, record)
-        headers += ((b"content-type", media_type.encode()), *_UNBUFFERED)
+        headers = about(inbound.request_id, self._revision, record)
+        headers += ((b"content-type", media_type.encode()), *_UNBUFFERED, *limits)
         return {"type": "http.response.start", "status": 200, "headers": self._closing(headers)}
 
     async def _chunks(
@@ -326,14 +332,16 @@ class Ingress:
         """The request failed: the answer, or the last event of one that a heartbeat has begun."""
         if departure.heartbeat is None or not departure.heartbeat.begun:
             departure.hush()
-            await self._fail(inbound.request_id, error, send)
+            await self._fail(inbound.request_id, error, send, await limit_headers(inbound.quota))
             return
         writer = self.dialect.stream_writer(self.operation, cast(Request, inbound.request))
         await departure.end(send, self.dialect.stream_error(writer, error))
 
-    async def _fail(self, request_id: str, error: EngineError, send: Send) -> None:
+    async def _fail(
+        self, request_id: str, error: EngineError, send: Send, limits: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
         headers = about(request_id, self._revision, getattr(error, "record", None))
-        headers += (JSON, *retry_after(error))
+        headers += (JSON, *retry_after(error), *limits)
         body = orjson.dumps(self.dialect.write_error(error))
         await send_whole(send, self.dialect.status(error), self._closing(headers), body)
 

@@ -28,6 +28,7 @@ from engine.errors import RequestError
 from engine.observe.metrics import Metrics
 from engine.server.credential import HEADERS
 from engine.server.departure import Departure
+from engine.server.limit_headers import NOW, POLICY
 from engine.server.replies import Message, Send
 
 HEADER: Final = b"idempotency-key"
@@ -78,7 +79,9 @@ class Entry:
             while sent < len(self.messages):
                 message = self.messages[sent]
                 if sent == 0:
-                    message = {**message, "headers": [*message["headers"], REPLAYED]}
+                    # It is counted in no limit, and how those stood is over.
+                    headers = [each for each in message["headers"] if each[0] not in (POLICY, NOW)]
+                    message = {**message, "headers": [*headers, REPLAYED]}
                 departure.writes += 1
                 await send(message)
                 departure.writes += 1

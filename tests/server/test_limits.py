@@ -1,0 +1,206 @@
+"""Limits over a sidecar's own HTTP: 429 in every format, and the headers that tell how a client stands."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import http_sfv
+import httpx
+import pytest
+from clients import STREAMS, WHOLES
+from running import Running, running, write_workspace
+from scripted import Connection
+from vendor import Vendor, answers, chat, silence, streams
+
+ROUTES = """\
+deployments:
+  near: {provider: fake, model: m-1}
+limits:
+  per-key: {per: key.id, requests: 100/min, tokens: {rate: 60k/min, burst: 20k}, concurrent: 9}
+  once: {per: key.id, requests: 1/h}
+  all: {requests: 1/h}
+  waits: {per: key.id, concurrent: 1, on_exceed: {queue: 5s}}
+  few: {per: key.id, tokens: 1k/min}
+routes:
+  told: {start: near, limits: [per-key], admit: {output: 1k}}
+  once: {start: near, limits: [once]}
+  both: {start: near, limits: [per-key, all], admit: {output: 1k}}
+  waits: {start: near, limits: [waits]}
+  few: {start: near, limits: [few]}
+  free: near
+"""
+
+
+@pytest.fixture
+async def limited(vendor: Vendor, tmp_path: Path) -> AsyncIterator[Running]:
+    folder = write_workspace(tmp_path / "ws", vendor.port, routes=ROUTES, settings="heartbeat: 100ms\n")
+    async with running(folder) as started:
+        yield started
+    assert started.sidecar.host.executor.ledger.open_holds() == 0
+
+
+def items(headers: httpx.Headers, name: str) -> dict[str, dict[str, Any]]:
+    """A field as an independent reader of structured fields has it: item -> its parameters."""
+    found = http_sfv.List()
+    found.parse(headers[name].encode())
+    assert all(isinstance(item.value, str) for item in found)
+    assert len({item.value for item in found}) == len(found)
+    return {item.value: dict(item.params) for item in found}
+
+
+POLICY = {
+    "per-key": {"q": 100, "w": 60},
+    "per-key/tokens": {"q": 60_000, "qu": "tokens", "w": 60},
+    "per-key/concurrent": {"q": 9, "qu": "concurrent-requests"},
+}
+
+
+async def test_a_whole_answer_tells_what_is_left(limited: Running) -> None:
+    for used in (1, 2):
+        answer = await limited.chat("told")
+        assert answer.status_code == 200
+        assert items(answer.headers, "ratelimit-policy") == POLICY
+        left = items(answer.headers, "ratelimit")
+        assert left["per-key"] == {"r": 100 - used, "t": used}
+        assert left["per-key/concurrent"] == {"r": 9}
+        tokens = left["per-key/tokens"]["r"]
+        assert 20_000 - 15 * used <= tokens <= 20_000, "what was used is counted, no longer the worst case"
+
+
+async def test_a_stream_tells_what_it_holds(limited: Running, vendor: Vendor) -> None:
+    vendor.answer = streams()
+    answer = await limited.chat("told", stream=True)
+    assert items(answer.headers, "ratelimit-policy") == POLICY
+    left = items(answer.headers, "ratelimit")
+    assert left["per-key/concurrent"] == {"r": 8}
+    assert 18_000 < left["per-key/tokens"]["r"] < 19_000, "1k of output and the input's bound"
+
+
+async def test_a_stream_that_a_heartbeat_began_tells_it_too(limited: Running, vendor: Vendor) -> None:
+    async def late(connection: Connection) -> None:
+        await asyncio.sleep(0.25)
+        await streams()(connection)
+
+    vendor.answer = late
+    answer = await limited.chat("told", stream=True)
+    assert answer.text.startswith(":")
+    assert items(answer.headers, "ratelimit")["per-key/concurrent"] == {"r": 8}
+
+
+async def test_an_error_tells_it_too(limited: Running, vendor: Vendor) -> None:
+    vendor.answer = answers({"error": {"message": "no"}}, 400)
+    answer = await limited.chat("told")
+    assert answer.status_code == 400
+    assert items(answer.headers, "ratelimit")["per-key"]["r"] == 99
+
+
+async def test_who_has_no_limits_is_told_nothing(limited: Running) -> None:
+    answer = await limited.chat("free")
+    assert not {"ratelimit", "ratelimit-policy", "retry-after"} & set(answer.headers)
+
+
+async def test_what_others_use_too_is_told_to_nobody(limited: Running) -> None:
+    answer = await limited.chat("both")
+    assert items(answer.headers, "ratelimit-policy") == POLICY
+    refused = await limited.chat("both")
+    assert refused.status_code == 429
+    assert items(refused.headers, "ratelimit-policy") == POLICY
+    assert "1/h" not in refused.text
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("dialect", STREAMS)
+async def test_beyond_a_limit(limited: Running, dialect: str, stream: bool) -> None:
+    await limited.chat("once")
+    path, body = (STREAMS if stream else WHOLES)[dialect]
+    answer = await limited.client.post(path.replace("MODEL", "once"), json={"model": "once", **body})
+    assert answer.status_code == 429
+    assert 3_590 <= int(answer.headers["retry-after"]) <= 3_600
+    assert items(answer.headers, "ratelimit-policy") == {"once": {"q": 1, "w": 3_600}}
+    left = items(answer.headers, "ratelimit")["once"]
+    assert left["r"] == 0
+    assert left["t"] <= int(answer.headers["retry-after"]), "its window ends when it may come back"
+    assert "the limit `once` has no room now: 1/h requests; come back in" in answer.text
+    assert answer.headers["content-type"].startswith("application/json")
+
+
+SAID = {
+    "openai_chat": {"type": "rate_limit_error", "code": "rate_limit_exceeded"},
+    "anthropic_messages": {"type": "rate_limit_error"},
+    "gemini": {"code": 429, "status": "RESOURCE_EXHAUSTED"},
+}
+
+
+@pytest.mark.parametrize("dialect", SAID)
+async def test_clients_know_the_error(limited: Running, dialect: str) -> None:
+    await limited.chat("once")
+    path, body = WHOLES[dialect]
+    answer = await limited.client.post(path.replace("MODEL", "once"), json={"model": "once", **body})
+    error = answer.json()["error"]
+    assert SAID[dialect].items() <= error.items(), error
+
+
+async def test_more_than_a_limit_ever_has_is_no_429(limited: Running) -> None:
+    answer = await limited.chat("few", max_tokens=2_000)
+    assert answer.status_code == 413
+    assert "retry-after" not in answer.headers
+    assert re.search(
+        r"may use 2\d\d\d tokens, and the limit `few` never has room for more than 1000", answer.text
+    )
+
+
+async def test_a_client_that_leaves_gives_its_place_back(limited: Running, vendor: Vendor) -> None:
+    vendor.answer = silence
+    async with httpx.AsyncClient(base_url=limited.url) as client:
+        with pytest.raises(httpx.ReadTimeout):
+            await client.post("/v1/chat/completions", json=_body("waits"), timeout=0.2)
+    vendor.answer = answers(chat())
+    answer = await limited.chat("waits")
+    assert answer.status_code == 200
+    assert items(answer.headers, "ratelimit") == {"waits/concurrent": {"r": 1}}
+
+
+async def test_who_waits_is_answered(limited: Running, vendor: Vendor) -> None:
+    gate = asyncio.Event()
+    vendor.answer = streams(gate)
+    async with limited.client.stream(
+        "POST", "/v1/chat/completions", json=_body("waits", stream=True)
+    ) as first:
+        assert first.status_code == 200
+        vendor.answer = answers(chat())
+        second = asyncio.create_task(limited.chat("waits"))
+        lines = limited.sidecar.host.executor.quotas.lines
+        while not lines:
+            await asyncio.sleep(0.005)
+        gate.set()
+        await first.aread()
+    assert (await second).status_code == 200
+
+
+def _body(model: str, **more: Any) -> dict[str, Any]:
+    return {"model": model, "messages": [{"role": "user", "content": "Hello?"}], **more}
+
+
+async def test_a_repeat_is_counted_in_no_limit(limited: Running) -> None:
+    head = {"idempotency-key": "k-1"}
+    for _ in range(3):
+        answer = await limited.client.post("/v1/chat/completions", json=_body("once"), headers=head)
+        assert answer.status_code == 200
+    assert "idempotent-replayed" in answer.headers
+    assert not {"ratelimit", "ratelimit-policy"} & set(answer.headers)
+
+
+async def test_a_reload_keeps_what_is_counted(limited: Running) -> None:
+    await limited.chat("once")
+    file = limited.folder / "routes" / "main.yaml"
+    for rate, status in (("2/h", 200), ("2/h", 429)):
+        file.write_text(
+            ROUTES.replace("once: {per: key.id, requests: 1/h}", f"once: {{per: key.id, requests: {rate}}}")
+        )
+        reloaded = await limited.client.post("/admin/reload")
+        assert reloaded.status_code == 200, reloaded.text
+        assert (await limited.chat("once")).status_code == status
