@@ -52,9 +52,9 @@ def asked_by(b: Bench, key: str, **request: Any) -> Any:
     return inbound
 
 
-async def told(inbound: Any) -> dict[str, tuple[int, int | None]]:
+def told(inbound: Any) -> dict[str, tuple[int, int | None]]:
     """`LIMIT MEASURE` -> (left, seconds until it is whole)."""
-    return {f"{each.name} {each.measure}": (each.left, each.resets_s) for each in await inbound.quota.told()}
+    return {f"{each.name} {each.measure}": (each.left, each.resets_s) for each in inbound.quota.told()}
 
 
 # --- what is counted ----------------------------------------------------------------------------------
@@ -137,12 +137,12 @@ async def test_tokens_are_settled_with_what_was_used(
         answer = await b.run(inbound)
         if ends in {"stream", "left"}:
             held = 200 + answer.record.input_tokens
-            assert (await told(inbound))["l tokens"][0] == 1_000 - held, "the stream is still open"
+            assert told(inbound)["l tokens"][0] == 1_000 - held, "the stream is still open"
         if ends == "stream":
             await b.read(answer)
         elif ends == "left":
             await answer.flow.close()
-    assert (await told(inbound))["l tokens"][0] == 1_000 - used
+    assert told(inbound)["l tokens"][0] == 1_000 - used
 
 
 async def test_a_counting_of_tokens_uses_none(limited: Any) -> None:
@@ -151,7 +151,7 @@ async def test_a_counting_of_tokens_uses_none(limited: Any) -> None:
     inbound.operation = "count_tokens"
     with contextlib.suppress(EngineError):
         await b.run(inbound)
-    assert (await told(inbound))["l tokens"] == (1, 0)
+    assert told(inbound)["l tokens"] == (1, 0)
 
 
 async def test_places_are_given_back_when_the_stream_is_closed(limited: Any) -> None:
@@ -175,7 +175,7 @@ async def test_all_limits_or_none(limited: Any) -> None:
     await b.run(first)
     for _ in range(3):
         assert "`narrow`" in (await b.fails()).message
-    assert (await told(first))["wide requests"][0] == 99
+    assert told(first)["wide requests"][0] == 99
 
 
 async def test_the_one_that_has_room_last_is_told(limited: Any) -> None:
@@ -322,7 +322,7 @@ async def test_limits_come_before_the_routes_places(limited: Any, kit: Kit, unti
     assert (await b.fails(asked_by(b, "x"))).status == 429
     refused = asked_by(b, "y")
     assert isinstance(await b.fails(refused), Overloaded)
-    assert (await told(refused))["l requests"] == (1, 0)
+    assert told(refused)["l requests"] == (1, 0)
     await task
 
 
@@ -336,7 +336,7 @@ async def test_only_a_clients_own_limits_are_told(limited: Any) -> None:
     )
     inbound = asked_by(b, "x")
     await b.run(inbound)
-    assert [tuple(each) for each in await inbound.quota.told()] == [
+    assert [tuple(each) for each in inbound.quota.told()] == [
         ("own", "requests", 100, 60, 99, 1),
         ("own", "tokens", 10_000, 60, 9_985, 1),
         ("own", "concurrent", 5, None, 5, None),
