@@ -1,0 +1,185 @@
+"""One connection to a Redis: commands go out together, and all of their answers come back, or it is dropped.
+
+A connection on which anything was left unread (a cancelled caller, a deadline, half an answer) is closed at
+once and never used again: the next caller would read what was meant for somebody else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from engine.state.redis.address import Address, Place
+
+Command = Sequence[str | bytes | int]
+
+#: How late a timer may fire before it is the loop that was late, and not the server, in seconds.
+_LATE: Final = 0.005
+#: What the answer gets then, which may lie in the socket already, in seconds.
+_GRACE: Final = 0.02
+
+
+class Away(Exception):
+    """The store cannot be asked now. `at_once`: it said so itself, so trying again at once is no use."""
+
+    def __init__(self, why: str, at_once: bool = False) -> None:
+        super().__init__(why)
+        self.at_once = at_once
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What is said when a connection opens. `ca`: a file of certificates to trust beside the system's."""
+
+    user: str | None = None
+    password: str | None = None
+    ca: str | None = None
+
+
+def missing() -> str | None:
+    """What to install, where the client library is not there."""
+    try:
+        import redis.asyncio  # noqa: F401 - deferred: only who uses it needs it
+    except ImportError:
+        return "state: redis://... needs the package `redis`: pip install 'llm-runner-router[redis]'"
+    return None
+
+
+class Connection:
+    """Made by `dial`. One exchange at a time."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.run_id = ""
+
+    @classmethod
+    async def dial(cls, address: Address, place: Place, login: Login, seconds: float) -> Connection:
+        """Connect and log in. Raises Away."""
+        from redis.asyncio import connection as lib  # deferred: only who uses it needs it
+
+        said: dict[str, Any] = {
+            "db": address.database, "username": login.user, "password": login.password, "protocol": 2,
+            "socket_timeout": None, "socket_connect_timeout": seconds, "driver_info": None,
+        }  # fmt: skip
+        raw: lib.AbstractConnection
+        if place.path is not None:
+            raw = lib.UnixDomainSocketConnection(path=place.path, **said)
+        elif address.tls:
+            raw = lib.SSLConnection(host=place.host, port=place.port, ssl_ca_certs=login.ca, **said)
+        else:
+            raw = lib.Connection(host=place.host, port=place.port, **said)
+        made = cls(raw)
+        try:
+            await _within(seconds, raw.connect())
+        except BaseException as error:
+            await made.close()
+            if isinstance(error, Exception):
+                raise _away(error, place) from error
+            raise
+        return made
+
+    async def exchange(self, commands: Sequence[Command], seconds: float) -> list[Any]:
+        """Send commands and read an answer to each; an error is an answer too.
+
+        Raises Away where not all of them come in time; then the connection is closed.
+        """
+        try:
+            return await _within(seconds, self._exchange(commands))
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, Exception):
+                raise _away(error) from error
+            raise
+
+    async def _exchange(self, commands: Sequence[Command]) -> list[Any]:
+        from redis.exceptions import ResponseError  # deferred, as above
+
+        raw = self._raw
+        if not raw.is_connected:
+            raise Away("the connection was closed")
+        await raw.send_packed_command(raw.pack_commands(commands), check_health=False)
+        answers: list[Any] = []
+        for _ in commands:
+            try:
+                answers.append(await raw.read_response())
+            except ResponseError as error:
+                answers.append(error)
+        return answers
+
+    async def send(self, command: Command) -> None:
+        """Only send: what comes is read by `listen`. Raises Away."""
+        try:
+            await self._raw.send_packed_command(self._raw.pack_command(*command), check_health=False)
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, Exception):
+                raise _away(error) from error
+            raise
+
+    async def listen(self) -> Any:
+        """Wait for what the server sends by itself, for ever. Raises Away."""
+        try:
+            return await self._raw.read_response()
+        except BaseException as error:
+            await self.close()
+            if isinstance(error, Exception):
+                raise _away(error) from error
+            raise
+
+    @property
+    def alive(self) -> bool:
+        return bool(self._raw.is_connected)
+
+    async def close(self) -> None:
+        """Without waiting for anything, so that it is done in a cancelled task too."""
+        await self._raw.disconnect(nowait=True)
+
+
+#: Errors by which a server says that it will not do its work now.
+_REFUSING: Final = ("LOADING", "READONLY", "OOM", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN",
+    "NOAUTH", "WRONGPASS", "NOPERM", "NOREPLICAS", "MISCONF", "BUSY")  # fmt: skip
+
+
+def refusing(answer: Any) -> Away | None:
+    """An answer that is an error means that the store is away, whatever the error: its kind in short."""
+    if not isinstance(answer, Exception):
+        return None
+    code = getattr(answer, "status_code", None) or str(answer).partition(" ")[0]
+    if code == "NOSCRIPT":
+        return None
+    told = code if code in _REFUSING else "an error"
+    return Away(f"it answers {told}: {answer}", at_once=code in _REFUSING)
+
+
+def _away(error: Exception, place: Place | None = None) -> Away:
+    if isinstance(error, Away):
+        return error
+    where = "" if place is None else f"{place}: "
+    code = getattr(error, "status_code", None)
+    if isinstance(error, TimeoutError):
+        return Away(f"{where}no answer in time")
+    return Away(f"{where}{error or type(error).__name__}", at_once=code in _REFUSING)
+
+
+async def _within(seconds: float, work: Any) -> Any:
+    """Await it for so long. Where the loop itself was late, an answer that has come is still read."""
+    loop = asyncio.get_running_loop()
+    limit = asyncio.timeout(None)
+    when = loop.time() + seconds
+    handle: asyncio.TimerHandle
+
+    def over(late: bool) -> None:
+        nonlocal handle
+        if late and loop.time() - when > _LATE:
+            handle = loop.call_later(_GRACE, over, False)
+        else:
+            limit.reschedule(loop.time())
+
+    async with limit:
+        handle = loop.call_at(when, over, True)
+        try:
+            return await work
+        finally:
+            handle.cancel()
