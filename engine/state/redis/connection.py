@@ -72,7 +72,7 @@ class Connection:
             raw = lib.Connection(host=place.host, port=place.port, **said)
         made = cls(raw)
         try:
-            await _within(seconds, raw.connect())
+            await _within(seconds, made._raw.connect())
         except BaseException as error:
             await made.close()
             if isinstance(error, Exception):
@@ -86,7 +86,8 @@ class Connection:
         Raises Away where not all of them come in time; then the connection is closed.
         """
         try:
-            return await _within(seconds, self._exchange(commands))
+            answers: list[Any] = await _within(seconds, self._exchange(commands))
+            return answers
         except BaseException as error:
             await self.close()
             if isinstance(error, Exception):
@@ -160,7 +161,7 @@ def _away(error: Exception, place: Place | None = None) -> Away:
     code = getattr(error, "status_code", None)
     if isinstance(error, TimeoutError):
         return Away(f"{where}no answer in time")
-    return Away(f"{where}{error or type(error).__name__}", at_once=code in _REFUSING)
+    return Away(f"{where}{str(error) or type(error).__name__}", at_once=code in _REFUSING)
 
 
 async def _within(seconds: float, work: Any) -> Any:

