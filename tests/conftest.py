@@ -13,6 +13,8 @@ import pytest
 
 # tests are not packages: this makes `tinymodel` and `asking` importable from every folder
 sys.path.append(str(Path(__file__).parent / "local"))
+# and a real state store, with what may go wrong before it
+sys.path.append(str(Path(__file__).parent / "state"))
 
 # A proxy of the machine's changes which transport is chosen; tests that want one set their own.
 for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):

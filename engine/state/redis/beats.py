@@ -17,6 +17,7 @@ from engine.state.ledger import Account
 from engine.state.redis.connection import Away
 from engine.state.redis.draws import Draws, carry
 from engine.state.redis.journal import Journal, Told
+from engine.state.redis.link import RENEWED
 from engine.state.redis.scripts import Work
 from engine.state.redis.slice import (
     ACCOUNTS,
@@ -65,6 +66,7 @@ class Beats:
         self.dropped = 0
         store.link.renewed.append(self._renew)
         store.link.returned.append(self._wake.set)
+        store.feed.on(RENEWED, lambda _: self._wake.set())
 
     def start(self) -> None:
         self._task = self._loop.create_task(self._run(), name="state-beats")
@@ -105,6 +107,7 @@ class Beats:
     async def beat(self) -> None:
         """Once. Raises Away."""
         self._count += 1
+        await self._store.link.run(())  # is it the store that it was?
         await self._store.feed.poll()
         if self._renewed:
             self._renewed = False

@@ -75,9 +75,12 @@ class Connection:
             await _within(seconds, made._raw.connect())
         except BaseException as error:
             await made.close()
-            if isinstance(error, Exception):
-                raise _away(error, place) from error
-            raise
+            if not isinstance(error, Exception):
+                raise
+            away = _away(error, place)
+            if not isinstance(error, TimeoutError):
+                away.at_once = True  # nobody is there, or it wants none of us
+            raise away from error
         return made
 
     async def exchange(self, commands: Sequence[Command], seconds: float) -> list[Any]:
@@ -138,30 +141,32 @@ class Connection:
         await self._raw.disconnect(nowait=True)
 
 
-#: Errors by which a server says that it will not do its work now.
-_REFUSING: Final = ("LOADING", "READONLY", "OOM", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN",
-    "NOAUTH", "WRONGPASS", "NOPERM", "NOREPLICAS", "MISCONF", "BUSY")  # fmt: skip
-
-
 def refusing(answer: Any) -> Away | None:
-    """An answer that is an error means that the store is away, whatever the error: its kind in short."""
-    if not isinstance(answer, Exception):
+    """What an answer that is an error means: the store is away, whatever the error; None: no error."""
+    if not isinstance(answer, Exception) or _code(answer) == "NOSCRIPT":
         return None
-    code = getattr(answer, "status_code", None) or str(answer).partition(" ")[0]
-    if code == "NOSCRIPT":
-        return None
-    told = code if code in _REFUSING else "an error"
-    return Away(f"it answers {told}: {answer}", at_once=code in _REFUSING)
+    return Away(f"it answers {_said(answer)}", at_once=True)
+
+
+def _code(error: Exception) -> str:
+    return getattr(error, "status_code", None) or ""
+
+
+def _said(error: Exception) -> str:
+    """With its code, which the library takes off."""
+    text, code = str(error), _code(error)
+    return text if not code or text.startswith(code) else f"{code} {text}"
 
 
 def _away(error: Exception, place: Place | None = None) -> Away:
     if isinstance(error, Away):
         return error
     where = "" if place is None else f"{place}: "
-    code = getattr(error, "status_code", None)
     if isinstance(error, TimeoutError):
         return Away(f"{where}no answer in time")
-    return Away(f"{where}{str(error) or type(error).__name__}", at_once=code in _REFUSING)
+    if _code(error):
+        return Away(f"{where}it answers {_said(error)}", at_once=True)
+    return Away(f"{where}{str(error) or type(error).__name__}")
 
 
 async def _within(seconds: float, work: Any) -> Any:

@@ -36,6 +36,8 @@ SETTLE_MS: Final = 2_000
 GENERATION_KEY: Final = "engine:generation"
 #: The channel of what accounts are asked back; who listens to it is a replica that lives.
 BACK: Final = "engine:back"
+#: The channel on which a new generation is told.
+RENEWED: Final = "engine:renewed"
 
 _FIRST_PROBE: Final = 0.05
 _LAST_PROBE: Final = 0.5
@@ -222,10 +224,9 @@ class Link:
         try:
             info, role = await lane.exchange([("INFO", "server"), ("ROLE",)], max(0.001, ends - loop.time()))
             for answer in (info, role):  # what a managed service forbids is not known, and no fault
-                if isinstance(answer, Exception) and "NOPERM" not in str(getattr(answer, "status_code", "")):
-                    away = refusing(answer)
-                    if away is not None and away.at_once:
-                        raise away
+                away = refusing(answer)
+                if away is not None and "NOPERM" not in str(away):
+                    raise away
             if isinstance(role, list) and role and role[0] != b"master":
                 raise Away(f"{place} is a replica", at_once=True)
             fields = _fields(info)
@@ -248,7 +249,7 @@ class Link:
 
     async def _begin(self, lane: Connection, young: bool, seconds: float) -> None:
         token = f"{self._random.getrandbits(48):012x}"
-        work = Work(GENERATION, (GENERATION_KEY,), (lane.run_id or "-", token))
+        work = Work(GENERATION, (GENERATION_KEY,), (lane.run_id or "-", token, RENEWED))
         commands: list[Command] = [("EVAL", GENERATION.text, *work.command()[2:]), ("PUBSUB", "NUMSUB", BACK)]
         answers = await lane.exchange(commands, seconds)
         self._check(answers[:1])

@@ -1,0 +1,234 @@
+"""The way to the store: deadlines, what it answers when it will not, cancelled callers, other servers."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis_ledgers import until
+from shim import Shim
+from store_server import Server
+
+from engine.state.redis.address import Address, Place, parse
+from engine.state.redis.connection import Away, Login
+from engine.state.redis.link import DEADLINE_MS, FAILURES, Link
+from engine.state.redis.scripts import ONCE, Work
+
+
+@pytest.fixture
+async def shim(store_server: Server) -> AsyncIterator[Shim]:
+    async with Shim.before(store_server.port) as shim:
+        yield shim
+
+
+async def opened(address: str, **more: object) -> Link:
+    link = Link(parse(address), settle_ms=1, **more)
+    assert await link.open()
+    return link
+
+
+async def away(link: Link) -> Away:
+    with pytest.raises(Away) as told:
+        await link.call(("GET", "x"))
+    return told.value
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("redis://store", Address((Place("store"),))),
+        ("redis://store:7000/3", Address((Place("store", 7000),), 3)),
+        ("rediss://store:7000/0", Address((Place("store", 7000),), 0, tls=True)),
+        ("redis://a:1,b:2/0", Address((Place("a", 1), Place("b", 2)))),
+        ("redis://[::1]:7000/0", Address((Place("::1", 7000),))),
+        ("redis+unix:///run/valkey.sock", Address((Place(path="/run/valkey.sock"),))),
+        ("redis+unix:///run/valkey.sock?db=2", Address((Place(path="/run/valkey.sock"),), 2)),
+    ],
+)
+def test_addresses(text: str, address: Address) -> None:
+    assert parse(text) == address
+    assert parse(str(address)) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["redis://u:secret@h/0", "http://h", "redis://", "redis://h:99999", "redis://a:b:c"]
+)
+def test_what_is_no_address_is_never_repeated(text: str) -> None:
+    with pytest.raises(ValueError) as told:
+        parse(text)
+    assert "secret" not in str(told.value)
+
+
+async def test_scripts_that_the_server_has_lost_are_given_again(store_server: Server) -> None:
+    link = await opened(store_server.address)
+    for turn in range(3):
+        store_server.call("SCRIPT", "FLUSH")
+        works = [Work(ONCE, (f"engine:{{k{turn}{n}}}",), (n, 60_000)) for n in range(3)]
+        assert await link.run(works) == [1, 1, 1]
+    assert link.failures == 0
+    await link.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "LOADING Redis is loading the dataset in memory",
+        "READONLY You can't write against a read only replica.",
+        "OOM command not allowed when used memory > 'maxmemory'.",
+        "MOVED 3999 127.0.0.1:6381",
+        "CLUSTERDOWN The cluster is down",
+        "MASTERDOWN Link with MASTER is down",
+        "NOAUTH Authentication required.",
+        "MISCONF Redis is configured to save RDB snapshots",
+        "ERR something else",
+    ],
+)
+async def test_a_store_that_refuses_is_away_at_once(shim: Shim, answer: str) -> None:
+    link = await opened(shim.address)
+    shim.reply = f"-{answer}\r\n".encode()
+    told = await away(link)
+    assert answer.split()[0] in str(told)
+    calls = link.calls
+    await away(link)
+    assert link.calls == calls  # not even asked
+    shim.reply = None
+    await until(lambda: link.up)
+    assert await link.call(("PING",)) == [b"PONG"]
+    await link.close()
+
+
+async def test_a_store_that_is_full_is_away_for_scripts(store_server: Server) -> None:
+    link = await opened(store_server.address)
+    store_server.call("CONFIG", "SET", "maxmemory", "1")
+    try:
+        with pytest.raises(Away):
+            await link.run([Work(ONCE, ("engine:{k}",), ("me", 60_000))])
+    finally:
+        store_server.call("CONFIG", "SET", "maxmemory", "0")
+    await link.close()
+
+
+def _ours() -> int:
+    """Tasks that are not the shim's."""
+    return sum("Shim" not in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+
+@pytest.mark.alone
+async def test_a_hanging_store_costs_a_few_deadlines_and_then_nothing(shim: Shim) -> None:
+    link = await opened(shim.address)
+    shim.held = True
+    tasks = _ours()
+    waits = []
+    for _ in range(100):
+        began = time.perf_counter()
+        await away(link)
+        waits.append((time.perf_counter() - began) * 1000)
+    assert sum(wait > 5 for wait in waits) <= FAILURES <= 5
+    assert max(waits) < DEADLINE_MS + 40
+    assert _ours() <= tasks + 1  # one looks for it
+    shim.held = False
+    await until(lambda: link.up)
+    await link.close()
+
+
+async def test_a_cut_connection_is_made_again_within_the_same_call(shim: Shim) -> None:
+    link = await opened(shim.address)
+    for turn in range(5):
+        assert await link.call(("SET", "k", turn)) == [b"OK"]
+        shim.cut()
+        assert await link.call(("GET", "k")) == [str(turn).encode()]
+    assert link.up
+    await link.close()
+
+
+async def test_no_cancelled_call_leaves_its_answer_to_another(store_server: Server) -> None:
+    """Each caller asks for a text of its own; half of them are cancelled at some moment of their wait."""
+    link = await opened(store_server.address)
+    chance = random.Random(7)
+    foreign = answered = 0
+
+    async def ask(number: int) -> None:
+        nonlocal foreign, answered
+        answer = (await link.call(("ECHO", f"text {number}")))[0]
+        foreign += answer != f"text {number}".encode()
+        answered += 1
+
+    for base in range(0, 3_000, 30):
+        tasks = [asyncio.create_task(ask(base + n)) for n in range(30)]
+        for task in tasks[::2]:
+            for _ in range(chance.randrange(12)):
+                await asyncio.sleep(0)
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert foreign == 0
+    assert answered > 500
+    await link.close()
+
+
+async def test_a_promoted_replica_is_found(tmp_path: Path) -> None:
+    first = Server(tmp_path / "first").start()
+    second = Server(tmp_path / "second", None, "--replicaof", "127.0.0.1", str(first.port)).start()
+    try:
+        link = await opened(f"redis://127.0.0.1:{first.port},127.0.0.1:{second.port}/0")
+        began = link.generation
+        renewed: list[bool] = []
+        link.renewed.append(lambda: renewed.append(True))
+        first.stop()
+        await away(link)
+        assert not link.up
+        await asyncio.sleep(0.1)
+        assert not link.up  # a replica is nothing to count on
+        second.call("REPLICAOF", "NO", "ONE")
+        await until(lambda: link.up)
+        assert link.generation != began
+        assert renewed
+        assert await link.call(("SET", "k", "v")) == [b"OK"]
+        await link.close()
+    finally:
+        first.stop()
+        second.stop()
+
+
+async def test_a_password_is_said_and_a_wrong_one_told(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    server.more = ("--requirepass", "s3cret")
+    server.start()
+    try:
+        login = [Login(password="wrong")]
+        link = Link(parse(server.address), lambda: login[0], settle_ms=1)
+        assert not await link.open()
+        assert "WRONGPASS" in link.why or "invalid username-password" in link.why
+        assert "wrong" not in link.why.replace("wrong password", "")
+        login[0] = Login(password="s3cret")
+        await until(lambda: link.up)
+        await link.close()
+    finally:
+        server.stop()
+
+
+async def test_a_store_that_is_not_there_is_told_and_looked_for(tmp_path: Path) -> None:
+    server = Server(tmp_path)
+    link = Link(parse(server.address), settle_ms=1)
+    assert not await link.open()
+    assert str(server.port) in link.why
+    try:
+        server.start()
+        await until(lambda: link.up)
+    finally:
+        await link.close()
+        server.stop()
+
+
+async def test_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "s.sock"
+    server = Server(tmp_path, None, "--unixsocket", str(path)).start()
+    try:
+        link = await opened(f"redis+unix://{path}?db=1")
+        assert await link.call(("SET", "k", "v"), ("GET", "k")) == [b"OK", b"v"]
+        await link.close()
+    finally:
+        server.stop()
