@@ -8,7 +8,8 @@ is their digest. `--effective` shows each written value and the place it came fr
 from that one to this one. Exit code 0 if nothing changes, 1 if something does, 2 if one of the two does not
 compile. (Terraform's -detailed-exitcode is the other way round.) It also says what becomes of state when a
 running sidecar takes the change: latency, health and open calls of a deployment survive, move to its new
-name, or are reset where the name stands for another place (provider, address, model).
+name, or are reset where the name stands for another place (provider, address, model); counts of a budget or
+limit survive, move to a new name that says `was:`, or are reset where unit, window or `per` changed.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def _only(plan: Plan, route: str | None) -> tuple[str, ...] | None:
 def _compare(old: Plan, new: Plan, format: str) -> int:
     from engine.explain import plan_diff
     from engine.plan.fate import fate
+    from engine.plan.fate_names import Names
 
     found = plan_diff.compare(old, new)
     if format == "json":
@@ -88,6 +90,9 @@ def _compare(old: Plan, new: Plan, format: str) -> int:
             state_of = fate(old, new)
             write(f"state of deployments: {state_of.deployments}")
             write(f"state of routes: {state_of.routes}")
+            for what, names in (("budgets", state_of.budgets), ("limits", state_of.limits)):
+                if names != Names():
+                    write(f"counts of {what}: {names}")
     return 1 if found else 0
 
 

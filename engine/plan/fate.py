@@ -8,15 +8,17 @@ and the model there. So latency, health and places taken
 - reset where the name is the same and the place another;
 - begin and end with names that come and go.
 
-A route's state (its retry budget) hangs on its name.
+A route's state (its retry budget) hangs on its name. Counts of budgets and limits: `fate_counters`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
+from engine.plan.fate_counters import counters
+from engine.plan.fate_names import Names
 from engine.plan.plan import Plan
 from engine.plan.types import Deployment
 
@@ -32,43 +34,23 @@ def place(deployment: Deployment) -> tuple[str, str, str]:
 
 
 @dataclass(slots=True)
-class Names:
-    """What becomes of one sort of state. Lists are in the order of names."""
-
-    survive: int = 0
-    moves: dict[str, str] = field(default_factory=dict)  # new name -> old name
-    resets: list[str] = field(default_factory=list)
-    begins: list[str] = field(default_factory=list)
-    ends: list[str] = field(default_factory=list)
-
-    def as_json(self, most: int | None = None) -> dict[str, Any]:
-        """Lists of at most `most` names, with how many more there are; nothing that is empty."""
-        rows = {
-            "moves": [f"{old} -> {new}" for new, old in self.moves.items()],
-            "resets": self.resets,
-            "begins": self.begins,
-            "ends": self.ends,
-        }
-        return {"survive": self.survive} | {key: _cut(names, most) for key, names in rows.items() if names}
-
-    def __str__(self) -> str:
-        told = [f"{self.survive} survive"]
-        told += [f"{old} moves to {new}" for new, old in self.moves.items()]
-        for verb, names in (("reset", self.resets), ("begin", self.begins), ("end", self.ends)):
-            if names:
-                told.append(f"{', '.join(names)} {verb}{'s' if len(names) == 1 else ''}")
-        return "; ".join(told)
-
-
-@dataclass(slots=True)
 class Fate:
     """Of all state."""
 
     deployments: Names = field(default_factory=Names)
     routes: Names = field(default_factory=Names)
+    budgets: Names = field(default_factory=Names)
+    limits: Names = field(default_factory=Names)
 
     def as_json(self, most: int | None = None) -> dict[str, Any]:
-        return {"deployments": self.deployments.as_json(most), "routes": self.routes.as_json(most)}
+        told = {"deployments": self.deployments.as_json(most), "routes": self.routes.as_json(most)}
+        for name, names in (("budgets", self.budgets), ("limits", self.limits)):
+            if names != _NONE:
+                told[name] = names.as_json(most)
+        return told
+
+
+_NONE: Final = Names()
 
 
 def fate(old: Plan, new: Plan) -> Fate:
@@ -100,6 +82,8 @@ def work_out(old: Plan, new: Plan, found: Fate) -> Iterator[None]:
     routes.begins = [name for name in new.manifest.routes if name not in were]
     routes.ends = [name for name in were if name not in new.manifest.routes]
     routes.survive = len(were) - len(routes.ends)
+    yield
+    counters(old.money(), new.money(), found.budgets, found.limits)
 
 
 def _moves(old: Plan, new: Plan, names: Names) -> Iterator[None]:
@@ -121,9 +105,3 @@ def _find(plan: Plan, names: Iterable[str], found: _Places) -> Iterator[None]:
     for name in names:
         found.setdefault(place(plan.deployment(name)), []).append(name)
         yield
-
-
-def _cut(names: list[str], most: int | None) -> list[str]:
-    if most is None or len(names) <= most:
-        return names
-    return [*names[:most], f"... and {len(names) - most} more"]

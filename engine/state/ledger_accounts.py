@@ -1,7 +1,8 @@
 """The accounts of a plan's budgets and limits: what a partition is counted under, and how.
 
 Keys are the same in every process and after every reload: they are made of names, windows and partitions,
-never of amounts, so a changed limit goes on with what is counted.
+never of amounts, so a changed limit goes on with what is counted. What is counted in another unit, or by
+another `per`, stands under another key, though a value of it may read the same.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import hashlib
 from datetime import tzinfo
 from typing import Final
 
+from engine.plan.fate_counters import meaning
 from engine.plan.money import Budget, Limit, Measure, Rate
+from engine.plan.values import Expr
 from engine.policies.accounts import Counter, PlacesCounter, Terms, WindowCounter
 from engine.policies.bucket import BucketCounter
 from engine.policies.calendar import window_of
@@ -24,7 +27,8 @@ LONGEST: Final = 200
 def budget_account(budget: Budget, partition: str, wall_ms: int, zone: tzinfo) -> Account:
     """Where a budget counts what one value of `per` uses now; zone: the workspace's."""
     window, _, ends_ms = window_of(budget.window, wall_ms, zone)
-    rest = f"{window}/{_partition(partition)}"
+    unit = "" if budget.measure == "cost" else f":{budget.measure}"
+    rest = f"{window}{unit}{_apart(budget.per)}/{_partition(partition)}"
     return Account(
         f"budget/{budget.name}/{rest}",
         budget.measure,
@@ -85,7 +89,17 @@ def counter_of(account: Account) -> Counter:
 
 
 def _limit_key(limit: Limit, measure: Measure, partition: str) -> str:
-    return f"limit/{limit.name}/{measure}/{_partition(partition)}"
+    return f"limit/{limit.name}/{measure}{_apart(limit.per)}/{_partition(partition)}"
+
+
+def partition_of(account: Account) -> str:
+    """The value of `per` that an account counts for; a long one in short."""
+    return account.key.split("/", 3)[3]
+
+
+def _apart(per: Expr | None) -> str:
+    """Tells one way of parting from another; "" where nothing is parted."""
+    return "" if per is None else f":{hashlib.sha256(meaning(per)).hexdigest()[:8]}"
 
 
 def _partition(value: str) -> str:
