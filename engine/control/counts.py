@@ -140,15 +140,13 @@ def _moves(old: MoneySegment, new: MoneySegment, names: Names, counts: Counts) -
 def _resets(old: MoneySegment, names: Names, counts: Counts) -> Iterator[str]:
     for name in names.resets:
         if name in counts:
-            amount = _amount(counts[name].used, old.budgets[name])
-            yield f"{name}: {amount}{_whose(counts[name], old.budgets[name])} no longer counts ({names.why[name]})"
+            yield f"{name}: {_lost(counts[name], old.budgets[name])} ({names.why[name]})"
 
 
 def _ends(old: MoneySegment, names: Names, counts: Counts) -> Iterator[str]:
     for name in names.ends:
         if name in counts:
-            amount = _amount(counts[name].used, old.budgets[name])
-            yield f"{name}: {amount}{_whose(counts[name], old.budgets[name])} no longer counts (the budget is gone)"
+            yield f"{name}: {_lost(counts[name], old.budgets[name])} (the budget is gone)"
 
 
 def _keep(count: Count, budget: Budget) -> str:
@@ -164,13 +162,13 @@ def _keep(count: Count, budget: Budget) -> str:
     return f"{count.partitions} {noun}s keep {_amount(count.used, budget)}, of {limit} each{each}"
 
 
-def _whose(count: Count, budget: Budget) -> str:
-    if budget.per is None:
-        return ""
-    noun = _noun(budget)
-    if count.partitions == 1:
-        return f" of {noun} {_short(next(iter(count.top)))}"
-    return f" of {count.partitions} {noun}s"
+def _lost(count: Count, budget: Budget) -> str:
+    noun, whose = _noun(budget), ""
+    if budget.per is not None and count.partitions == 1:
+        whose = f" of {noun} {_short(next(iter(count.top)))}"
+    elif budget.per is not None:
+        whose = f" of {count.partitions} {noun}s"
+    return f"{_amount(count.used, budget)}{whose} no longer counts"
 
 
 def _was(old: Budget, new: Budget) -> str:
@@ -180,14 +178,11 @@ def _was(old: Budget, new: Budget) -> str:
 def _noun(budget: Budget) -> str:
     """What a value of `per` is called: of `key.tags.team` a team."""
     source = "" if budget.per is None else budget.per.source
-    last = source.rpartition(".")[2]
-    if source == "key.id":
+    if source in ("key.id", "key.name"):
         return "key"
-    return (
-        last
-        if source.replace(".", "").replace("_", "").isalnum() and last not in ("id", "name")
-        else "partition"
-    )
+    plain = source.replace(".", "").replace("_", "").isalnum()
+    last = source.rpartition(".")[2]
+    return last if plain and last not in ("id", "name") else "partition"
 
 
 def _short(partition: str) -> str:
@@ -205,11 +200,9 @@ def _amount(used: int, budget: Budget) -> str:
 
 
 def _limit(budget: Budget) -> str:
-    return (
-        units.show_money(budget.limit)
-        if budget.measure == "cost"
-        else f"{units.show_count(budget.limit)} tokens"
-    )
+    if budget.measure == "tokens":
+        return f"{units.show_count(budget.limit)} tokens"
+    return units.show_money(budget.limit)
 
 
 # --- between processes --------------------------------------------------------------------------------

@@ -5,16 +5,19 @@ They outlive every plan; `provision` binds a plan to them and takes over what th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import asdict
+from datetime import UTC
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from engine.control import garbage, health_figures, queue_figures, slices
+from engine.control.counts import Counts, carry, counted
 from engine.control.keyring import make_keyring
 from engine.control.prober import Prober, ProbeShare
 from engine.control.provision import provision
@@ -22,12 +25,15 @@ from engine.control.recording import Opened, Recording
 from engine.control.reload import ProvisionFault
 from engine.observe.metrics import Metrics
 from engine.plan.fate import Fate, work_out
+from engine.plan.money import NO_MONEY
 from engine.plan.plan import Plan
 from engine.runtime.clock import SystemClock
 from engine.runtime.execute import Executor
 from engine.runtime.snapshot import Snapshot
 from engine.state.health import Health
+from engine.state.ledger import Ledger
 from engine.state.memory import MemoryState
+from engine.state.memory_ledger import MemoryLedger
 from engine.upstream.choice import default_transport
 
 if TYPE_CHECKING:
@@ -54,6 +60,8 @@ class Host:
         self._models = models
         self._running: Snapshot | None = None
         self._fate: Fate | None = None  # of the state, once what was provisioned last serves
+        self._before = NO_MONEY  # what was counted until then
+        self._carrying: set[asyncio.Task[None]] = set()
         self.recording = Recording(workspace)
         self.state = MemoryState()
         share = probes or ProbeShare()
@@ -108,7 +116,7 @@ class Host:
         if self._running is not None:
             found = Fate()
             await slices.run(work_out(self._running.plan, plan, found))
-            self._fate = found
+            self._fate, self._before = found, self._running.plan.money()
         self._take_records(opened)
         self._running = snapshot
         self._prober.take(snapshot)
@@ -122,6 +130,12 @@ class Host:
             self.state.carry(found)
             self.health.carry(found)
             self.health.keep(manifest.deployments, manifest.routes)
+            if found.budgets.moves:
+                money, zone = self._running.plan.money(), self._running.zone
+                moving = carry(self._ledger, self._before, money, found.budgets.moves, self._now(), zone)
+                task = asyncio.get_running_loop().create_task(moving)
+                self._carrying.add(task)
+                task.add_done_callback(self._carrying.discard)
             for upstream in self._running.upstreams.values():
                 forget = getattr(upstream.value, "forget", None)
                 if forget is not None and (found.deployments.ends or found.deployments.moves):
@@ -155,6 +169,23 @@ class Host:
                 "health": self.health.told(name, now),
             }
         return told
+
+    async def counts(self, plan: Plan) -> Counts:
+        """What each budget of the running plan has counted until now."""
+        zone = self._running.zone if self._running is not None else UTC
+        return await counted(self._ledger, plan.money(), self._now(), zone)
+
+    @property
+    def shares_counts(self) -> bool:
+        """Whether other processes count in the same store."""
+        return not isinstance(self._ledger, MemoryLedger)
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self.executor.ledger
+
+    def _now(self) -> int:
+        return int(self.executor.clock.wall() * 1000)
 
     def _told(self, snapshot: Snapshot) -> Iterable[str]:
         names = snapshot.plan.manifest.deployments

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 from engine.control import garbage, slices
 from engine.control.child import Compiler
 from engine.control.compiled import CompileFault
+from engine.control.counts import Counts, lines
 from engine.control.last_good import LastGood
 from engine.control.retire import retire
 from engine.control.settings import ProcessSettings
@@ -49,6 +50,9 @@ _GONE: Final = (
     "engine ships"
 )
 
+#: So long a reload waits for what budgets have counted.
+COUNTS_S: Final = 2.0
+
 #: So many names of each sort stand in a log line.
 _MOST_NAMES: Final = 20
 
@@ -63,7 +67,8 @@ class Reloader:
     provision: a plan bound to this process's upstreams, sharing what did not change. published: told of
     every new snapshot and its settings once it is current. over: puts what the command line says over a
     file's settings. compiler: of this workspace; the reloader closes it. last_good: where what runs is kept;
-    None: nowhere. commit: makes others run it, awaited before it is current here.
+    None: nowhere. commit: makes others run it, awaited before it is current here. counts: what budgets of
+    the running plan have counted; None: nobody asks.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Reloader:
         commit: Callable[[Snapshot, ProcessSettings], Awaitable[None]] | None = None,
         over: Callable[[ProcessSettings], ProcessSettings] = lambda settings: settings,
         last_good: LastGood | None = None,
+        counts: Callable[[Plan], Awaitable[Counts]] | None = None,
     ) -> None:
         self.snapshot = snapshot
         self._compiler = compiler
@@ -92,6 +98,7 @@ class Reloader:
         self._published = published
         self._commit = commit
         self._over = over
+        self._counts = counts
         #: The plan that runs is of the engine's own routes; whoever begins with them says so.
         self.bare = False
         self._lock = asyncio.Lock()
@@ -151,16 +158,32 @@ class Reloader:
             return self._reject(plan.revision, [_diagnostic("E502", str(fault))], why)
         state = Fate()
         await slices.run(work_out(self.snapshot.plan, plan, state))
+        told = state.as_json(_MOST_NAMES)
+        if (amounts := await self._amounts(plan, state)) is not None:
+            told["budgets"]["amounts"] = amounts
         if self._commit is not None:
             await self._commit(snapshot, settings)
         self._publish(snapshot, settings)
         self.bare = compiled.bare
         garbage.plan_is_live(plan)
         took = round((time.monotonic() - began) * 1000)
-        told = state.as_json(_MOST_NAMES)
+        self._status.state = told
         self._log.info("reload_ack", revision=plan.revision, why=why, ms=took, state=told)
         await self._keep()
         return Reloaded("ack", plan.revision, compiled.diagnostics, told)
+
+    async def _amounts(self, plan: Plan, state: Fate) -> list[str] | None:
+        """What becomes of what budgets have counted, in words."""
+        old = self.snapshot.plan
+        if self._counts is None or not old.money().budgets:
+            return None
+        try:
+            async with asyncio.timeout(COUNTS_S):
+                counts = await self._counts(old)
+        except Exception as error:  # noqa: BLE001 - whatever ails a store, it holds up no reload
+            self._log.warning("counts_unknown", why=f"{type(error).__name__}: {error}")
+            return ["nobody knows now: the state store did not answer"]
+        return lines(old.money(), plan.money(), state.budgets, counts, _MOST_NAMES)
 
     async def _keep(self) -> None:
         """What runs now is the last good plan. Without a place to keep it this is told, and no more."""

@@ -27,6 +27,7 @@ class Rejected:
 class Status:
     """Active and rejected revisions of one process. Times are epoch seconds.
 
+    state: what the last change of the plan made of state (`plan.fate`), and of what budgets had counted.
     last_good: the plan is one from before a restart, because the files were broken at the start.
     more: parts that others know (local models, deployments, listeners), asked when the status is.
     """
@@ -35,6 +36,7 @@ class Status:
     since: float
     rejected: Rejected | None = None
     last_good: bool = False
+    state: dict[str, Any] | None = None
     started: float = field(default_factory=time.time)
     more: dict[str, Callable[[], Any]] = field(default_factory=dict)
 
@@ -84,6 +86,7 @@ class Status:
                 "at": stamp(rejected.at),
             },
             "last_good": self.last_good,
+            "state": self.state,
             "schema": SCHEMA_VERSION,
             "version": VERSION,
             "started": stamp(self.started),

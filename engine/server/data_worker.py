@@ -21,6 +21,7 @@ from typing import Any, Final
 from engine.control import garbage, slices
 from engine.control.channel import Channel, ChannelClosed, Frame, Refused
 from engine.control.compiled import CompileFault, Receiver
+from engine.control.counts import as_json
 from engine.control.host import Host
 from engine.control.prober import ProbeShare
 from engine.control.reload import ProvisionFault
@@ -92,6 +93,9 @@ class DataWorker:
                 pass
             case "status":
                 return Frame({name: ask() for name, ask in self.plane.figures.items()})
+            case "counts":
+                counts = as_json(await self.host.counts(self.current.plan))
+                return Frame({"shared": self.host.shares_counts, "budgets": counts})
             case "figures":
                 return Frame({"families": self._metrics.families()})
             case "http":

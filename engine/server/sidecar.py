@@ -196,6 +196,7 @@ class Sidecar:
             published=self._published,
             over=self._options.over,
             last_good=self._last_good,
+            counts=self.host.counts,
         )
         self.plane = DataPlane(self.host, lambda: self.reloader.snapshot, self.metrics, self.log)
         self.service.status = self._status

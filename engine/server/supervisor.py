@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine.control.channel import Frame
 from engine.control.child import Compiler
 from engine.control.compiled import Compiled
+from engine.control.counts import Counts, merged
 from engine.control.fleet import Fleet
 from engine.control.host import model_gauges
 from engine.control.last_good import LastGood, Start
@@ -147,6 +148,7 @@ class Supervisor:
             published=self._published,
             over=self._options.over,
             last_good=self._last_good,
+            counts=self._counts,
         )
         self.service = Service(
             current=lambda: self.reloader.snapshot,
@@ -228,6 +230,12 @@ class Supervisor:
 
     async def _commit(self, snapshot: Snapshot, settings: ProcessSettings) -> None:
         await self.fleet.publish(snapshot.plan, settings, time.time())
+
+    async def _counts(self, _plan: Plan) -> Counts:
+        """What workers count together: the same of all where their store is one, else each its own."""
+        told = [words for _, words in await self.fleet.gather("counts")]
+        shared = [words["budgets"] for words in told if words["shared"]]
+        return merged(shared[:1] or [words["budgets"] for words in told])
 
     def _published(self, snapshot: Snapshot, settings: ProcessSettings) -> None:
         self.settings = settings
