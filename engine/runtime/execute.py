@@ -176,7 +176,7 @@ class Executor:
             await self.quotas.enter(run)
         if run.bound.route.concurrent is not None:
             await self._enter(run, run.bound.route.concurrent)
-        if run.terms.budgets or run.terms.per_request.cost is not None or run.bound.compared:
+        if run.terms.budgets or run.terms.per_request.cost is not None or run.bound.counts:
             await self.funds.begin(run)
 
         async def finish(failure: str | None) -> None:
@@ -326,7 +326,7 @@ class Executor:
         if type(effect) is Next:
             return self.state.next(effect.key)
         if type(effect) is Measure:
-            return measured(effect, run, self.state, int(self.clock.now_ms()))
+            return measured(effect, run, self.state, self.ledger, self.clock)
         if type(effect) is Variant:
             record = run.record
             record.path.append(Step(effect.node, "variant", effect.why))

@@ -2,7 +2,8 @@
 
 A request has a `Purse` from the moment its input is counted; all that walks for it shares it: branches,
 judges, continuations. A copy that a mirror gets has one of its own, in the same partitions. An attempt's
-worst case is held in every budget at once before the call, and settled with what it used, or released.
+worst case is held in every budget, and in every limit of the deployment, at once before the call, and settled
+with what it used, or released.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from engine.runtime.run import Run
 from engine.runtime.shortfall import Shortfall, no_partition, told
 from engine.runtime.snapshot import Place
 from engine.runtime.terms import BudgetTerm
+from engine.runtime.vendor_quota import quota_asks, skipped, used
 from engine.state.ledger import Account, Ask, Ledger, Refused, Standing
 from engine.state.ledger_accounts import budget_account
 from engine.units import show_money, show_ratio
@@ -132,6 +134,7 @@ class Funds:
                     return Admission(None, "full", why=why)
             asks.append(Ask(self._account(run, fund.term, partition), amount))
             uses.append(BudgetUse(budget.name, partition, amount))
+        asks += quota_asks(run, place)
         purse.holds += 1
         held = Held(f"{run.inbound.request_id}/{purse.holds}", purse, asks, uses, worst or 0)
         purse.held += held.worst
@@ -145,9 +148,9 @@ class Funds:
                 raise
             if refusal is not None:
                 purse.held -= held.worst
-                return self._refused(held, refusal)
+                return self._refused(held, refusal, place)
         self._held[lease] = held
-        for fund, ask, use in zip(purse.funds, asks, uses, strict=True):
+        for fund, ask, use in zip(purse.funds, asks, uses, strict=False):  # limits follow
             if fund.term.told:
                 await self._tell(fund.term, ask, use)
         return None
@@ -180,9 +183,8 @@ class Funds:
             return None
         held.purse.held -= held.worst
         held.purse.spent += cost
-        used = {"cost": cost, "tokens": usage.get("input_tokens", 0) + usage.get("output_tokens", 0)}
-        amounts = [used[ask.account.measure] for ask in held.asks]
-        for use, amount in zip(held.uses, amounts, strict=True):
+        amounts = used(held.asks, cost, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
+        for use, amount in zip(held.uses, amounts, strict=False):
             use.settled = amount
         return self._ledger.settle(held.name, amounts, self._now()) if held.asks else None
 
@@ -194,7 +196,11 @@ class Funds:
         held.purse.held -= held.worst
         for use in held.uses:
             use.settled = 0
-        return self._ledger.release(held.name, self._now()) if held.asks else None
+        if not held.asks:
+            return None
+        if held.sent and len(held.asks) > len(held.uses):  # it was a request, for the deployment's limits
+            return self._ledger.settle(held.name, used(held.asks, 0, 0), self._now())
+        return self._ledger.release(held.name, self._now())
 
     # --- what these need --------------------------------------------------------------------------------
 
@@ -224,9 +230,11 @@ class Funds:
                 task.add_done_callback(self._pending.discard)
             raise
 
-    def _refused(self, held: Held, refusal: Refused) -> Admission:
-        place = next(i for i, ask in enumerate(held.asks) if ask.account is refusal.account)
-        fund, use = held.purse.funds[place], held.uses[place]
+    def _refused(self, held: Held, refusal: Refused, place: Place) -> Admission:
+        number = next(i for i, ask in enumerate(held.asks) if ask.account is refusal.account)
+        if number >= len(held.uses):
+            return skipped(place, held.asks[number], refusal)
+        fund, use = held.purse.funds[number], held.uses[number]
         shortfall = Shortfall(fund.term.budget, use.partition, use.reserved, refusal)
         held.purse.shortfalls.append(shortfall)
         budget = fund.term.budget

@@ -151,6 +151,7 @@ class BoundRoute:
     most_output: tokens of the longest answer that one of its targets gives, as far as that is known.
     terms: what holds for all of its requests. special: for those of some keys (by the person's id()).
     compared: the budgets whose use its expressions read.
+    counts: calls have to be counted whatever its terms say: for those, or in limits of its deployments.
     """
 
     route: Route
@@ -163,6 +164,7 @@ class BoundRoute:
     most_output: int = 0
     special: dict[int, tuple[Person, Terms]] = dataclasses.field(default_factory=dict)
     compared: tuple[BudgetTerm, ...] = ()
+    counts: bool = False
     meanings: dict[int, str] = dataclasses.field(
         default_factory=dict
     )  # by the node's id(); filled when asked
@@ -335,6 +337,7 @@ class Snapshot:
                 uses = (use for use in targets if use.deployment == name)
                 place.longest_ms = longest(uses, route.per_request.time_ms)
         expressions = (*_expressions(route.start), *_turns(route))
+        compared = self._compared(expressions)
         return BoundRoute(
             route=route,
             tests={id(expr): bind_expr(expr) for expr in expressions},
@@ -344,7 +347,8 @@ class Snapshot:
             peers=peers_of(route.start),
             terms=self.terms.route(route),
             most_output=max((place.deployment.facts.output or 0 for place in places.values()), default=0),
-            compared=self._compared(expressions),
+            compared=compared,
+            counts=bool(compared) or any(place.limits for place in places.values()),
         )
 
     def _compared(self, expressions: Iterable[Expr]) -> tuple[BudgetTerm, ...]:

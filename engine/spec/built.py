@@ -63,7 +63,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "Limit": _row("per requests tokens concurrent count on_exceed scope on_state_loss share headers"),
     "Throughput": _row("rate burst"),
     "Queue": _row("queue most"),
-    "Jump": _row("", "use"),
+    "Jump": _row("use"),
     "Guard": _row("", "detect in action on_error unread unmask"),
     "Keys": _row("orgs tags clients"),
     "Tag": _row("values required"),

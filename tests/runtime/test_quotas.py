@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from engine.errors import EngineError, NotAdmitted, Overloaded, RateLimited
+from engine.kinds.jumps import Jump, Jumps
 from engine.plan.money import Limit, Rate
-from engine.plan.types import Admit, Concurrent
+from engine.plan.types import Admit, Call, Concurrent
 from engine.plan.values import Expr
 from engine.runtime.views import Key
 from engine.state.ledger import Refused
@@ -391,3 +394,126 @@ async def test_many_at_once_get_exactly_what_there_is(limited: Any, kit: Kit) ->
     b = limited(Limit("l", requests=a_minute(37)), script={"a": [kit.Say(first=50)]})
     ended = await asyncio.gather(*(b.run() for _ in range(100)), return_exceptions=True)
     assert sum(not isinstance(each, RateLimited) for each in ended) == 37
+
+
+# --- going elsewhere ----------------------------------------------------------------------------------
+
+
+def with_jump(kit: Kit, *branches: str) -> Any:
+    made = tuple(Jump(name, kit.use(name), "beyond a limit", before=True) for name in branches)
+    return Jumps("r/jumps", Call(), kit.use("a"), made)
+
+
+async def test_beyond_a_limit_it_goes_elsewhere(limited: Any, kit: Kit) -> None:
+    b = limited(
+        Limit("l", requests=a_minute(1), on_exceed="use", use="b", told=True),
+        Limit("m", requests=a_minute(3), told=True),
+        start=with_jump(kit, "b"),
+        script={"a": [kit.Say()], "b": [kit.Say()]},
+    )
+    served = [(await b.run()).deployment for _ in range(3)]
+    assert served == ["a", "b", "b"], "what goes elsewhere counts in the other limits"
+    (step,) = [step for step in b.record.path if step.what == "jumped"]
+    assert step.why == "to b: the limit `l` has no room now: 1/min requests"
+    error = await b.fails()
+    assert (error.status, "`m`" in error.message) == (429, True)
+
+
+async def test_two_limits_lead_to_the_first(limited: Any, kit: Kit) -> None:
+    b = limited(
+        Limit("l", requests=a_minute(1), on_exceed="use", use="b"),
+        Limit("m", requests=a_minute(1), on_exceed="use", use="c"),
+        start=with_jump(kit, "b", "c"),
+        script={"a": [kit.Say()], "b": [kit.Fail("server")], "c": [kit.Say()]},
+    )
+    assert (await b.run()).deployment == "a"
+    assert (await b.fails()).status == 502, "no limit leads anywhere once somebody was asked"
+    assert b.upstream.calls == ["a", "b"]
+
+
+async def test_a_request_larger_than_a_limit_goes_elsewhere(limited: Any, kit: Kit) -> None:
+    b = limited(
+        Limit("l", tokens=a_minute(100), on_exceed="use", use="b"),
+        start=with_jump(kit, "b"),
+        script={"a": [kit.Say()], "b": [kit.Say()]},
+    )
+    assert (await b.run(max_tokens=500)).deployment == "b"
+    assert (await b.run(max_tokens=50)).deployment == "a"
+
+
+# --- the vendor's quota -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quoted(bench: Make, kit: Kit) -> Callable[..., Bench]:
+    """Makes a bench whose deployment `a` has these limits, and `b` none."""
+
+    def make(*limits: Limit, start: Any = None, script: Any = None, **changes: Any) -> Bench:
+        names = tuple(limit.name for limit in limits)
+        return bench(
+            start or kit.fallback(kit.use("a"), kit.use("b")),
+            script or {"a": [kit.Say()], "b": [kit.Say()]},
+            deployments=(kit.deployment("a", limits=names), kit.deployment("b")),
+            money=kit.Money(limits={limit.name: limit for limit in limits}),
+            **changes,
+        )
+
+    return make
+
+
+async def test_a_target_without_room_is_skipped(quoted: Any) -> None:
+    b = quoted(Limit("rpm", requests=a_minute(2)))
+    assert [(await b.run()).deployment for _ in range(4)] == ["a", "a", "b", "b"]
+    assert b.record.path[0].why == "a: its limit rpm has no room for 1 requests now"
+    b.clock.advance(MINUTE // 2)
+    assert (await b.run()).deployment == "a"
+
+
+async def test_nobody_with_room_says_when(quoted: Any, kit: Kit) -> None:
+    b = quoted(Limit("rpm", requests=a_minute(2)), start=kit.use("a"))
+    await b.run()
+    await b.run()
+    error = await b.fails()
+    assert (error.status, error.code, error.retry_after_ms) == (503, "no_candidate", MINUTE // 2)
+
+
+@pytest.mark.parametrize(
+    ("limit", "served"),
+    [
+        (Limit("tpm", tokens=a_minute(1_100)), ["a", "b"]),  # two of them may use more
+        (Limit("tpm", tokens=a_minute(999)), ["b", "b"]),  # one of them may
+        (Limit("open", concurrent=1), ["a", "b"]),
+        (Limit("user", per=PER_USER, concurrent=1), ["a", "a"]),
+    ],
+    ids=["tokens", "too many tokens", "places", "of each user"],
+)
+async def test_what_is_open_holds_its_quota(quoted: Any, limit: Limit, served: list[str]) -> None:
+    b = quoted(limit)
+    answers = [await b.run(stream=True, user=user) for user in ("x", "y")]
+    assert [each.deployment for each in answers] == served
+    for each in answers:
+        await each.flow.close()
+    assert (await b.run()).deployment == served[0], "and gives it back"
+
+
+async def test_every_call_counts_in_the_vendors_quota(quoted: Any, kit: Kit) -> None:
+    """Retries and calls that fail, too."""
+    start = kit.use("a", retry_extra=2, retry_failures=("server",))
+    script = {"a": [kit.Fail("server"), kit.Fail("server"), kit.Say()], "b": [kit.Say()]}
+    b = quoted(Limit("rpm", requests=a_minute(5)), start=start, script=script)
+    await b.run()
+    await b.run()
+    await b.run()
+    assert (await b.fails()).status == 503
+
+
+@pytest.mark.parametrize("told", [0.9, 0.1, None], ids=["vendor has more", "vendor has less", "says nothing"])
+async def test_headroom_is_the_tightest(quoted: Any, kit: Kit, told: float | None) -> None:
+    """Half of its own limit is left of `a`; the other is half empty by the vendor's word."""
+    start = kit.balance(kit.use("a"), kit.use("b"), rank="headroom")
+    b = quoted(Limit("rpm", requests=a_minute(4)), start=start)
+    seen = {"a": math.nan if told is None else told, "b": 0.3}
+    b.upstream.headroom = SimpleNamespace(share=seen.__getitem__)
+    served = [(await b.run()).deployment for _ in range(3)]
+    assert served == (["b", "b", "b"] if told == 0.1 else ["a", "a", "a"])
+    assert (await b.run()).deployment == "b", "a quarter is left"
