@@ -24,6 +24,7 @@ from engine.compiler.expr import Scope
 from engine.compiler.expressions import compile_expressions, scope_of
 from engine.compiler.load import Sources, load
 from engine.compiler.lower import Lowerer
+from engine.compiler.lower_alerts import lower_alerts
 from engine.compiler.lower_budgets import lower_budgets
 from engine.compiler.lower_deployment import Deployments
 from engine.compiler.lower_limits import lower_limits
@@ -221,7 +222,9 @@ def _lower(work: Work) -> None:
     lowered.nodes = {name: low.named_node(name) for name in sorted(spec.nodes)}
     lowered.people = people(low, work.settings.keys_secret)
     work.places = low.places
-    lowered.money = MoneySegment(lower_budgets(low), lower_limits(low), low.always("budgets"))
+    lowered.money = MoneySegment(
+        lower_budgets(low), lower_limits(low), low.always("budgets"), lower_alerts(low)
+    )
     deployments = Deployments(spec, document, work.vendors, work.expressions, work.out)
     for name in sorted(spec.deployments):
         found = deployments.lower(name)

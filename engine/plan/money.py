@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from engine.plan.values import Expr
+from engine.plan.values import Expr, Secret
 
 #: What is counted. `cost` in nano-dollars.
 Measure = Literal["cost", "tokens", "requests", "concurrent"]
@@ -103,14 +103,25 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """Who is told: the log at this level, or a webhook in this form."""
+
+    name: str
+    log: Literal["info", "warning", "error"] | None = None
+    webhook: Secret | None = None
+    format: Literal["json", "slack"] = "json"
+
+
+@dataclass(frozen=True, slots=True)
 class MoneySegment:
-    """All budgets and limits of a plan, by name. `always`: budgets that every call counts in, whatever its
-    route, so those too that the engine makes by itself (probes).
+    """All budgets and limits of a plan, by name, and who is told of the budgets. `always`: budgets that every
+    call counts in, whatever its route, so those too that the engine makes by itself (probes).
     """
 
     budgets: Mapping[str, Budget] = field(default_factory=dict)
     limits: Mapping[str, Limit] = field(default_factory=dict)
     always: tuple[str, ...] = ()
+    alerts: Mapping[str, Alert] = field(default_factory=dict)
 
 
 NO_MONEY = MoneySegment()

@@ -29,8 +29,8 @@ _CALL: Final = "timeout retry params failures"
 BUILT: Final[Mapping[str, Row]] = {
     # --- routes/, policies/
     "Workspace": _row(
-        "deployments credentials routes nodes keys defaults require residency budgets limits groups",
-        "guards alerts",
+        "deployments credentials routes nodes keys defaults require residency budgets limits groups alerts",
+        "guards",
     ),
     "Defaults": _row(_CALL),
     "CallOptions": _row(_CALL),
@@ -69,7 +69,7 @@ BUILT: Final[Mapping[str, Row]] = {
     "Tag": _row("values required"),
     "Client": _row("hash org tags groups models limits budgets expires ips"),
     "Group": _row("when models limits budgets residency", "guards"),
-    "Alert": _row("", "webhook format pagerduty email log"),
+    "Alert": _row("webhook format log", "pagerduty email"),
     "Require": _row("when residency budgets limits models admit per_request credentials state", "guards"),
     # --- node kinds: where the kind key is not built, nothing of the node is
     "UseNode": _row(f"{_CALL} use"),
@@ -215,4 +215,7 @@ def later_secret(value: Any) -> LaterValue | None:
 
 
 #: (class, key) -> what serves until it is built.
-INSTEAD: Final[Mapping[tuple[str, str], str]] = {}
+INSTEAD: Final[Mapping[tuple[str, str], str]] = {
+    ("Alert", "pagerduty"): "a `webhook` reaches whatever opens incidents; its `format: json` has all of it",
+    ("Alert", "email"): "a `webhook` reaches whatever sends mail, and `log` is told to whoever watches it",
+}
