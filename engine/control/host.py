@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC
 from pathlib import Path
@@ -23,6 +23,7 @@ from engine.control.prober import Prober, ProbeShare
 from engine.control.provision import provision
 from engine.control.recording import Opened, Recording
 from engine.control.reload import ProvisionFault
+from engine.observe.alerts import Alerts
 from engine.observe.metrics import Metrics
 from engine.plan.fate import Fate, work_out
 from engine.plan.money import NO_MONEY
@@ -35,6 +36,7 @@ from engine.state.ledger import Ledger
 from engine.state.memory import MemoryState
 from engine.state.memory_ledger import MemoryLedger
 from engine.upstream.choice import default_transport
+from engine.upstream.secrets import Secrets
 
 if TYPE_CHECKING:
     from engine.local.pool import Pool
@@ -66,7 +68,11 @@ class Host:
         self.state = MemoryState()
         share = probes or ProbeShare()
         self.health = Health(Random().random, share.tell)
-        self.executor = Executor(self.state, SystemClock(), Random(), [metrics.record], self.health)
+        clock = SystemClock()
+        self.alerts = Alerts(clock, self._transport, self._once, workspace.resolve().name, Secrets())
+        self.executor = Executor(
+            self.state, clock, Random(), [metrics.record], self.health, alerts=self.alerts
+        )
         self._prober = Prober(self.executor, Random().random, makes=share.makes)
 
     @classmethod
@@ -125,6 +131,9 @@ class Host:
     def live(self) -> None:
         """What was provisioned last serves now: state that outlives a plan follows it."""
         found, self._fate = self._fate, None
+        if self._running is not None:
+            running = self._running
+            self.alerts.follow(running.plan.money(), running.zone, running.revision)
         if found is not None and self._running is not None:
             manifest = self._running.plan.manifest
             self.state.carry(found)
@@ -204,6 +213,7 @@ class Host:
             return [((name,), self.state.in_flight(name)) for name in self._told(current())]
 
         self.recording.figures(self._metrics)
+        self.alerts.figures(self._metrics)
         health_figures.register(self._metrics, self.health, self.executor.clock, current)
         queue_figures.register(self._metrics, self.executor.queues)
         gauge = self._metrics.gauge
@@ -245,9 +255,13 @@ class Host:
     def _take_records(self, opened: Opened) -> None:
         self.executor.sinks = [self._metrics.record, *self.recording.take(opened)]
 
+    def _once(self, key: str, ttl_ms: int, now_ms: int) -> bool | Awaitable[bool]:
+        return self.executor.ledger.once(key, ttl_ms, now_ms)
+
     async def _close(self) -> None:
         await self._prober.close()
         await self.executor.asides.close()
+        await self.alerts.close()
         await self._transport.close()
         if self._models is not None:
             await self._models.close()

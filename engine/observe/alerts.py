@@ -85,13 +85,15 @@ class Alerts:
     """One process's. Called as `runtime.funds.Alerts`.
 
     once: whether this process is the first to tell something. workspace: its name, for whoever has several.
+    log: where the alerts go that ask for it, and what could not be sent.
     """
 
     def __init__(
-        self, clock: Clock, transport: Transport, once: Once, log: Log, workspace: str, secrets: Secrets
+        self, clock: Clock, transport: Transport, once: Once, workspace: str, secrets: Secrets
     ) -> None:
-        self._clock, self._transport, self._once, self._log = clock, transport, once, log
+        self._clock, self._transport, self._once = clock, transport, once
         self._workspace, self._secrets = workspace, secrets
+        self.log = Log.from_environment()
         self._money: MoneySegment = NO_MONEY
         self._zone: tzinfo = UTC
         self._revision = ""
@@ -197,7 +199,7 @@ class Alerts:
         if len(line.waiting) >= MOST:
             line.dropped += 1
             if line.dropped == 1:
-                self._log.error("alerts_dropped", alert=name, why=f"{MOST} wait to be sent")
+                self.log.error("alerts_dropped", alert=name, why=f"{MOST} wait to be sent")
             return
         line.waiting.append(message)
         if line.task is None:
@@ -228,12 +230,12 @@ class Alerts:
             found = self._once(message.key, message.ttl_ms, int(self._clock.wall() * 1000))
             return await found if isawaitable(found) else found
         except Exception as error:  # noqa: BLE001 - whatever ails the store, somebody is to be told
-            self._log.fault("alert_store", error, alert=message.alert)
+            self.log.fault("alert_store", error, alert=message.alert)
             return True
 
     async def _send(self, alert: Alert, message: Message, line: _Line) -> None:
         if alert.log is not None:
-            getattr(self._log, alert.log)("budget_step", **_logged(message))
+            getattr(self.log, alert.log)("budget_step", **_logged(message))
             line.sent += 1
             return
         for tried in range(1, TRIES + 1):
@@ -252,7 +254,7 @@ class Alerts:
         """Whoever reads the log learns what the webhook was to say."""
         line.failed += 1
         line.last_failure = {"at": standings.moment(int(self._clock.wall() * 1000), 0), "why": why}
-        self._log.error("alert_not_sent", why=why, **_logged(message))
+        self.log.error("alert_not_sent", why=why, **_logged(message))
 
     async def _post(self, alert: Alert, message: Message) -> None:
         """One try. Raises _Failed; the address stands in no text."""

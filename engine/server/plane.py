@@ -46,12 +46,14 @@ class DataPlane:
         service.copies = host.executor.asides.__len__
         metrics.gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(service.open)),))
         host.gauges(current)
+        host.alerts.log = log
         #: What `/admin/status` tells of the work of this process; several workers' are put together.
         self.figures: dict[str, Callable[[], Any]] = {
             "in_flight": lambda: len(service.open),
             "deployments": lambda: host.deployments(current()),
             "overload": self.pressure.told,
             "usage": host.recording.status,
+            "alerts": host.alerts.told,
             "places": lambda: queue_figures.status(host.executor.queues),
         }
 

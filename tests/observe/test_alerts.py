@@ -75,9 +75,9 @@ class Scene:
     def __init__(self, url: str, ledger: MemoryLedger | None = None, **alert: object) -> None:
         self.clock, self.stream, self.transport = Clock(), io.StringIO(), DirectTransport()
         ledger = ledger or MemoryLedger()
-        log = Log(stream=self.stream, text=False)
         secrets = Secrets({"HOOK": url})
-        self.alerts = Alerts(self.clock, self.transport, ledger.once, log, "acme", secrets)
+        self.alerts = Alerts(self.clock, self.transport, ledger.once, "acme", secrets)
+        self.alerts.log = Log(stream=self.stream, text=False)
         fields = {"webhook": Secret("env", "HOOK"), **alert}
         self.money = MoneySegment({"support": MONTH}, alerts={"ops": Alert("ops", **fields)})  # type: ignore[arg-type] # a test's shorthand
         self.alerts.follow(self.money, ZoneInfo("Europe/Berlin"), "rev-1")
