@@ -58,9 +58,10 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.buffer.write(done.plan.dump() + b"\n")
         sys.stdout.buffer.flush()
         return 0
+    from engine.compiler.overspend import counting
     from engine.explain import plan_view
 
-    write(plan_view.show(done.plan, _only(done.plan, args.route)))
+    write(plan_view.show(done.plan, _only(done.plan, args.route), counting(done.settings)))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.codes.code import Code
-from engine.codes.examples import PROVIDER
+from engine.codes.examples import HERE, PROVIDER, ROUTED
 
 _VENDOR = PROVIDER + (
     "models:\n  known: {context: 64k, output: 4k, input_price: $1/M, output_price: $4/M}\n"
@@ -34,6 +34,10 @@ def _ceiling(cost: str, admit: str) -> dict[str, str]:
 
 
 _FLOOR = "require:\n  all: {budgets: [day]}\nbudgets:\n  day: {limit: $500, window: every 24h}\n"
+
+_BUDGET = HERE + (
+    "routes:\n  chat: {budgets: [day], start: here}\nbudgets:\n  day: {limit: $5, window: every 24h}\n"
+)
 
 CODES = (
     Code(
@@ -88,5 +92,26 @@ CODES = (
             "policies/floor.yaml": _FLOOR
             + "deployments:\n  big: {provider: acme, model: known, price: {input: $1/M, output: $4/M}}\n",
         },
+    ),
+    Code(
+        "E285",
+        "was-still-there",
+        why="A budget says that it was another one, and that one is still there: both would count on with "
+        "what was spent.",
+        fix="Remove `was`, or the budget that it names.",
+        bad=HERE + "routes:\n  chat: {budgets: [new, old], start: here}\nbudgets:\n"
+        "  new: {limit: $5, window: every 24h, was: old}\n  old: {limit: $5, window: every 24h}\n",
+        good=HERE + "routes:\n  chat: {budgets: [new], start: here}\nbudgets:\n"
+        "  new: {limit: $5, window: every 24h, was: old}\n",
+    ),
+    Code(
+        "N286",
+        "overspend-bound",
+        why="Where the counts of a budget are kept does not hold it in all cases: the message says when, "
+        "and how far it can be overspent then, in each window and for each value of `per`.",
+        fix="Nothing, if that is good enough; else keep counts where they last and are shared: SQLite for "
+        "one host, Redis for several, with `on_state_loss: reject`.",
+        bad={"routes/main.yaml": _BUDGET, "engine.yaml": "state: memory\n"},
+        good={"routes/main.yaml": ROUTED, "engine.yaml": "state: memory\n"},
     ),
 )

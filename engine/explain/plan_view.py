@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine import units
-from engine.explain import price_book
+from engine.compiler.overspend import Counting
+from engine.explain import budget_view, price_book
 from engine.kinds.balance import Balance
 from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade, Check
@@ -76,8 +77,8 @@ def view(plan: Plan, name: str) -> RouteView:
     )
 
 
-def show(plan: Plan, routes: tuple[str, ...] | None = None) -> str:
-    """The whole plan, or some of its routes, as text."""
+def show(plan: Plan, routes: tuple[str, ...] | None = None, where: Counting | None = None) -> str:
+    """The whole plan, or some of its routes, as text; `where` budgets are counted, if that is to be told."""
     names = sorted(plan.manifest.routes) if routes is None else list(routes)
     manifest = plan.manifest
     counts = (
@@ -88,7 +89,8 @@ def show(plan: Plan, routes: tuple[str, ...] | None = None) -> str:
     head = f"revision {plan.revision}\n{', '.join(counts)}\n{_USUAL}"
     found = {deployment for name in names for deployment in reached(linked(plan, name).start)}
     book = price_book.show(plan, sorted(found))
-    return "\n\n".join([head, *("\n".join(_route(plan, name)) for name in names), book])
+    budgets = [] if where is None or routes is not None else budget_view.show(plan, where)
+    return "\n\n".join([head, *("\n".join(_route(plan, name)) for name in names), *budgets, book])
 
 
 def _route(plan: Plan, name: str) -> Iterator[str]:
