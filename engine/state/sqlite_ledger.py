@@ -1,0 +1,308 @@
+"""The counts of one host, in an SQLite file that all its processes share: exact, and there after any crash.
+
+Each reserve and each settle is one transaction, made on the spot: some microseconds, without a wait for the
+disk. Where another process writes just then it is tried again for `SPIN_S`, then between other work for
+`WAIT_S`. A file that cannot be written (a full disk, one that is read-only now, a damaged file) is tried
+again every `AWAY_S`; meanwhile accounts do what they say under `on_state_loss`, and what was used is written
+later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, cast
+
+from engine.policies.accounts import Kept
+from engine.state import sqlite_file
+from engine.state.ledger import Account, Ask, Refused, Rows, Standing
+from engine.state.ledger_accounts import counter_of
+from engine.state.memory_ledger import MemoryLedger, standing
+from engine.state.sqlite_books import Books, Held, account_of
+from engine.state.sqlite_keeper import Keeper
+from engine.state.store_fault import StoreFault
+
+log = logging.getLogger("engine.state")
+
+SPIN_S: Final = 0.003
+WAIT_S: Final = 1.0
+AWAY_S: Final = 1.0
+
+#: After a spin that led nowhere, others do not spin for so long: the loop has other work.
+CROWDED_S: Final = 0.05
+
+_ROWS: Final = (
+    "SELECT id, key, measure, shape, most, ends_ms, period_ms, burst, spent, held, lost, at_ms, slots "
+    "FROM accounts WHERE ends_ms IS NULL OR ends_ms > ? ORDER BY key"
+)
+_ONCE: Final = (
+    "INSERT INTO once VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET until_ms = ?2 "
+    "WHERE until_ms <= ?3 OR until_ms > ?2"
+)
+
+
+class SqliteLedger:
+    """Implements `engine.state.ledger.Ledger`. Opening and closing wait for the disk; the rest does not.
+
+    Args:
+        path: the file; made where it is missing.
+        wall: epoch seconds; when what dead processes held is counted as lost.
+
+    Raises:
+        StoreFault: it cannot be made or opened.
+    """
+
+    def __init__(self, path: Path, wall: Callable[[], float] = time.time) -> None:
+        self.path = path
+        try:
+            sqlite_file.create(path)
+            self._keeper = Keeper(path, wall)
+            self._books = Books(sqlite_file.hot(path))
+        except sqlite3.Error as error:
+            raise StoreFault(
+                f"the state store {path} cannot be opened: {sqlite_file.explain(error)}"
+            ) from error
+        self._owner = self._keeper.owner
+        self._open: dict[str, Held] = {}
+        self._late: deque[tuple[str, Held, tuple[int, ...], int]] = deque()  # settled, and not written yet
+        self._share = MemoryLedger()  # what is used while the file is away
+        self._shared: set[str] = set()
+        self._away_until = 0.0
+        self._away = False
+        self._crowded_until = 0.0
+        self._flushing: asyncio.TimerHandle | None = None
+        self._keeper.start()
+
+    # --- Ledger -----------------------------------------------------------------------------------------
+
+    def reserve(
+        self, hold: str, asks: Sequence[Ask], now_ms: int
+    ) -> Refused | Awaitable[Refused | None] | None:
+        """Awaitable only where others write for longer than `SPIN_S`."""
+        if hold in self._open:
+            return None
+        if self._away and time.monotonic() < self._away_until:
+            return self._without(hold, asks, now_ms)
+        try:
+            return self._reserve(hold, asks, now_ms, SPIN_S)
+        except sqlite3.Error as error:
+            if sqlite_file.is_busy(error):
+                return self._reserve_later(hold, asks, now_ms)
+            self._lost(error)
+            return self._without(hold, asks, now_ms)
+
+    def sent(self, hold: str, now_ms: int) -> Awaitable[None] | None:
+        held = self._open.get(hold)
+        if held is None or hold in self._shared:
+            return None
+        try:
+            self._write(lambda: self._books.sent(hold, self._owner, held), SPIN_S)
+        except sqlite3.Error as error:
+            if sqlite_file.is_busy(error):
+                return self._sent_later(hold, held)
+            self._unmarked(error)
+        return None
+
+    def settle(self, hold: str, amounts: Sequence[int], now_ms: int) -> None:
+        """What cannot be written at once is written later: until then the worst case counts."""
+        held = self._open.pop(hold, None)
+        if held is None:
+            return
+        if hold in self._shared:
+            self._shared.discard(hold)
+            self._share.settle(hold, amounts, now_ms)
+        self._late.append((hold, held, tuple(amounts), now_ms))
+        self._flush()
+
+    def release(self, hold: str, now_ms: int) -> None:
+        held = self._open.get(hold)
+        if held is not None:
+            self.settle(hold, (0,) * len(held.amounts), now_ms)
+
+    def look(self, accounts: Sequence[Account], now_ms: int) -> list[Standing]:
+        """How accounts stand for all processes; while the file is away, what this one uses of its share."""
+        try:
+            counter = self._books.counter
+            return [standing(account, counter(account), now_ms) for account in accounts]
+        except sqlite3.Error:
+            told = self._share.look([_shared(account) for account in accounts], now_ms)
+            pairs = zip(accounts, told, strict=True)
+            return [replace(row, limit=account.limit) for account, row in pairs]
+
+    def rows(self, now_ms: int) -> Rows:
+        try:
+            found = self._books.db.execute(_ROWS, (now_ms,)).fetchall()
+        except sqlite3.Error:
+            return self._share.rows(now_ms)
+        return list(_standings(found, now_ms))
+
+    def once(self, key: str, ttl_ms: int, now_ms: int) -> bool:
+        """While the file is away, true for the first of this process."""
+        try:
+            told = (key, now_ms + ttl_ms, now_ms)
+            return self._books.db.execute(_ONCE, told).rowcount == 1
+        except sqlite3.Error:
+            return self._share.once(key, ttl_ms, now_ms)
+
+    def open_holds(self) -> int:
+        return len(self._open)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        """Write what is left to write and let go of the file. Waits for others."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+        self._books.db.execute(f"PRAGMA busy_timeout = {int(WAIT_S * 1000)}")
+        self._away = False
+        self._flush()
+        if self._late:
+            log.error("the state store %s: %d settlements could not be written", self.path, len(self._late))
+        self._books.db.close()
+        self._keeper.close(done=not self._open and not self._late)
+
+    # --- writing ----------------------------------------------------------------------------------------
+
+    def _reserve(self, hold: str, asks: Sequence[Ask], now_ms: int, spin_s: float) -> Refused | None:
+        books = self._books
+        self._begin(spin_s)
+        try:
+            refused = books.reserve(hold, self._owner, asks, now_ms)
+            books.commit()
+        except BaseException:
+            books.undo()
+            raise
+        if refused is None:
+            self._open[hold] = _held(asks, now_ms)
+        if self._away:
+            self._found()
+        return refused
+
+    def _write(self, work: Callable[[], None], spin_s: float) -> None:
+        self._begin(spin_s)
+        try:
+            work()
+            self._books.commit()
+        except BaseException:
+            self._books.undo()
+            raise
+
+    def _begin(self, spin_s: float) -> None:
+        """Raises sqlite3.Error; one that `is_busy` where another process has written for `spin_s`."""
+        until = 0.0
+        while True:
+            try:
+                self._books.begin()
+            except sqlite3.OperationalError as error:
+                now = time.monotonic()
+                if not sqlite_file.is_busy(error) or now < self._crowded_until:
+                    raise
+                until = until or now + spin_s
+                if now >= until:
+                    self._crowded_until = now + CROWDED_S
+                    raise
+                time.sleep(0.0001)
+            else:
+                return
+
+    async def _reserve_later(self, hold: str, asks: Sequence[Ask], now_ms: int) -> Refused | None:
+        until = time.monotonic() + WAIT_S
+        while True:
+            await asyncio.sleep(0.002)
+            try:
+                return self._reserve(hold, asks, now_ms, 0)
+            except sqlite3.Error as error:
+                if not sqlite_file.is_busy(error) or time.monotonic() >= until:
+                    self._lost(error)
+                    return self._without(hold, asks, now_ms)
+
+    async def _sent_later(self, hold: str, held: Held) -> None:
+        until = time.monotonic() + WAIT_S
+        while True:
+            await asyncio.sleep(0.002)
+            try:
+                return self._write(lambda: self._books.sent(hold, self._owner, held), 0)
+            except sqlite3.Error as error:
+                if not sqlite_file.is_busy(error) or time.monotonic() >= until:
+                    return self._unmarked(error)
+
+    def _unmarked(self, error: sqlite3.Error) -> None:
+        """It goes out all the same: it was reserved. Should this process die, all it held counts as sent."""
+        self._keeper.lock.doubt()
+        if not sqlite_file.is_busy(error):
+            self._lost(error)
+
+    def _flush(self) -> None:
+        """Write what was settled, as far as it can be now; the rest in a moment."""
+        while self._late:
+            hold, held, amounts, at_ms = self._late[0]
+            if self._away and time.monotonic() < self._away_until:
+                break
+            try:
+                self._write(lambda: self._books.settle(hold, held, amounts, at_ms), SPIN_S)  # noqa: B023 # at once
+            except sqlite3.Error as error:
+                if not sqlite_file.is_busy(error):
+                    self._lost(error)
+                break
+            self._late.popleft()
+            if self._away:
+                self._found()
+        if self._late and self._flushing is None:
+            try:
+                loop = asyncio.get_running_loop()
+            except RuntimeError:
+                return  # without a loop, the next call writes it
+            self._flushing = loop.call_later(0.02 if not self._away else AWAY_S, self._flush_again)
+
+    def _flush_again(self) -> None:
+        self._flushing = None
+        self._flush()
+
+    # --- while the file is away -------------------------------------------------------------------------
+
+    def _lost(self, error: sqlite3.Error) -> None:
+        if not self._away:
+            log.error("the state store %s cannot be used: %s", self.path, sqlite_file.explain(error))
+        self._away, self._away_until = True, time.monotonic() + AWAY_S
+
+    def _found(self) -> None:
+        self._away = False
+        log.warning("the state store %s can be used again", self.path)
+
+    def _without(self, hold: str, asks: Sequence[Ask], now_ms: int) -> Refused | None:
+        """By what the accounts say: rejected, or out of this process's share of them."""
+        for ask in asks:
+            if ask.amount and (ask.account.on_state_loss == "reject" or not ask.account.share):
+                return Refused(ask.account, "store", retry_after_ms=int(AWAY_S * 1000))
+        shares = [Ask(_shared(ask.account), ask.amount) for ask in asks]
+        refused = self._share.reserve(hold, shares, now_ms)
+        if refused is None:
+            self._open[hold] = _held(asks, now_ms)
+            self._shared.add(hold)
+            return None
+        account = next(ask.account for ask in asks if ask.account.key == refused.account.key)
+        return Refused(account, "store", refused.used, refused.retry_after_ms)
+
+
+def _held(asks: Sequence[Ask], now_ms: int) -> Held:
+    return Held(tuple([ask.account for ask in asks]), tuple([ask.amount for ask in asks]), now_ms)
+
+
+def _shared(account: Account) -> Account:
+    """So much of it is this process's while the file is away."""
+    return replace(account, limit=account.share, burst=min(account.burst, account.share))
+
+
+def _standings(found: Iterable[Sequence[object]], now_ms: int) -> Iterable[tuple[Account, Standing]]:
+    for row in found:
+        account = account_of(row[1:8])
+        counter = counter_of(account)
+        counter.restore(cast(Kept, row[8:]))
+        yield account, standing(account, counter, now_ms)
