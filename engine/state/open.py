@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +31,9 @@ async def open_ledger(address: str, root: Path, wall: Callable[[], float] = time
         from engine.state.scoped_ledger import ScopedLedger
         from engine.state.sqlite_ledger import SqliteLedger
 
-        path = root / os.path.expanduser(place)
-        return ScopedLedger(await asyncio.to_thread(SqliteLedger, path, wall))
+        return ScopedLedger(await asyncio.to_thread(lambda: SqliteLedger(_path(place, root), wall)))
     raise StoreFault(f"{address} is no state store: write memory, sqlite:PATH or redis://HOST:PORT/0")
+
+
+def _path(place: str, root: Path) -> Path:
+    return root / Path(place).expanduser()

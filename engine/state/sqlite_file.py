@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -52,9 +53,8 @@ def create(path: Path) -> None:
             ignored.write_text("*\n")
         # Never opened here once it exists: closing it would take away SQLite's locks of this process.
         if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except FileExistsError:
-        pass  # made by another process meanwhile
+            with suppress(FileExistsError):  # made by another process meanwhile
+                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     except OSError as error:
         raise StoreFault(
             f"the state store {path} cannot be made: {error.strerror}; "
