@@ -55,7 +55,9 @@ class Attempts:
         guard = Guard(self._clock)
         try:
             if run.purse is not None and not own_count:
-                await self._leases.funds.sent(effect.lease)
+                waiting = self._leases.funds.sent(effect.lease)
+                if waiting is not None:
+                    await waiting
             if run.stream:
                 outcome = await self._flow(run, effect, place, entry, ask, guard, finish)
             elif own_count:

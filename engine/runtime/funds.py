@@ -75,18 +75,21 @@ class Funds:
             NotAdmitted: a budget is kept by something that this request does not have.
         """
         terms = run.terms.budgets
-        funds = tuple(Fund(term, None if term.placed else _partition(run, term)) for term in terms)
+        funds = [Fund(term, None if term.placed else _partition(run, term)) for term in terms]
         compared = run.bound.compared
-        looked = [fund for fund in funds if fund.term.early or fund.term in compared]
-        looked += [Fund(term, _value(run, term)) for term in compared if term not in terms]
-        shares = await self._shares(run, looked) if looked else _NO_SHARES
-        run.clock.shares = shares
+        looked = [fund for fund in funds if fund.term.early or (compared and fund.term in compared)]
+        if compared:
+            looked += [Fund(term, _value(run, term)) for term in compared if term not in terms]
+        shares = _NO_SHARES
+        if looked:
+            shares = run.clock.shares = await self._shares(run, looked)
         run.purse = Purse(funds, run.terms.per_request.cost, shares)
 
     async def _shares(self, run: Run, looked: Sequence[Fund]) -> Mapping[str, float]:
         """How much of these budgets' limits is spent or held, by name."""
-        accounts = [self._account(run, fund.term, fund.partition or "") for fund in looked]
-        found = self._ledger.look(accounts, self._now())
+        now = self._now()
+        accounts = [self._account(run, fund.term, fund.partition or "", now) for fund in looked]
+        found = self._ledger.look(accounts, now)
         standings = await found if isawaitable(found) else found
         return {
             fund.term.budget.name: standing.used / max(standing.limit, 1)
@@ -119,20 +122,20 @@ class Funds:
         worst = run.worst_cost(place)
         if purse.most is not None and (refused := _beyond(purse, worst, place)) is not None:
             return refused
+        now = self._now()
         asks: list[Ask] = []
         uses: list[BudgetUse] = []
-        for fund in purse.funds:
-            budget = fund.term.budget
+        for term, partition in purse.funds:
+            budget = term.budget
             amount = worst if budget.measure == "cost" else run.worst_tokens(place)
             if amount is None:
                 return Admission(None, "full", why=_unknown(place, budget.name, budget.measure))
-            partition = fund.partition
             if partition is None:
-                partition = _placed_partition(run, fund.term, place)
+                partition = _placed_partition(run, term, place)
                 if partition is None:
                     why = f"{place.deployment.name} has no value of `per` in {budget.name}"
                     return Admission(None, "full", why=why)
-            asks.append(Ask(self._account(run, fund.term, partition), amount))
+            asks.append(Ask(self._account(run, term, partition, now), amount))
             uses.append(BudgetUse(budget.name, partition, amount))
         asks += quota_asks(run, place)
         purse.holds += 1
@@ -141,8 +144,9 @@ class Funds:
         if asks:
             refusal: Refused | None = None
             try:
-                found = self._ledger.reserve(held.name, asks, self._now())
-                refusal = await self._surely(held, found) if isawaitable(found) else found
+                found = self._ledger.reserve(held.name, asks, now)
+                if found is not None:
+                    refusal = found if isinstance(found, Refused) else await self._surely(held, found)
             except BaseException:
                 purse.held -= held.worst
                 raise
@@ -150,9 +154,8 @@ class Funds:
                 purse.held -= held.worst
                 return self._refused(held, refusal, place)
         self._held[lease] = held
-        for fund, ask, use in zip(purse.funds, asks, uses, strict=False):  # limits follow
-            if fund.term.told:
-                await self._tell(fund.term, ask, use)
+        if purse.tells:
+            await self._tell(held)
         return None
 
     def uses(self, lease: int) -> list[BudgetUse]:
@@ -160,16 +163,13 @@ class Funds:
         held = self._held.get(lease)
         return [] if held is None else held.uses
 
-    async def sent(self, lease: int) -> None:
+    def sent(self, lease: int) -> Awaitable[None] | None:
         """The attempt's bytes are about to go out: from here on it may be billed."""
         held = self._held.get(lease)
         if held is None or held.sent:
-            return
+            return None
         held.sent = True
-        if held.asks:
-            waiting = self._ledger.sent(held.name, self._now())
-            if waiting is not None:
-                await waiting
+        return self._ledger.sent(held.name, self._now()) if held.asks else None
 
     def may_be_billed(self, lease: int) -> bool:
         """Whether the attempt holds something, and its bytes may have gone out."""
@@ -183,10 +183,12 @@ class Funds:
             return None
         held.purse.held -= held.worst
         held.purse.spent += cost
+        if not held.asks:
+            return None
         amounts = used(held.asks, cost, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
-        for use, amount in zip(held.uses, amounts, strict=False):
+        for use, amount in zip(held.uses, amounts, strict=False):  # limits follow
             use.settled = amount
-        return self._ledger.settle(held.name, amounts, self._now()) if held.asks else None
+        return self._ledger.settle(held.name, amounts, self._now())
 
     def release(self, lease: int) -> Awaitable[None] | None:
         """The attempt has used nothing."""
@@ -207,9 +209,8 @@ class Funds:
     def _now(self) -> int:
         return int(self._clock.wall() * 1000)
 
-    def _account(self, run: Run, term: BudgetTerm, partition: str) -> Account:
+    def _account(self, run: Run, term: BudgetTerm, partition: str, now: int) -> Account:
         """Of the window that is now. The same object while that lasts: a ledger knows it again faster."""
-        now = self._now()
         found = term.accounts.get(partition)
         if found is not None and (found.ends_ms is None or now < found.ends_ms):
             return found
@@ -244,14 +245,16 @@ class Funds:
                 self._alerts(budget.name, use.partition, step, spent)
         return Admission(None, "full", refusal.retry_after_ms, shortfall.words())
 
-    async def _tell(self, term: BudgetTerm, ask: Ask, use: BudgetUse) -> None:
+    async def _tell(self, held: Held) -> None:
         """Tell of the steps below 100% that are reached by now."""
-        found = self._ledger.look((ask.account,), self._now())
-        standing = (await found if isawaitable(found) else found)[0]
-        share = standing.used / max(standing.limit, 1)
-        for step in term.told:
-            if share >= step.at:
-                self._alerts(use.name, use.partition, step, standing)
+        for fund, ask, use in zip(held.purse.funds, held.asks, held.uses, strict=False):  # limits follow
+            if fund.term.told:
+                found = self._ledger.look((ask.account,), self._now())
+                standing = (await found if isawaitable(found) else found)[0]
+                share = standing.used / max(standing.limit, 1)
+                for step in fund.term.told:
+                    if share >= step.at:
+                        self._alerts(use.name, use.partition, step, standing)
 
 
 def _partition(run: Run, term: BudgetTerm) -> str:

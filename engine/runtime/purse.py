@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from engine.runtime.shortfall import Shortfall
@@ -20,13 +20,15 @@ class Purse:
     """Of one request. Costs in nano-dollars.
 
     most: `per_request.cost`. held, spent: of it, by all attempts so far. shares: of budgets, how much of the
-    limit was spent or held when the request began; only those that somebody asks for.
+    limit was spent or held when the request began; only those that somebody asks for. tells: somebody is told
+    of a step below 100%.
     """
 
-    __slots__ = ("funds", "held", "holds", "most", "shares", "shortfalls", "spent")
+    __slots__ = ("funds", "held", "holds", "most", "shares", "shortfalls", "spent", "tells")
 
-    def __init__(self, funds: tuple[Fund, ...], most: int | None, shares: Mapping[str, float]) -> None:
+    def __init__(self, funds: Sequence[Fund], most: int | None, shares: Mapping[str, float]) -> None:
         self.funds = funds
+        self.tells = any(fund.term.told for fund in funds)
         self.most = most
         self.shares = shares
         self.held = self.spent = self.holds = 0
