@@ -308,6 +308,14 @@ def show_quota(value: Quota) -> str:
     return show_money(value.amount) if value.measure == "cost" else f"{show_count(value.amount)} tokens"
 
 
+def shown_amount(measure: str, amount: int) -> str:
+    """What budgets count, for people: money to the hundredth of a cent where it is not less, or tokens."""
+    if measure != "cost":
+        return f"{show_count(amount)} tokens"
+    step = NANOS_PER_DOLLAR // 10_000
+    return show_money(amount if amount < step else amount // step * step)
+
+
 def show_time_of_day(minutes: int) -> str:
     """420 -> `07:00`."""
     return f"{minutes // 60:02}:{minutes % 60:02}"

@@ -13,6 +13,7 @@ some of them and renders all, without the compiler.
 from __future__ import annotations
 
 from engine.codes import (
+    budgets,
     expressions,
     files,
     identity,
@@ -38,6 +39,7 @@ _ROWS: tuple[Code, ...] = (
     *names.CODES,
     *routes.CODES,
     *policies.CODES,
+    *budgets.CODES,
     *prices.CODES,
     *expressions.CODES,
     *templates.CODES,

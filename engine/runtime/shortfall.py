@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from engine.errors import BudgetExceeded, EngineError, NotAdmitted, StateUnavailable
-from engine.plan.money import Budget, Measure
+from engine.plan.money import Budget
 from engine.state.ledger import Refused
-from engine.units import show_count, show_money
+from engine.units import shown_amount
 
 #: When a store that cannot be asked is worth another try.
 RETRY_MS = 1_000
@@ -34,8 +34,8 @@ class Shortfall:
         if self.refused.why == "store":
             return f"the budget {self.called} cannot be asked now: its state store is away"
         measure = self.budget.measure
-        amount, used = shown(measure, self.amount), shown(measure, self.refused.used)
-        limit = shown(measure, self.budget.limit)
+        amount, used = shown_amount(measure, self.amount), shown_amount(measure, self.refused.used)
+        limit = shown_amount(measure, self.budget.limit)
         return f"the budget {self.called} has no room for {amount}: {used} of {limit} are spent or held"
 
 
@@ -69,14 +69,6 @@ def no_partition(budget: str, per: str) -> NotAdmitted:
     """The error of a request that has no value of `per`."""
     words = f"the budget `{budget}` is kept by `{per}`, and this request has no value for it"
     return NotAdmitted(words, status=403, code="budget_partition_missing")
-
-
-def shown(measure: Measure, amount: int) -> str:
-    """An amount for people: money to the hundredth of a cent, where it is not less than that."""
-    if measure != "cost":
-        return f"{show_count(amount)} tokens"
-    step = 100_000
-    return show_money(amount if amount < step else amount // step * step)
 
 
 def _waits(shortfall: Shortfall) -> float:

@@ -27,6 +27,13 @@ class BudgetStep(Spec):
     use: Target | None = about("Where requests go from here on. Guards, residency and limits stay.")
 
     @model_validator(mode="after")
+    def _within(self) -> Self:
+        if not 0 < self.at <= 1:
+            why = "beyond 100% there is nothing to spend" if self.at else "at 0% nothing is spent yet"
+            raise fault("E113", why, "write a share above 0% and up to 100%", at=("at",))
+        return self
+
+    @model_validator(mode="after")
     def _does_something(self) -> Self:
         if self.alert is None and self.use is None:
             raise fault("E107", "the step does nothing", "give it `alert` or `use`")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from engine.compiler.checks import (
     ambiguous_match,
+    budgets,
     cache_scope,
     calls_ceiling,
     capability,
@@ -50,6 +51,7 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     calls_ceiling.check,
     prices.check,
     counters.check,
+    budgets.check,
     timeouts.check,
     retry_classes.check,
     queues.check,

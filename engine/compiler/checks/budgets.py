@@ -1,0 +1,257 @@
+"""Budgets that cannot do what they say: never reached, too small, counted by what is not known, or twice.
+
+A budget may hold for the routes that name it, and for all routes where a floor, a group or a client key does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from engine.compiler.checks.subject import Subject
+from engine.compiler.document import Path
+from engine.compiler.expr import fields_read
+from engine.compiler.lower_jumps import attached
+from engine.diagnostics import Related
+from engine.kinds.jumps import Jumps
+from engine.kinds.outline import answering, reached
+from engine.kinds.use import Use
+from engine.plan.money import Budget
+from engine.plan.types import Deployment, Ref, Route
+from engine.units import show_count, shown_amount
+from engine.wire.pricing import worst_ever
+
+#: More tokens than any call has: what costs nothing then is free.
+_MANY = 10**9
+
+
+def check(subject: Subject) -> None:
+    named = attached(subject.spec, "budgets")
+    for name, budget in sorted(subject.lowered.money.budgets.items()):
+        _calendar(subject, budget)
+        _old_name(subject, budget)
+        _early(subject, budget)
+        _required(subject, budget)
+        if name not in named:
+            subject.out.add(
+                "W222",
+                f"nothing counts in the budget `{name}`: no route, policy, group or client key names it",
+                subject.document.key_span(("budgets", name)),
+                help="name it where it is to hold (`budgets: [...]`), or remove it",
+            )
+            continue
+        _never_reached(subject, budget)
+        _too_small(subject, budget)
+    for name in sorted(subject.lowered.routes):
+        _leads_nowhere(subject, name)
+
+
+def _calendar(subject: Subject, budget: Budget) -> None:
+    if budget.window.ms is None and subject.settings.timezone is None:
+        subject.out.add(
+            "E233",
+            f"the budget `{budget.name}` counts by the {budget.window.kind}, and the workspace has no time "
+            "zone",
+            subject.document.span(("budgets", budget.name, "window")),
+            help="add `timezone: Europe/Berlin` (or yours) to engine.yaml, so that it is known when one "
+            "begins; `rolling 24h` and `every 24h` need none",
+        )
+
+
+def _old_name(subject: Subject, budget: Budget) -> None:
+    if budget.was is None:
+        return
+    place: Path = ("budgets", budget.name, "was")
+    others = [
+        each.name
+        for each in subject.lowered.money.budgets.values()
+        if each.was == budget.was and each.name < budget.name
+    ]
+    if budget.was in subject.lowered.money.budgets:
+        message = f"`was: {budget.was}` names a budget that there is"
+        related = Related("this one", subject.document.key_span(("budgets", budget.was)))
+    elif others:
+        message = f"`was: {budget.was}` is said of `{others[0]}` too: what was spent would count twice"
+        related = Related("here", subject.document.span(("budgets", others[0], "was")))
+    else:
+        return
+    subject.out.add(
+        "E276",
+        message,
+        subject.document.span(place),
+        help="name the one that this budget was renamed from, or remove it",
+        related=[related],
+    )
+
+
+def _early(subject: Subject, budget: Budget) -> None:
+    """What is counted by the deployment is not known before one is chosen."""
+    if budget.per is None or budget.per.scope != "budget":
+        return
+    for index, step in enumerate(budget.steps):
+        if step.use is not None and step.at < 1:
+            subject.out.add(
+                "E277",
+                f"`{budget.name}` is kept by the deployment, and at this step none is chosen yet",
+                subject.document.span(("budgets", budget.name, "steps", index, "at")),
+                help="let it jump at 100%, or keep the budget by something of the request or the key",
+                related=[Related("kept by this", subject.document.span(("budgets", budget.name, "per")))],
+            )
+
+
+def _required(subject: Subject, budget: Budget) -> None:
+    """A floor holds for what the client cannot choose."""
+    holder = next(
+        (
+            name
+            for name, floor in sorted(subject.spec.require.items())
+            if budget.name in (floor.budgets or ())
+        ),
+        None,
+    )
+    if holder is None or budget.per is None:
+        return
+    other = sorted(field for field in fields_read(budget.per) if not field.startswith("key."))
+    if other:
+        subject.out.add(
+            "E278",
+            f"the policy `{holder}` requires the budget `{budget.name}`, and its `per` reads "
+            f"`{other[0]}`: who asks could choose where it counts",
+            subject.document.span(("budgets", budget.name, "per")),
+            help="read `key.*` alone, such as `key.org` or `key.tags.team`",
+            related=[Related("required here", subject.document.span(("require", holder, "budgets")))],
+        )
+
+
+# --- never reached, too small -----------------------------------------------------------------------------
+
+
+def _routes(subject: Subject, name: str) -> list[Route]:
+    """Those whose requests may count in the budget."""
+    routes = subject.lowered.routes.values()
+    if name in _of_people(subject):
+        return list(routes)
+    return [route for route in routes if name in (subject.spec.routes[route.name].budgets or ())]
+
+
+def _of_people(subject: Subject) -> set[str]:
+    """The budgets that floors, groups and client keys name: they may hold for any route."""
+    clients = subject.spec.keys.clients if subject.spec.keys is not None else None
+    holders: Iterable[object] = (
+        *subject.spec.require.values(),
+        *subject.spec.groups.values(),
+        *(clients or {}).values(),
+    )
+    return {name for holder in holders for name in getattr(holder, "budgets", None) or ()}
+
+
+def _never_reached(subject: Subject, budget: Budget) -> None:
+    routes = _routes(subject, budget.name)
+    place = subject.document.key_span(("budgets", budget.name))
+    if budget.measure == "cost" and routes:
+        places = {name for route in routes for name in reached(subject.linked(route.name).start)}
+        if all(_free(each) for each in _deployments(subject, places)):
+            subject.out.add(
+                "W276",
+                f"the budget `{budget.name}` is never used: nothing that counts in it costs anything",
+                place,
+                help="count tokens (`limit: 2M tokens`), give the deployments a `price`, or remove it",
+            )
+            return
+    for name, other in sorted(subject.lowered.money.budgets.items()):
+        if name != budget.name and _within(subject, budget, other, routes):
+            subject.out.add(
+                "W276",
+                f"the budget `{budget.name}` is never reached: all that counts in it counts in `{name}` too, "
+                "which is not larger",
+                place,
+                help="make it smaller than that one, or remove it",
+                related=[Related("this one", subject.document.key_span(("budgets", name)))],
+            )
+            return
+
+
+def _within(subject: Subject, budget: Budget, other: Budget, routes: list[Route]) -> bool:
+    """Whether `other` is always used up first."""
+    same = (budget.measure, budget.window) == (other.measure, other.window)
+    if not same or other.per is not None or not routes:
+        return False
+    smaller = other.limit < budget.limit or (other.limit == budget.limit and other.name < budget.name)
+    return smaller and all(other.name in route.budgets for route in routes)
+
+
+def _too_small(subject: Subject, budget: Budget) -> None:
+    """No request as large as a route lets in fits into the whole budget, whoever serves it."""
+    for route in _routes(subject, budget.name):
+        most = _largest(subject, budget, route)
+        if most is not None and most > budget.limit:
+            amount, limit = shown_amount(budget.measure, most), shown_amount(budget.measure, budget.limit)
+            admit = route.admit
+            what = ", ".join(
+                f"{show_count(bound)} {word}"
+                for bound, word in ((admit.input, "in"), (admit.output, "out"))
+                if bound is not None
+            )
+            subject.out.add(
+                "W277",
+                f"a request as large as `{route.name}` admits ({what or 'what its models take'}) may use "
+                f"{amount} wherever it goes, and `{budget.name}` holds {limit}: it is never served",
+                subject.document.span(("budgets", budget.name, "limit")),
+                help="raise the limit, or lower `admit.input` or `admit.output` of the route",
+                related=[Related("the route", subject.document.key_span(("routes", route.name)))],
+            )
+            return
+
+
+def _largest(subject: Subject, budget: Budget, route: Route) -> int | None:
+    """What the largest request uses at the target where it uses least; None where nobody knows."""
+    targets = {n.deployment for n in answering(subject.linked(route.name).start) if isinstance(n, Use)}
+    found: list[int] = []
+    for deployment in _deployments(subject, targets):
+        facts = deployment.facts
+        most = route.admit.input or facts.context
+        bounds = [bound for bound in (route.admit.output, facts.output) if bound is not None]
+        if most is None or not bounds:
+            return None
+        output = min(bounds) * route.admit.n
+        if budget.measure == "tokens":
+            found.append(most + output)
+        elif deployment.uncounted:
+            found.append(0)
+        else:
+            cost = worst_ever(most, output, facts.prices)
+            if cost is None:
+                return None
+            found.append(cost)
+    return min(found, default=None)
+
+
+def _deployments(subject: Subject, names: Iterable[str]) -> Iterator[Deployment]:
+    for name in sorted(names):
+        if name in subject.lowered.deployments:
+            yield subject.lowered.deployments[name]
+
+
+def _free(deployment: Deployment) -> bool:
+    facts = deployment.facts
+    return deployment.uncounted or worst_ever(_MANY, _MANY, facts.prices, _MANY) == 0
+
+
+# --- jumps ------------------------------------------------------------------------------------------------
+
+
+def _leads_nowhere(subject: Subject, name: str) -> None:
+    """A jump to where the route's requests begin anyway."""
+    node = subject.lowered.routes[name].start
+    if not isinstance(node, Jumps):
+        return
+    start = node.start
+    first = start.name if isinstance(start, Ref) else start.deployment if isinstance(start, Use) else None
+    for jump in node.branches:
+        if jump.name == first:
+            subject.out.add(
+                "W278",
+                f"the route `{name}` begins at `{first}`, and this jump leads there",
+                subject.place(jump.node),
+                help="jump to a cheaper node or deployment, or remove the `use`: then it rejects",
+                related=[Related("the route", subject.document.span(("routes", name, "start")))],
+            )
