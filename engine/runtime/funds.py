@@ -232,7 +232,7 @@ class Funds:
             raise
 
     def _refused(self, held: Held, refusal: Refused, place: Place) -> Admission:
-        number = next(i for i, ask in enumerate(held.asks) if ask.account is refusal.account)
+        number = next(i for i, ask in enumerate(held.asks) if ask.account.key == refusal.account.key)
         if number >= len(held.uses):
             return skipped(place, held.asks[number], refusal)
         fund, use = held.purse.funds[number], held.uses[number]
