@@ -25,8 +25,8 @@ async def shim(store_server: Server) -> AsyncIterator[Shim]:
         yield shim
 
 
-async def opened(address: str, **more: object) -> Link:
-    link = Link(parse(address), settle_ms=1, **more)
+async def opened(address: str, deadline_ms: int = 3_000) -> Link:
+    link = Link(parse(address), settle_ms=1, deadline_ms=deadline_ms)
     assert await link.open()
     return link
 
@@ -119,7 +119,7 @@ def _ours() -> int:
 
 @pytest.mark.alone
 async def test_a_hanging_store_costs_a_few_deadlines_and_then_nothing(shim: Shim) -> None:
-    link = await opened(shim.address)
+    link = await opened(shim.address, DEADLINE_MS)
     shim.held = True
     tasks = _ours()
     waits = []

@@ -128,7 +128,7 @@ if mode == 'restore' then
 end
 
 if mode == 'work' then
-  local row, there = row_of(owner)
+  local row = row_of(owner)
   if seq < tonumber(row.n) then return {-1} end
   if seq == tonumber(row.n) then
     granted = tonumber(row.a)
@@ -150,8 +150,7 @@ if mode == 'work' then
     out = out + g - had
     held = held + h - tonumber(row.h)
     if level then
-      -- Of an owner that a bucket does not know, only what it holds counts: the rest has flowed back.
-      level = level + had + back - g - (there and more or 0)
+      level = level + had + back - g - more
       level = math.min(level, burst - out)
     end
     carry = math.max(carry, carried)

@@ -93,12 +93,12 @@ class Draws:
 
     def leave(self, waiter: Waiter) -> None:
         """Nobody waits for it any more; what was held for it is free again."""
-        part = waiter.part
-        if not waiter.done.done():
-            waiter.done.cancel()
+        part, done = waiter.part, waiter.done
+        if waiter in part.wanted:
             part.waiting -= waiter.amount
             part.wanted.remove(waiter)
-        elif not waiter.done.cancelled() and waiter.done.result() is None:
+            done.cancel()
+        elif not done.cancelled() and done.result() is None:
             part.close(waiter.amount, 0, waiter.now_ms, waiter.now_ms)
             self.loosen(part)
 
@@ -223,13 +223,13 @@ class Draws:
             raise
 
     def _serve(self, part: Slice) -> None:
-        for waiter in list(part.wanted):
+        for waiter in _waiting(part):
             if waiter.amount <= part.free:
                 part.take(waiter.amount, waiter.now_ms)
                 self._answer(waiter, None)
 
     def _lone(self, part: Slice, retry_ms: int) -> None:
-        for waiter in list(part.wanted):
+        for waiter in _waiting(part):
             refused = self.alone(part, waiter.amount, waiter.now_ms, retry_ms)
             if refused is None:
                 part.take(waiter.amount, waiter.now_ms)
@@ -240,7 +240,7 @@ class Draws:
         retry = part.view.retry_ms if part.view is not None else None
         seconds = REFUSED if retry is None else min(REFUSED, retry / 1000)
         part.refused = (self._loop.time() + seconds, least)
-        for waiter in list(part.wanted):
+        for waiter in _waiting(part):
             self._answer(waiter, self._refused(part, waiter.amount, waiter.now_ms))
 
     def _answer(self, waiter: Waiter, answer: Refused | None) -> None:
@@ -265,6 +265,11 @@ class Draws:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _waiting(part: Slice) -> list[Waiter]:
+    """Who still waits: one that was cancelled leaves as soon as it runs."""
+    return [waiter for waiter in part.wanted if not waiter.done.done()]
 
 
 def _ends(account: Account, amount: int, now_ms: int) -> int | None:

@@ -108,8 +108,8 @@ class Slice:
     """One account in this process. `owner`: the name under which this process is known for it."""
 
     __slots__ = (
-        "account", "ahead", "asked_at", "at_start", "busy", "carried", "free", "held", "idle", "indexed",
-        "loan", "owner", "refused", "sent", "seq", "spent", "tight", "told", "told_at", "told_g", "told_h",
+        "account", "ahead", "asked_at", "at_start", "busy", "carried", "epoch", "free", "held", "idle",
+        "indexed", "loan", "owner", "refused", "sent", "seq", "spent", "tight", "told", "told_at", "told_g", "told_h",
         "view", "view_at", "waiting", "wanted",
     )  # fmt: skip
 
@@ -118,7 +118,7 @@ class Slice:
         self.owner = owner
         self.seq = seq
         self.at_start = account.measure == "requests" and account.shape in ("rolling", "bucket")
-        self.free = self.held = 0
+        self.free = self.held = self.epoch = 0
         self.spent: dict[int, int] = {}
         self.told: dict[int, int] = {}
         self.told_g = self.told_h = 0
@@ -181,7 +181,8 @@ class Slice:
             self.free += gone
 
     def slot(self, now_ms: int) -> int:
-        return now_ms // slot_ms(self.account) if self.account.shape == "rolling" else 0
+        """Where what is used now counts; of a bucket, which of its lives that is."""
+        return now_ms // slot_ms(self.account) if self.account.shape == "rolling" else self.epoch
 
     def lend(self, lack: int, now_ms: int) -> bool:
         """While the store is away: so much more from this process's own share, unless all was used before."""
@@ -246,7 +247,11 @@ class Slice:
         self.told_g = -1  # never what there is to say
 
     def forget(self) -> None:
-        """The store may have lost what it was told."""
+        """The store may have lost what it was told. A bucket that was lost is full, so that of it only what
+        was never told counts on, under a number of its own.
+        """
+        if self.account.shape == "bucket":
+            self.spent, self.epoch = {self.epoch + 1: self._since()}, self.epoch + 1
         self.told = {}
         self.told_g = self.told_h = 0
         self.told_at = -1.0
