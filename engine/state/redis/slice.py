@@ -109,8 +109,8 @@ class Slice:
 
     __slots__ = (
         "account", "ahead", "asked_at", "at_start", "busy", "carried", "epoch", "free", "held", "idle",
-        "indexed", "loan", "owner", "refused", "sent", "seq", "spent", "tight", "told", "told_at", "told_g", "told_h",
-        "view", "view_at", "waiting", "wanted",
+        "indexed", "loan", "owner", "refused", "sent", "seq", "spent", "tight", "told", "told_at", "told_g",
+        "told_h", "view", "view_at", "waiting", "wanted",
     )  # fmt: skip
 
     def __init__(self, account: Account, owner: str, seq: int) -> None:
