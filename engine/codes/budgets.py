@@ -28,12 +28,14 @@ def _required(per: str) -> dict[str, str]:
 CODES = (
     Code(
         "E276",
-        "old-name",
-        why="`was` tells what a budget was called before it was renamed. A name that another budget has, or "
-        "that two budgets say, would count what was spent twice.",
-        fix="Name the one that this budget was renamed from, or remove it.",
-        bad=_with("  a: {limit: $5, window: rolling 24h}\n  b: {limit: $2, window: every 1h, was: a}\n"),
-        good=_with("  a: {limit: $5, window: rolling 24h}\n  b: {limit: $2, window: every 1h, was: c}\n"),
+        "old-name-twice",
+        why="`was` tells what a budget was called before it was renamed, and what was spent carries over. "
+        "Said of two budgets, it would count twice.",
+        fix="Leave it at the one that was renamed.",
+        bad=_with(
+            "  a: {limit: $5, window: rolling 24h, was: c}\n  b: {limit: $2, window: every 1h, was: c}\n"
+        ),
+        good=_with("  a: {limit: $5, window: rolling 24h, was: c}\n  b: {limit: $2, window: every 1h}\n"),
     ),
     Code(
         "E277",

@@ -100,9 +100,9 @@ CODES = (
         "what was spent.",
         fix="Remove `was`, or the budget that it names.",
         bad=HERE + "routes:\n  chat: {budgets: [new, old], start: here}\nbudgets:\n"
-        "  new: {limit: $5, window: every 24h, was: old}\n  old: {limit: $5, window: every 24h}\n",
+        "  new: {limit: 5M tokens, window: every 24h, was: old}\n  old: {limit: $5, window: every 24h}\n",
         good=HERE + "routes:\n  chat: {budgets: [new], start: here}\nbudgets:\n"
-        "  new: {limit: $5, window: every 24h, was: old}\n",
+        "  new: {limit: 5M tokens, window: every 24h, was: old}\n",
     ),
     Code(
         "N286",

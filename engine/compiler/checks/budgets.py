@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from engine.compiler.checks.subject import Subject
-from engine.compiler.document import Path
 from engine.compiler.expr import fields_read
 from engine.compiler.lower_jumps import attached
 from engine.diagnostics import Related
@@ -58,29 +57,17 @@ def _calendar(subject: Subject, budget: Budget) -> None:
 
 
 def _old_name(subject: Subject, budget: Budget) -> None:
-    if budget.was is None:
-        return
-    place: Path = ("budgets", budget.name, "was")
-    others = [
-        each.name
-        for each in subject.lowered.money.budgets.values()
-        if each.was == budget.was and each.name < budget.name
-    ]
-    if budget.was in subject.lowered.money.budgets:
-        message = f"`was: {budget.was}` names a budget that there is"
-        related = Related("this one", subject.document.key_span(("budgets", budget.was)))
-    elif others:
-        message = f"`was: {budget.was}` is said of `{others[0]}` too: what was spent would count twice"
-        related = Related("here", subject.document.span(("budgets", others[0], "was")))
-    else:
-        return
-    subject.out.add(
-        "E276",
-        message,
-        subject.document.span(place),
-        help="name the one that this budget was renamed from, or remove it",
-        related=[related],
-    )
+    """What was spent under an old name carries over to one budget."""
+    budgets = subject.lowered.money.budgets
+    other = next((name for name in sorted(budgets) if budgets[name].was == budget.was), budget.name)
+    if budget.was is not None and other != budget.name:
+        subject.out.add(
+            "E276",
+            f"`was: {budget.was}` is said of `{other}` too: what was spent would count twice",
+            subject.document.span(("budgets", budget.name, "was")),
+            help="leave it at the one that was renamed",
+            related=[Related("here", subject.document.span(("budgets", other, "was")))],
+        )
 
 
 def _early(subject: Subject, budget: Budget) -> None:
