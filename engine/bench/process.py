@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 import time
@@ -53,6 +54,22 @@ class Process:
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    def tell(self, line: str) -> None:
+        """A line to its stdin."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def answer(self, timeout: float) -> dict[str, Any]:
+        """The next JSON line of its stdout."""
+        if not select.select([self._out], [], [], timeout)[0]:
+            raise BenchError(f"{self._process.args!r} said nothing for {timeout:.0f} s")
+        line = self._out.readline()
+        if not line:
+            raise BenchError(f"a process of the bench ended: {self._errors()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
 
     def memory_kib(self) -> int | None:
         """Resident memory now, in KiB; None where the system does not say."""

@@ -1,4 +1,4 @@
-"""Measure the sidecar, the templates or a local model on this machine, or simulate it.
+"""Measure the sidecar, its budgets, the templates or a local model on this machine, or simulate it.
 
 `sidecar` starts its own fake vendor and load on loopback and compares with a reference relay in the same
 run; `--vs URL` puts another gateway beside it, which you have pointed at a vendor of your own. `--smoke`
@@ -70,8 +70,20 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--every", type=float, default=100, metavar="MS", help="one a so many ms (default 100)"
     )
     reload.add_argument("--routes", type=int, default=0, metavar="N", help="so many more routes in the plan")
-    for parser_ in (sidecar, local, templates, simulate, outage, disconnects, reload):
+    budget = which.add_parser("budget", help="processes that spend one budget, and what it costs a request")
+    budget.add_argument(
+        "--processes", type=_counts, default=(1, 2, 4, 8), metavar="N[,N]", help="runs (default 1,2,4,8)"
+    )
+    budget.add_argument(
+        "--in-flight", type=positive, default=100, metavar="N", help="requests at a time in each (default 100)"
+    )
+    for parser_ in (sidecar, local, templates, simulate, outage, disconnects, reload, budget):
         parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """`1,2,4` as numbers above zero."""
+    return tuple(positive(each) for each in text.split(","))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -132,6 +144,12 @@ def _bench(args: argparse.Namespace) -> Report:
             return reloading.bench(reloading.Options(reloads=10, busy=4, streams=20, smoke=True))
         options = reloading.Options(args.reloads, args.every / 1e3, routes=args.routes)
         return reloading.bench(options)
+    if args.what == "budget":
+        from engine.bench.spending import bench as spending
+
+        if args.smoke:
+            return spending.bench(spending.Options((2,), 20, requests=200, rounds=1, smoke=True))
+        return spending.bench(spending.Options(args.processes, args.in_flight))
     from engine.bench import sidecar
 
     if args.smoke:

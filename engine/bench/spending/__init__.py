@@ -1,0 +1,1 @@
+"""Budgets under concurrency: what processes spend together, and what a budgeted request costs in time."""
