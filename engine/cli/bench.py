@@ -75,7 +75,11 @@ def register(parser: argparse.ArgumentParser) -> None:
         "--processes", type=_counts, default=(1, 2, 4, 8), metavar="N[,N]", help="runs (default 1,2,4,8)"
     )
     budget.add_argument(
-        "--in-flight", type=positive, default=100, metavar="N", help="requests at a time in each (default 100)"
+        "--in-flight",
+        type=positive,
+        default=100,
+        metavar="N",
+        help="requests at a time in each (default 100)",
     )
     for parser_ in (sidecar, local, templates, simulate, outage, disconnects, reload, budget):
         parser_.add_argument("--smoke", action="store_true", help="a few seconds, nothing judged")

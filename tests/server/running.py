@@ -98,7 +98,7 @@ class Running:
         writer.write(data)
         got = b""
         with contextlib.suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(8):
                 while piece := await reader.read(65536):
                     got += piece
                     if _complete(got):

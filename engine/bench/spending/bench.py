@@ -42,7 +42,8 @@ class Options:
 def bench(options: Options) -> Report:
     """All runs, over a store of the bench's own."""
     report = Report(
-        f"one budget of $1.00, {options.in_flight} requests in flight in each process", judged=not options.smoke
+        f"one budget of $1.00, {options.in_flight} requests in flight in each process",
+        judged=not options.smoke,
     )
     for count in options.processes:
         with valkey.serving() as store:
