@@ -1,7 +1,7 @@
 """One process that spends as much as it is let: prints a line when it is ready, and its account at the end.
 
-`engine`: real requests through the real executor, the budget kept in the store. `naive`: what gateways do that
-look first and count afterwards: read what was spent, call, add what it cost.
+`engine`: real requests through the real executor, the budget kept in the store. `naive`: what gateways do
+that look first and count afterwards: read what was spent, call, add what it cost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Valkey or Redis of the bench's own: on a free port of loopback, in a folder of its own, ended with the run."""
+"""A Valkey or Redis of the bench's own: on a free port of loopback, in its own folder, ended with the run."""
 
 from __future__ import annotations
 
