@@ -21,6 +21,7 @@ def broken(world: World, clients: list[Client]) -> list[str]:
         found += [f"client {client.number} ({client.model}): {words}" for words in _answer(client)]
     found += _settled(world)
     found += _records(world, clients)
+    found += _budgets(world)
     found += _back_to_zero(world)
     return found
 
@@ -99,6 +100,23 @@ def _record(record: DecisionRecord, world: World) -> Iterator[str]:
             yield f"attempt {attempt.number} at {attempt.deployment} was never closed"
 
 
+def _budgets(world: World) -> Iterator[str]:
+    """No ceiling was broken, and what the books say was spent is what the records say."""
+    yield from world.books.faults
+    told: Counter[str] = Counter()
+    for record in world.records:
+        for attempt in record.attempts:
+            for use in attempt.budgets:
+                told[f"budget/{use.name}"] += use.settled or 0
+                if use.settled is None:
+                    yield f"attempt {attempt.number} of {record.route} never settled with {use.name}"
+                if use.name != "words" and use.settled != attempt.cost.total:
+                    yield f"{attempt.cost.total} was spent at {attempt.deployment}, {use.settled} settled"
+    for name in sorted({*told, *(each for each in world.books.settled if each.startswith("budget/"))}):
+        if told[name] != world.books.settled[name]:
+            yield f"{name}: the books say {world.books.settled[name]}, the records say {told[name]}"
+
+
 def _back_to_zero(world: World) -> Iterator[str]:
     """When all is over, nothing is held."""
     if world.state.open_leases():
@@ -106,6 +124,11 @@ def _back_to_zero(world: World) -> Iterator[str]:
     for name in world.snapshot.plan.manifest.deployments:
         if world.state.in_flight(name):
             yield f"{name} has {world.state.in_flight(name)} calls in flight"
+    if world.books.open_holds():
+        yield f"{world.books.open_holds()} holds are open in the books"
+    for account, standing in world.books.rows(int(world.clock.wall() * 1000)):
+        if standing.held:
+            yield f"{account.key}: {standing.held} is held by nobody"
     queues = world.executor.queues
     for lines in (queues.routes, queues.deployments):
         for name in lines.seen():

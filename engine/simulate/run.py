@@ -58,9 +58,11 @@ def run_many(seeds: Iterable[int], told: Callable[[Run], None] = lambda run: Non
 
 async def _simulate(loop: VirtualLoop, seed: int) -> Run:
     made = plans()
-    routes = sorted(made[0].manifest.routes)
+    names = sorted(made[0].manifest.routes)
+    counted = [name for name in names if made[0].route(name).budgets or made[0].route(name).limits]
+    routes = [name for name in names if name not in counted]
     models = sorted({made[0].deployment(name).wire_model for name in made[0].manifest.deployments})
-    planned = schedule(seed, models, routes, len(made))
+    planned = schedule(seed, models, routes, len(made), counted)
     faults: list[str] = []
     loop.set_exception_handler(lambda _, context: faults.append(f"on the loop: {_told(context)}"))
     clock = LoopClock(loop)

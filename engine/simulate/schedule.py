@@ -30,17 +30,35 @@ class Schedule:
     jumps: tuple[tuple[float, float], ...]
 
 
-def schedule(seed: int, models: Sequence[str], routes: Sequence[str], plans: int) -> Schedule:
-    """The schedule of a seed. `models`: of the vendors; `routes`: what clients may ask for."""
+def schedule(
+    seed: int, models: Sequence[str], routes: Sequence[str], plans: int, counted: Sequence[str] = ()
+) -> Schedule:
+    """The schedule of a seed.
+
+    Args:
+        seed: all chance comes from it.
+        models: of the vendors.
+        routes: what clients may ask for.
+        plans: how many there are to reload.
+        counted: routes with budgets and limits. Every other seed is about these: most of its clients ask for
+            them. (The others know nothing of them, so that a seed of old is the run that it was.)
+    """
     rng = Random(f"schedule {seed}")
     times = sorted(rng.uniform(0, LENGTH_S) for _ in range(rng.randint(_FEW, _MANY)))
     if rng.random() < 0.3:  # a crowd: they come all at once
         crowd = rng.uniform(0, LENGTH_S)
         times = sorted([*times[::2], *(crowd + rng.random() for _ in times[1::2])])
+    lives = {model: Life(_spells(rng), prefill=not model.endswith(("near-3", "far-2"))) for model in models}
+    clients = [_client(rng, number, routes) for number in range(len(times))]
+    if counted and seed % 2:
+        money = Random(f"money {seed}")
+        for client in clients:
+            if money.random() < 0.7:
+                client.model = money.choice(counted)
     return Schedule(
         seed,
-        {model: Life(_spells(rng), prefill=not model.endswith(("near-3", "far-2"))) for model in models},
-        tuple((at, _client(rng, number, routes)) for number, at in enumerate(times)),
+        lives,
+        tuple(zip(times, clients, strict=True)),
         tuple(sorted((rng.uniform(0, LENGTH_S), rng.randrange(plans)) for _ in range(rng.randint(0, 3)))),
         tuple(
             sorted(

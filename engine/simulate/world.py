@@ -19,6 +19,7 @@ from engine.runtime.record import DecisionRecord
 from engine.runtime.snapshot import Snapshot
 from engine.server.app import App
 from engine.server.service import Service
+from engine.simulate.books import Books
 from engine.simulate.loop import LoopClock
 from engine.simulate.vendor import Vendors
 from engine.state.health import Health
@@ -57,7 +58,8 @@ class World:
         self.faults: list[str] = []
         self.metrics = Metrics()
         sinks = [self.records.append, self.metrics.record]
-        self.executor = Executor(self.state, clock, rng, sinks, health=Health(rng.random))
+        self.books = Books()
+        self.executor = Executor(self.state, clock, rng, sinks, health=Health(rng.random), ledger=self.books)
         self.published: list[Snapshot] = []
         self._snapshot: Snapshot | None = None
         self._draining: dict[asyncio.Task[None], Snapshot] = {}

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
+from engine.policies.rolling import RollingCounter
+from engine.runtime.funds import Funds
 from engine.runtime.leases import Leases
 from engine.runtime.live import LiveFlow
 from engine.runtime.open_flow import OpenFlow
@@ -87,8 +89,32 @@ def _no_settling(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LiveFlow, "_end", end)
 
 
+def _look_first(patch: pytest.MonkeyPatch) -> None:
+    """As who looks first and counts afterwards: what is under way is not seen."""
+
+    def fits(self: RollingCounter, amount: int, now_ms: int) -> bool:
+        return self.left(now_ms) + self.held > 0
+
+    patch.setattr(RollingCounter, "fits", fits)
+
+
+def _charged_twice(patch: pytest.MonkeyPatch) -> None:
+    own = Funds.settle
+    patch.setattr(Funds, "settle", lambda self, lease, cost, usage: own(self, lease, 2 * cost, usage))
+
+
 @pytest.mark.parametrize(
-    "plant", [_end_is_success, _kept_lease, _open_socket, _no_ceiling, _held_plan, _no_settling]
+    "plant",
+    [
+        _end_is_success,
+        _kept_lease,
+        _open_socket,
+        _no_ceiling,
+        _held_plan,
+        _no_settling,
+        _look_first,
+        _charged_twice,
+    ],
 )
 def test_a_planted_bug_is_found_and_its_seed_replays(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
