@@ -218,9 +218,9 @@ CODES = (
     Code(
         "W259",
         "wait-beyond-deadline",
-        why="A request may wait for a place of its route for as long as it may take at all, so that who "
-        "waited so long would have no time left for an answer.",
-        fix="Make `concurrent.wait` shorter than `per_request.time`.",
+        why="A request may wait for a place of its route, or for room in a limit, for as long as it may take "
+        "at all, so that who waited so long would have no time left for an answer.",
+        fix="Make `concurrent.wait`, or the limit's `queue`, shorter than `per_request.time`.",
         bad=HERE + "routes:\n  chat: {per_request: {time: 5s}, concurrent: {most: 4, queue: 20, wait: 10s}, "
         "start: here}\n",
         good=HERE + "routes:\n  chat: {per_request: {time: 60s}, concurrent: {most: 4, queue: 20, wait: 10s}"

@@ -67,6 +67,20 @@ def _counted_by_worker(subject: Subject) -> None:
             subject.document.span(path),
             help=f"for {concurrent.most} in all, write {max(1, concurrent.most // workers)}",
         )
+    money, memory = lowered.money, subject.settings.state == "memory"
+    apart = [("budgets", name) for name in sorted(money.budgets) if memory]
+    apart += [
+        ("limits", name) for name, each in sorted(money.limits.items()) if memory or each.scope == "host"
+    ]
+    for section, name in apart:
+        subject.out.add(
+            "N262",
+            f"each of the {workers} workers counts `{name}` by itself: {workers} times as much may be used",
+            subject.document.key_span((section, name)),
+            help="`state: sqlite:.engine/state.db` counts over all of them"
+            if memory
+            else "without `scope: host` all of them count together",
+        )
 
 
 def _kept_by_worker(subject: Subject) -> None:
