@@ -11,7 +11,7 @@ from typing import Final
 
 from engine import units
 from engine.compiler.overspend import Counting
-from engine.explain import budget_view, price_book
+from engine.explain import budget_view, limits_view, price_book
 from engine.kinds.balance import Balance
 from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade, Check
@@ -59,7 +59,8 @@ def view(plan: Plan, name: str) -> RouteView:
     """The figures of one route."""
     route = linked(plan, name)
     most = worst(route.start, wait=lambda name: _wait(plan.deployment(name).concurrent))
-    most = Worst(time_ms=_wait(route.concurrent)).then(most)
+    waits = _wait(route.concurrent) + limits_view.wait_ms(plan, route.limits)
+    most = Worst(time_ms=waits).then(most)
     ceilings = route.per_request
     calls = most.calls if ceilings.calls is None else min(most.calls, ceilings.calls)
     times = [t for t in (most.time_ms, ceilings.time_ms) if t is not None]
@@ -111,6 +112,7 @@ def _route(plan: Plan, name: str) -> Iterator[str]:
             else "ends with an error: none has `prefill` and `stream`"
         )
         yield f"  stream: one that breaks {who} (on_cut: continue)"
+    yield from ("  " + line for line in limits_view.lines(plan, route.limits))
     if route.concurrent is not None:
         yield f"  open at a time: {_places(route.concurrent)}"
     if route.priority is not None or route.fair_by is not None:
@@ -248,6 +250,7 @@ def _options(plan: Plan, node: Node) -> str:
     parts = [_where(deployment), *_call(node.call)]
     if deployment.concurrent is not None:
         parts.append(f"open at a time: {_places(deployment.concurrent)}")
+    parts += limits_view.quota(plan, deployment.limits)
     parts += _health(deployment)
     return "  " + "; ".join(parts)
 
