@@ -69,9 +69,8 @@ def _counted_by_worker(subject: Subject) -> None:
         )
     money, memory = lowered.money, subject.settings.state == "memory"
     apart = [("budgets", name) for name in sorted(money.budgets) if memory]
-    apart += [
-        ("limits", name) for name, each in sorted(money.limits.items()) if memory or each.scope == "host"
-    ]
+    # N270 says it of the other limits.
+    apart += [("limits", name) for name, each in sorted(money.limits.items()) if each.scope == "host"]
     for section, name in apart:
         subject.out.add(
             "N262",
