@@ -11,7 +11,10 @@ from redis_ledgers import SETTLE_MS, got, kill, ledgers, now_ms, reserve, stands
 from store_server import Server
 
 from engine.state.ledger import Account, Ask
+from engine.state.open import open_ledger
 from engine.state.redis.slice import TTL_MS, keys_of
+from engine.state.scoped_ledger import ScopedLedger
+from engine.state.store_fault import StoreFault
 
 
 async def test_many_processes_spend_all_of_it_and_no_more(store_server: Server) -> None:
@@ -300,17 +303,39 @@ async def test_what_stands_under_the_old_name_is_taken_over(store_server: Server
 async def test_a_limit_of_each_host_asks_nobody(store_server: Server) -> None:
     leased = window(100)
     local = Account("limit/l/concurrent/x", "concurrent", "places", 1, local=True)
-    async with ledgers(store_server.address, 2) as both:
-        for ledger in both:
+    async with ledgers(store_server.address, 2) as under:
+        both = [ScopedLedger(ledger) for ledger in under]
+        for name, ledger in zip("ab", both, strict=True):
             asks = [Ask(local, 1), Ask(leased, 10)]
-            assert await got(ledger.reserve("h" + ledger.owner, asks, now_ms())) is None
-            refused = await got(ledger.reserve("i" + ledger.owner, asks, now_ms()))
+            assert await got(ledger.reserve(f"h{name}", asks, now_ms())) is None
+            refused = await got(ledger.reserve(f"i{name}", asks, now_ms()))
             assert refused is not None
             assert refused.account is local
-            ledger.settle("h" + ledger.owner, [1, 7], now_ms())
-            assert await got(ledger.reserve("j" + ledger.owner, [Ask(local, 1)], now_ms())) is None
-            await ledger._beats.beat()
-        assert (await stands(both[0], leased)).spent == 14
+            ledger.settle(f"h{name}", [1, 7], now_ms())
+            assert await got(ledger.reserve(f"j{name}", [Ask(local, 1)], now_ms())) is None
+        for each in under:
+            await each._beats.beat()
+        assert (await stands(under[0], leased)).spent == 14
+
+
+async def test_what_is_opened_by_its_address(store_server: Server, tmp_path: Path) -> None:
+    account = window(100)
+    store_server.aged()
+    for used in (30, 40):
+        ledger = await open_ledger(store_server.address, tmp_path)
+        assert await got(ledger.reserve(f"h{used}", [Ask(account, used)], now_ms())) is None
+        ledger.settle(f"h{used}", [used], now_ms())
+        await ledger.close()
+    async with ledgers(store_server.address) as (again,):
+        assert (await stands(again, account)).spent == 70
+    assert (tmp_path / ".engine/redis.db").exists()
+
+
+@pytest.mark.parametrize("address", ["redis://u:secret@h/0", "redis://h:port/0"])
+async def test_an_address_that_is_none_is_a_fault(address: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreFault) as told:
+        await open_ledger(address, tmp_path)
+    assert "secret" not in str(told.value)
 
 
 @pytest.mark.parametrize("name", ["plain", "a}b{c", "{}", "}", "x" * 5_000, "é\ud800 \n", ""])

@@ -11,6 +11,7 @@ owner that says nothing for ten seconds counts as dead: its slice as used (`Stan
 free. If it was only slow, what it says then replaces that.
 
 While the store is away, slices are used up; then an account refuses, or lends from this process's own share.
+Accounts that each process counts by itself (`scope: host`) are none of this ledger's: see `ScopedLedger`.
 """
 
 from __future__ import annotations
@@ -50,36 +51,46 @@ _AT_ONCE: Final = 128
 
 
 class _Hold(NamedTuple):
-    """local: which asks are counted in this process alone; None: none of them."""
-
     slices: list[Slice]
     amounts: list[int]
     at_ms: int
-    local: list[bool] | None = None
 
 
 class RedisLedger:
     """Implements `engine.state.ledger.Ledger`. Made by `open`; what it has open is gone with `close`."""
 
-    def __init__(self, store: RedisStore, journal: Journal | None, clock: Callable[[], int | None]) -> None:
+    def __init__(
+        self, store: RedisStore, journal: Journal | None, clock: Callable[[], int | None], owns: bool
+    ) -> None:
         self.store = store
+        self._journal = journal
+        self._owns = owns
         self.owner = f"{os.getpid():x}-{secrets.token_hex(6)}"
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._slices: dict[str, Slice] = {}
         self._holds: dict[str, _Hold] = {}
-        self._local = MemoryLedger()  # `scope: host`
         self._draws = Draws(store.link, clock)
         self._active: set[Slice] = set()
         self._beats = Beats(store, self._draws, self._slices, self._active, journal, self.owner, clock)
-        self._asked: dict[str, int] = {}
+        self._asked = MemoryLedger()  # what was asked `once` here
 
     @classmethod
     async def open(
-        cls, store: RedisStore, journal: Journal | None = None, clock: Callable[[], int | None] = lambda: None
+        cls,
+        store: RedisStore,
+        journal: Journal | None = None,
+        clock: Callable[[], int | None] = lambda: None,
+        owns: bool = False,
     ) -> RedisLedger:
-        """Over a store that is open; it stays the caller's. clock: the wall's ms, None: the server's own."""
-        made = cls(store, journal, clock)
+        """Over a store that is open.
+
+        Args:
+            store: it and the journal stay the caller's, unless `owns`: then they are closed with the ledger.
+            journal: where what was told is kept, for a store that loses it.
+            clock: epoch ms for the scripts; None: the server's own.
+        """
+        made = cls(store, journal, clock, owns)
         store.feed.on(BACK, made._asked_back)
         made._beats.start()
         return made
@@ -98,8 +109,6 @@ class RedisLedger:
             account, amount = ask.account, ask.amount
             part = self._slices.get(account.key)
             if part is None or part.account is not account:
-                if account.local:
-                    continue
                 part = self._follow(account)
             if amount > part.free - part.waiting and amount:
                 break
@@ -109,13 +118,7 @@ class RedisLedger:
             slices.append(part)
             amounts.append(amount)
         else:
-            local = None
-            if len(slices) != len(asks):
-                local, refused = self._reserve_local(hold, asks, now_ms)
-                if refused is not None:
-                    self._give_back(slices, amounts, now_ms)
-                    return refused
-            self._holds[hold] = _Hold(slices, amounts, now_ms, local)
+            self._holds[hold] = _Hold(slices, amounts, now_ms)
             for part in slices:
                 if part.free < part.ahead >> 2:
                     self._draws.top_up(part)
@@ -130,10 +133,6 @@ class RedisLedger:
         held = self._holds.pop(hold, None)
         if held is None:
             return
-        if held.local is not None:
-            pairs = list(zip(held.local, amounts, strict=True))
-            self._local.settle(hold, [amount for local, amount in pairs if local], now_ms)
-            amounts = [amount for local, amount in pairs if not local]
         for part, taken, used in zip(held.slices, held.amounts, amounts, strict=True):
             if part.idle:
                 self._active.add(part)
@@ -144,7 +143,6 @@ class RedisLedger:
     def release(self, hold: str, now_ms: int) -> None:
         held = self._holds.pop(hold, None)
         if held is not None:
-            self._local.release(hold, now_ms)
             self._give_back(held.slices, held.amounts, held.at_ms)
 
     # --- without room -------------------------------------------------------------------------------------
@@ -156,7 +154,7 @@ class RedisLedger:
         away = self._draws.away_ms()
         refused: Refused | None = None
         for ask in asks:
-            if ask.account.local or not ask.amount:
+            if not ask.amount:
                 continue
             part = (
                 self._slices[ask.account.key]
@@ -174,34 +172,27 @@ class RedisLedger:
         if refused is not None:
             return refused
         if away is not None:  # all of them have lent what was missing
-            return self._lent(hold, asks, now_ms)
+            self._lent(hold, asks, now_ms)
+            return None
         return self._wait(hold, asks, now_ms)
 
-    def _lent(self, hold: str, asks: Sequence[Ask], now_ms: int) -> Refused | None:
-        local, refused = self._reserve_local(hold, asks, now_ms)
-        if refused is not None:
-            return refused
-        leased = [ask for ask in asks if not ask.account.local]
-        slices = [self._slices[ask.account.key] for ask in leased]
-        for part, ask in zip(slices, leased, strict=True):
+    def _lent(self, hold: str, asks: Sequence[Ask], now_ms: int) -> None:
+        slices = [self._slices[ask.account.key] for ask in asks]
+        for part, ask in zip(slices, asks, strict=True):
             self._active.add(part)
             part.take(ask.amount, now_ms)
-        self._holds[hold] = _Hold(slices, [ask.amount for ask in leased], now_ms, local)
-        return None
+        self._holds[hold] = _Hold(slices, [ask.amount for ask in asks], now_ms)
 
     async def _wait(self, hold: str, asks: Sequence[Ask], now_ms: int) -> Refused | None:
         """Wait until all have room or one has none; what others have given by then goes back."""
-        local, refused = self._reserve_local(hold, asks, now_ms)
-        if refused is not None:
-            return refused
         waiters: list[Waiter] = []
+        refused: Refused | None = None
         granted = False
         try:
             for ask in asks:
-                if not ask.account.local:
-                    part = self._slices[ask.account.key]
-                    self._active.add(part)
-                    waiters.append(self._draws.wait(part, ask.amount, now_ms))
+                part = self._slices[ask.account.key]
+                self._active.add(part)
+                waiters.append(self._draws.wait(part, ask.amount, now_ms))
             for waiter in waiters:
                 answer = await waiter.done
                 if answer is not None:
@@ -209,22 +200,12 @@ class RedisLedger:
             if refused is None:
                 granted = True
                 slices = [waiter.part for waiter in waiters]
-                self._holds[hold] = _Hold(slices, [waiter.amount for waiter in waiters], now_ms, local)
+                self._holds[hold] = _Hold(slices, [waiter.amount for waiter in waiters], now_ms)
             return refused
         finally:
             if not granted:
                 for waiter in waiters:
                     self._draws.leave(waiter)
-                self._local.release(hold, now_ms)
-
-    def _reserve_local(
-        self, hold: str, asks: Sequence[Ask], now_ms: int
-    ) -> tuple[list[bool] | None, Refused | None]:
-        """What is counted in this process alone, of these asks."""
-        local = [ask.account.local for ask in asks]
-        if not any(local):
-            return None, None
-        return local, self._local.reserve(hold, [ask for ask in asks if ask.account.local], now_ms)
 
     def _give_back(self, slices: Sequence[Slice], amounts: Sequence[int], at_ms: int) -> None:
         for part, amount in zip(slices, amounts, strict=True):
@@ -256,9 +237,6 @@ class RedisLedger:
         oldest = self._loop.time() - _FRESH
         told: list[Standing] = []
         for account in accounts:
-            if account.local:
-                told += self._local.look([account], now_ms)
-                continue
             part = self._slices.get(account.key)
             if part is None or part.view_at < oldest:
                 up = self.store.link.up
@@ -271,20 +249,16 @@ class RedisLedger:
         """As well as this process knows by itself."""
         told: list[Standing] = []
         for account in accounts:
-            if account.local:
-                told += self._local.look([account], now_ms)
-            else:
-                part = self._slices.get(account.key)
-                told.append(part.standing(now_ms) if part else standing(account, NOTHING, now_ms))
+            part = self._slices.get(account.key)
+            told.append(part.standing(now_ms) if part else standing(account, NOTHING, now_ms))
         return told
 
     async def _told(self, accounts: Sequence[Account], now_ms: int) -> list[Standing]:
-        asked = [account for account in accounts if not account.local]
         try:
-            answers = await self.store.link.run([look_work(account, self._clock()) for account in asked])
+            answers = await self.store.link.run([look_work(account, self._clock()) for account in accounts])
         except Away:
             return self._known(accounts, now_ms)
-        for account, answer in zip(asked, answers, strict=True):
+        for account, answer in zip(accounts, answers, strict=True):
             part = self._follow(account)
             if not part.busy:
                 part.view, part.view_at = view_of(answer), self._loop.time()
@@ -308,11 +282,11 @@ class RedisLedger:
             some = accounts[at : at + _AT_ONCE]
             told = await self._told(some, now_ms)
             rows += [row for row in zip(some, told, strict=True) if row[1].used or row[0].key in mine]
-        return [*rows, *self._local.rows(now_ms)]
+        return rows
 
     async def once(self, key: str, ttl_ms: int, now_ms: int) -> bool:
         """Of all processes; while the store is away, of this one."""
-        if not self._local.once(key, ttl_ms, now_ms):
+        if not self._asked.once(key, ttl_ms, now_ms):
             return False
         token = f"{self.owner}:{secrets.token_hex(4)}"
         try:
@@ -337,6 +311,10 @@ class RedisLedger:
         """Say all that is left to say and give back what nobody holds."""
         await self._draws.close()
         await self._beats.close()
+        if self._owns:
+            await self.store.close()
+            if self._journal is not None:
+                await asyncio.to_thread(self._journal.close)
 
 
 def once_key(key: str) -> str:

@@ -1,0 +1,63 @@
+"""Opens what a `state: redis://...` names: the store, once a process, and the ledger over it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from engine.state.redis.address import parse
+from engine.state.redis.connection import Login, missing
+from engine.state.redis.journal import Journal
+from engine.state.redis.ledger import RedisLedger
+from engine.state.redis.store import RedisStore
+from engine.state.store_fault import StoreFault
+
+log = logging.getLogger("engine.state")
+
+#: What was told to the store, below the workspace.
+JOURNAL: Final = Path(".engine/redis.db")
+
+
+async def open_redis(address: str, login: Callable[[], Login] = Login) -> RedisStore:
+    """The store. One that is away now is no fault: it is looked for, and accounts do as they say meanwhile.
+
+    Args:
+        address: `redis://HOST:PORT/0`, `rediss://...`, `redis+unix:///PATH`.
+        login: asked at each connection, so that a password may change.
+
+    Raises:
+        StoreFault: it is no address, or the client library is missing.
+    """
+    lacking = missing()
+    if lacking is not None:
+        raise StoreFault(lacking)
+    try:
+        parsed = parse(address)
+    except ValueError as error:
+        raise StoreFault(f"state: {error}") from None
+    store = await RedisStore.open(parsed, login)
+    # Where the store is new: until all have told what they hold, so that no first request is refused.
+    await asyncio.sleep(store.link.settling_ms() / 1000)
+    return store
+
+
+async def open_redis_ledger(store: RedisStore, root: Path, owns: bool = False) -> RedisLedger:
+    """A ledger over it. root: the workspace, in which it keeps its journal, if it can."""
+    return await RedisLedger.open(store, await asyncio.to_thread(_journal, root / JOURNAL), owns=owns)
+
+
+def _journal(path: Path) -> Journal | None:
+    try:
+        return Journal(path)
+    except (OSError, sqlite3.Error) as error:
+        log.warning(
+            "%s cannot be written (%s): after a restart this host cannot tell a store that has lost its data "
+            "what it had told it before",
+            path,
+            error,
+        )
+        return None
