@@ -1,0 +1,199 @@
+"""Client keys in a SQLite file of their own, shared by all processes of a host.
+
+Writes are rare and made to last: each is one transaction, on disk before it is told. Readers ask for
+`PRAGMA data_version`, which another process's commit changes, and read all keys again when it did.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from engine.state.keys import OTHER_SECRET, KeysFault, StoredKey, taken
+from engine.state.store_fault import StoreFault
+
+T = TypeVar("T")
+
+#: Stands in the file's header, so that another program's database is not taken for ours.
+APPLICATION: Final = 0x454E474B
+VERSION: Final = 1
+
+#: How long one waits for others who write.
+_BUSY_S: Final = 5.0
+
+_TABLES: Final = """
+CREATE TABLE keys (digest BLOB PRIMARY KEY, id TEXT NOT NULL, name TEXT NOT NULL, text TEXT NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE proof (one INTEGER PRIMARY KEY CHECK (one = 1), proof BLOB NOT NULL);
+"""
+
+
+class SqliteKeys:
+    """Implements `state.keys.KeyStore`. `make`: the file is made where it is missing.
+
+    Raises StoreFault where it cannot be opened as it is, FileNotFoundError where it is missing and is not to
+    be made.
+    """
+
+    def __init__(self, path: Path, *, make: bool = True) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        if make:
+            _make(path)
+        elif not path.exists():
+            raise FileNotFoundError(path)
+        try:
+            self._file = _identity(path)
+            self._db = _connect(path)
+            _prepare(self._db, path)
+        except sqlite3.Error as error:
+            raise _fault(path, error) from error
+
+    async def version(self) -> object:
+        return await self._run(lambda db: (db.execute("PRAGMA data_version").fetchone()[0], self._there()))
+
+    async def every(self) -> list[StoredKey]:
+        def read(db: sqlite3.Connection) -> list[StoredKey]:
+            rows = db.execute("SELECT digest, text FROM keys ORDER BY name, digest").fetchall()
+            return [StoredKey.read(digest, text) for digest, text in rows]
+
+        return await self._run(read)
+
+    async def add(self, key: StoredKey, proof: bytes) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            rows = db.execute("SELECT digest, text FROM keys WHERE name = ?", (key.name,)).fetchall()
+            now = time.time()
+            if any(StoredKey.read(*row).state(now) == "good" for row in rows):
+                raise taken(key.name)
+            _prove(db, proof)
+            _put(db, key)
+
+        await self._run(write, writes=True)
+
+    async def replace(self, old: Sequence[StoredKey], new: StoredKey, proof: bytes) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            _prove(db, proof)
+            for key in (*old, new):
+                _put(db, key)
+
+        await self._run(write, writes=True)
+
+    async def revoke(self, keys: Sequence[StoredKey], at: int) -> None:
+        def write(db: sqlite3.Connection) -> None:
+            for key in keys:
+                db.execute(
+                    "UPDATE keys SET text = json_set(text, '$.revoked', ?) WHERE digest = ?", (at, key.digest)
+                )
+
+        await self._run(write, writes=True)
+
+    async def proof(self) -> bytes | None:
+        def read(db: sqlite3.Connection) -> bytes | None:
+            row = db.execute("SELECT proof FROM proof").fetchone()
+            return None if row is None else bytes(row[0])
+
+        return await self._run(read)
+
+    async def close(self) -> None:
+        with self._lock:
+            self._db.close()
+
+    def _there(self) -> bool:
+        """Whether the file that is open still stands at its path."""
+        try:
+            return _identity(self.path) == self._file
+        except OSError:
+            return False
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T], *, writes: bool = False) -> T:
+        return await asyncio.to_thread(self._work, work, writes)
+
+    def _work(self, work: Callable[[sqlite3.Connection], T], writes: bool) -> T:
+        with self._lock:
+            try:
+                if not writes:
+                    return work(self._db)
+                self._db.execute("BEGIN IMMEDIATE")
+                try:
+                    done = work(self._db)
+                    self._db.execute("COMMIT")
+                finally:
+                    if self._db.in_transaction:
+                        self._db.execute("ROLLBACK")
+                return done
+            except sqlite3.Error as error:
+                raise _fault(self.path, error) from error
+
+
+def _make(path: Path) -> None:
+    """The file and its folder; a folder of the engine's own stays out of Git. Only its owner reads it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ignored = path.parent / ".gitignore"
+        if path.parent.name == ".engine" and not ignored.exists():
+            ignored.write_text("*\n")
+        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+    except OSError as error:
+        raise StoreFault(
+            f"the keys' file {path} cannot be made: {error.strerror}; let the process write there, or name "
+            "another place in engine.yaml, `state: sqlite:PATH`"
+        ) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA synchronous = FULL")
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: Path) -> None:
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        application: Any = db.execute("PRAGMA application_id").fetchone()[0]
+        version = db.execute("PRAGMA user_version").fetchone()[0]
+        if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            for statement in _TABLES.split(";\n"):
+                db.execute(statement)
+            db.execute(f"PRAGMA application_id = {APPLICATION}")
+            db.execute(f"PRAGMA user_version = {VERSION}")
+        elif application != APPLICATION:
+            raise StoreFault(f"{path} is another program's database; name another place in `state:`")
+        elif version != VERSION:
+            raise StoreFault(
+                f"{path} has version {version}, and this engine reads version {VERSION}: use the engine that "
+                "wrote it"
+            )
+        db.execute("COMMIT")
+    finally:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _prove(db: sqlite3.Connection, proof: bytes) -> None:
+    row = db.execute("SELECT proof FROM proof").fetchone()
+    if row is None:
+        db.execute("INSERT INTO proof VALUES (1, ?)", (proof,))
+    elif bytes(row[0]) != proof:
+        if db.execute("SELECT 1 FROM keys WHERE json_extract(text, '$.revoked') IS NULL").fetchone():
+            raise KeysFault(OTHER_SECRET)
+        db.execute("UPDATE proof SET proof = ?", (proof,))
+
+
+def _put(db: sqlite3.Connection, key: StoredKey) -> None:
+    db.execute("INSERT OR REPLACE INTO keys VALUES (?, ?, ?, ?)", (key.digest, key.id, key.name, key.text()))
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    about = path.stat()
+    return about.st_dev, about.st_ino
+
+
+def _fault(path: Path, error: sqlite3.Error) -> StoreFault:
+    return StoreFault(f"the keys' file {path} cannot be used: {error}; look at its rights and at the disk")
