@@ -42,6 +42,7 @@ COMMANDS: dict[str, str] = {
     "schema": "write the JSON Schemas of the workspace's files",
     "docs": "write the generated reference pages",
     "doctor": "look at this machine: parts, accelerators, models, ports, secrets",
+    "keys": "client keys: new, list, revoke, rotate",
     "usage": "what was spent, by whom; export it",
     "bench": "measure the sidecar, or a local model",
 }

@@ -34,7 +34,7 @@ def _client(low: Lowerer, keys: Keys, name: str) -> Client:
     spec, path = (keys.clients or {})[name], ("keys", "clients", name)
     return Client(
         name=name,
-        digest=spec.hash.partition(":")[2],
+        digests=tuple(each.partition(":")[2] for each in spec.hash),
         org=spec.org or "",
         tags=dict(sorted((spec.tags or {}).items())),
         groups=spec.groups or (),

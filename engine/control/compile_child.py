@@ -101,6 +101,7 @@ def _settings(spec: Settings) -> ProcessSettings:
         admin=str(spec.admin) if spec.admin is not None else None,
         probes=str(spec.probes) if spec.probes is not None else None,
         admin_key=str(spec.admin_key) if spec.admin_key is not None else None,
+        state=spec.state,
         workers=spec.workers,
         body_limit=int(spec.body_limit),
         drain_ms=int(spec.drain),

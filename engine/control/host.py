@@ -56,7 +56,7 @@ class Host:
         models: Pool | None = None,
         probes: ProbeShare | None = None,
     ) -> None:
-        self._workspace = workspace
+        self.workspace = workspace
         self._metrics = metrics
         self._transport = default_transport()
         self._models = models
@@ -110,7 +110,7 @@ class Host:
         try:
             snapshot = await provision(
                 plan,
-                root=self._workspace,
+                root=self.workspace,
                 transport=self._transport,
                 local=self._models,
                 previous=self._running,

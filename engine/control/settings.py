@@ -25,6 +25,7 @@ class ProcessSettings:
     """`engine.yaml` with its defaults filled in. Durations in ms, sizes in bytes, addresses as `HOST:PORT`.
 
     lag_ms, files, memory: from where on requests are refused early (`overload`).
+    state: where counts and keys are kept, as `memory` or `sqlite:PATH`.
     admin_key: where the key is read, as `env:NAME` or `file:PATH`; never the key.
     tls: of `listen`; None: plain HTTP. trusted_proxies: ranges of addresses.
     """
@@ -33,6 +34,7 @@ class ProcessSettings:
     admin: str | None
     probes: str | None
     admin_key: str | None
+    state: str
     workers: int
     body_limit: int
     drain_ms: int

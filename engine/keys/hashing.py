@@ -33,6 +33,11 @@ def digest(key: bytes, secret: bytes) -> bytes:
     return hmac.digest(secret, key, "sha256")
 
 
+def proof(secret: bytes) -> bytes:
+    """What tells this secret from others without telling it: kept beside keys whose hashes it made."""
+    return hmac.digest(secret, b"llm-runner-router keys_secret, version 1", "sha256")
+
+
 def shown(kept: bytes) -> str:
     """A hash as it stands in files: `hmac-sha256:5f1c...`."""
     return SHOWN + kept.hex()

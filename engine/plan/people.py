@@ -16,12 +16,13 @@ from engine.plan.values import Expr, Secret
 class Client:
     """A client key kept in Git, or made by hand: its hash, never the key.
 
-    digest: 64 hexadecimal digits. groups: beside those whose `when` holds. models: the only ones it may ask
-    for, `*` may end one; None: all. ips: where it may come from; empty: anywhere.
+    digests: 64 hexadecimal digits each, of the keys it has now. groups: beside those whose `when` holds.
+    models: the only ones it may ask for, `*` may end one; None: all. ips: where it may come from; empty:
+    anywhere.
     """
 
     name: str
-    digest: str
+    digests: tuple[str, ...]
     org: str = ""
     tags: Mapping[str, str] = field(default_factory=dict)
     groups: tuple[str, ...] = ()

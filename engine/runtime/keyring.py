@@ -59,20 +59,22 @@ class Keyring:
 def in_git(clients: Iterable[Client]) -> list[Entry]:
     """The keys of a plan as entries. Such a key's id is its name."""
     return [
-        Entry(
-            digest=bytes.fromhex(each.digest),
-            key=Key(
-                id=each.name,
-                name=each.name,
-                org=each.org,
-                tags=Texts(each.tags),
-                groups=each.groups,
-                models=each.models,
-                limits=each.limits,
-                budgets=each.budgets,
-                ips=each.ips,
-            ),
-            expires=math.inf if each.expires is None else each.expires,
-        )
+        Entry(bytes.fromhex(digest), key, math.inf if each.expires is None else each.expires)
         for each in clients
+        for key in (_key(each),)
+        for digest in each.digests
     ]
+
+
+def _key(client: Client) -> Key:
+    return Key(
+        id=client.name,
+        name=client.name,
+        org=client.org,
+        tags=Texts(client.tags),
+        groups=client.groups,
+        models=client.models,
+        limits=client.limits,
+        budgets=client.budgets,
+        ips=client.ips,
+    )

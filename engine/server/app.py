@@ -25,7 +25,7 @@ from engine.server.replies import Message, Receive, Send, new_request_id
 from engine.server.service import Service
 from engine.wire.dialect import BoundDialect
 
-Surface = Literal["clients", "admin", "probes"]
+Surface = Literal["clients", "admin", "metrics", "probes"]
 
 Handler = Callable[[Exchange], Awaitable[None]]
 
@@ -35,7 +35,7 @@ MODELS: Final = "/v1/models"
 PATHS: Final[dict[str, tuple[Surface, str, Handler]]] = {
     "/healthz": ("probes", "GET", probes.healthz),
     "/readyz": ("probes", "GET", probes.readyz),
-    "/metrics": ("admin", "GET", admin.metrics),
+    "/metrics": ("metrics", "GET", admin.metrics),
     "/admin/status": ("admin", "GET", admin.status),
     "/admin/deployments": ("admin", "GET", admin.deployments),
     "/admin/plan": ("admin", "GET", admin.plan),
@@ -80,24 +80,25 @@ class App:
 
     serves: which surfaces this address has. rebinding: refuse /admin to a Host that is no name of this
     machine itself; for a loopback address without a key, where only the browser's rules keep web pages out.
+    guarded: /metrics asks for the admin key too, as other machines reach it.
     elsewhere: the paths, of those it serves, that another process answers, and who may ask; that one checks.
     """
 
     def __init__(
         self,
         service: Service,
-        serves: frozenset[Surface] = frozenset({"clients", "probes"}),
+        serves: frozenset[Surface] = frozenset({"clients", "metrics", "probes"}),
         *,
         rebinding: bool = False,
+        guarded: bool = False,
         elsewhere: Mapping[str, Handler] | None = None,
     ) -> None:
         self._service = service
         self._clients = "clients" in serves
         self._rebinding = rebinding
+        self._guarded = guarded
         self._fixed = {path: row for path, row in PATHS.items() if row[0] in serves}
         if self._clients:
-            # Whoever serves clients alone is scraped there; an admin address of its own takes /metrics along.
-            self._fixed.setdefault("/metrics", PATHS["/metrics"])
             self._fixed[MODELS] = ("clients", "GET", send_models)
         for path, handler in (elsewhere or {}).items():
             if path in self._fixed:
@@ -152,7 +153,7 @@ class App:
             wrong = RequestError(f"{_shown(path)} takes {allow}", status=405, code="method_not_allowed")
             await exchange.fail(wrong, [(b"allow", allow.encode())])
             return
-        if surface == "admin" and path != "/metrics":
+        if surface == "admin" or (surface == "metrics" and self._guarded):
             admin.check_allowed(exchange, rebinding=self._rebinding)
         try:
             await handler(exchange)

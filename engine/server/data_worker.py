@@ -31,7 +31,7 @@ from engine.local.remote import LineCut, LineRefused, RemoteModels
 from engine.observe.log import Log
 from engine.observe.metrics import Metrics
 from engine.runtime.snapshot import Snapshot
-from engine.server.app import PATHS, App
+from engine.server.app import PATHS, App, Surface
 from engine.server.asked import answer, forward
 from engine.server.exchange import Exchange
 from engine.server.life import Life
@@ -139,7 +139,7 @@ class DataWorker:
 
     async def _begin(self, words: dict[str, Any]) -> None:
         self.settings = ProcessSettings.from_json(words["settings"])
-        self._admin = frozenset(words["admin"])
+        self._serves: frozenset[Surface] = frozenset(words["serves"])
         self.host = await self._stack.enter_async_context(
             Host.open(Path(words["workspace"]), self._metrics, self._models, self._probe_share())
         )
@@ -206,9 +206,11 @@ class DataWorker:
         async def asked(exchange: Exchange) -> None:
             await forward(exchange, self._channel.ask)
 
-        elsewhere = [path for path, row in PATHS.items() if row[0] == "admin"]
+        elsewhere = [path for path, row in PATHS.items() if row[0] in ("admin", "metrics")]
         app = App(
-            self.plane.service, self._admin | {"clients", "probes"}, elsewhere=dict.fromkeys(elsewhere, asked)
+            self.plane.service,
+            self._serves | {"clients", "probes"},
+            elsewhere=dict.fromkeys(elsewhere, asked),
         )
         await self._stack.enter_async_context(
             self.plane.serving({"listen": self._sockets[index].dup()}, lambda _: app, self.settings.tls)

@@ -17,16 +17,19 @@ from typing import Any
 from engine.control import queue_figures
 from engine.control.host import Host
 from engine.control.settings import ProcessSettings, TlsFiles
+from engine.keys.hashing import PUBLIC
 from engine.observe.log import Log, LogHandler
 from engine.observe.metrics import Metrics
 from engine.policies.networks import Networks
 from engine.runtime.snapshot import Snapshot
 from engine.server.app import App
 from engine.server.drain import drain
-from engine.server.listen import Listener
+from engine.server.head import is_loopback
+from engine.server.listen import Listener, split_address
 from engine.server.pressure import Bounds, Pressure
 from engine.server.repeats import Repeats
 from engine.server.service import Service
+from engine.server.stored_keys import StoredKeys
 
 
 class DataPlane:
@@ -37,11 +40,13 @@ class DataPlane:
 
     def __init__(self, host: Host, current: Callable[[], Snapshot], metrics: Metrics, log: Log) -> None:
         self.listeners: dict[str, Listener] = {}
+        self._state = "memory"
         self._host = host
         self._log = log
         self.service = service = Service(current=current, executor=host.executor, metrics=metrics, log=log)
         self.pressure = service.pressure = Pressure(metrics, log, unrecorded=host.recording.refuses)
         self.pressure.short_of_files = self._close_idle
+        self.keys = StoredKeys(service.identities, log)
         self.repeats = service.repeats = Repeats(metrics, time.monotonic)
         service.copies = host.executor.asides.__len__
         metrics.gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(service.open)),))
@@ -54,12 +59,16 @@ class DataPlane:
             "overload": self.pressure.told,
             "usage": host.recording.status,
             "alerts": host.alerts.told,
+            "keys": self.keys.told,
             "places": lambda: queue_figures.status(host.executor.queues),
         }
 
     def follow(self, settings: ProcessSettings, since: float) -> None:
         """A plan went live at `since`: follow its settings as far as a running process can."""
         self._host.live()
+        self._state = settings.state
+        if not is_loopback(split_address(settings.listen)[0]):
+            self.service.identities.closed = True
         self.service.paths = None
         self.service.body_limit = settings.body_limit
         self.service.heartbeat_s = settings.heartbeat_ms / 1000
@@ -77,6 +86,8 @@ class DataPlane:
         app: makes the app of each by the address's name. tls: of `listen`.
         """
         async with contextlib.AsyncExitStack() as stack:
+            await self.keys.start(self._state, self._host.workspace, self._secret)
+            stack.push_async_callback(self.keys.stop)
             self.pressure.start()
             stack.callback(self.pressure.stop)
             for name, sock in sockets.items():
@@ -85,6 +96,11 @@ class DataPlane:
                 await listener.start()
                 stack.push_async_callback(listener.stop)
             yield
+
+    def _secret(self) -> bytes:
+        """What the hashes of client keys are made under now."""
+        ring = self.service.current().keyring
+        return PUBLIC if ring is None else ring.secret
 
     def _close_idle(self) -> None:
         """Files are short: clients' idle connections go, so that others, and control paths, get theirs."""

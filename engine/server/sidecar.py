@@ -37,6 +37,7 @@ from engine.server.listen import Listener, bind, split_address
 from engine.server.plane import DataPlane, log_libraries
 from engine.server.service import AdminKey, Service
 from engine.server.tls import TlsFault, make_context
+from engine.state.open_keys import open_keys
 from engine.upstream.secrets import SecretMissing, Secrets
 
 
@@ -122,7 +123,7 @@ class Sidecar:
         async with contextlib.AsyncExitStack() as stack:
             log_libraries(self.log)
             key = admin_key(self.settings)
-            check_addresses(self.settings)
+            await check_addresses(self.settings, plan, self._options.workspace)
             check_tls(self.settings)
             sockets = {name: bind(address) for name, address in self._addresses().items()}
             for sock in sockets.values():
@@ -168,14 +169,18 @@ class Sidecar:
         return {name: address for name, address in named.items() if address is not None}
 
     def _app(self, name: str) -> App:
-        """The app of one address. Without an address of its own, /admin is on a loopback `listen`."""
-        alone = self.settings.admin is not None
+        """The app of one address."""
         serves: dict[str, set[Surface]] = {
-            "listen": {"clients", "probes"} if alone else {"clients", "probes", "admin"},
-            "admin": {"admin", "probes"},
+            "listen": {"clients", "probes", *on_listen(self.settings)},
+            "admin": {"admin", "metrics", "probes"},
             "probes": {"probes"},
         }
-        return App(self.service, frozenset(serves[name]), rebinding=self.settings.admin_key is None)
+        return App(
+            self.service,
+            frozenset(serves[name]),
+            rebinding=self.settings.admin_key is None,
+            guarded=name == "listen" and not stays_here(self.settings.listen),
+        )
 
     async def _control(self, plan: Plan) -> None:
         """The first snapshot, and what replaces it. No frame keeps it: it goes when it is replaced."""
@@ -231,12 +236,28 @@ class Sidecar:
             await self.reloader.reload("watch")
 
 
-def check_addresses(settings: ProcessSettings) -> None:
+def stays_here(address: str) -> bool:
+    """Whether only this machine reaches an address. Raises AddressError."""
+    return is_loopback(split_address(address)[0])
+
+
+def on_listen(settings: ProcessSettings) -> set[Surface]:
+    """What the clients' address serves of /admin and /metrics.
+
+    Without an address of its own, /admin is there; where other machines reach it, only behind the admin key,
+    and so is /metrics.
+    """
+    if stays_here(settings.listen):
+        return {"metrics"} if settings.admin is not None else {"admin", "metrics"}
+    return set() if settings.admin is not None or settings.admin_key is None else {"admin", "metrics"}
+
+
+async def check_addresses(settings: ProcessSettings, plan: Plan, workspace: Path) -> None:
     """Refuse what would let strangers in. Raises StartError, AddressError."""
-    if not is_loopback(split_address(settings.listen)[0]):
+    if not stays_here(settings.listen) and not await _somebody(settings, plan, workspace):
         raise StartError(
-            f"{settings.listen} can be reached from other machines, and there are no client keys yet; "
-            "listen on a loopback address such as 127.0.0.1:8080"
+            f"{settings.listen} can be reached from other machines, and nobody has a client key; "
+            "make one (`engine keys new NAME`), or listen on a loopback address such as 127.0.0.1:8080"
         )
     admin = settings.admin
     if admin is not None and settings.admin_key is None and not is_loopback(split_address(admin)[0]):
@@ -244,6 +265,22 @@ def check_addresses(settings: ProcessSettings) -> None:
             f"admin: {admin} can be reached from other machines; set `admin_key` in engine.yaml, "
             "or take a loopback address"
         )
+
+
+async def _somebody(settings: ProcessSettings, plan: Plan, workspace: Path) -> bool:
+    """Whether anybody can show who they are: there is a key in Git or in the state store, good or not."""
+    if plan.people().clients:
+        return True
+    try:
+        store = await open_keys(settings.state, workspace)
+        if store is None:
+            return False
+        try:
+            return bool(await store.every())
+        finally:
+            await store.close()
+    except OSError as error:
+        raise StartError(str(error)) from None
 
 
 def check_tls(settings: ProcessSettings) -> None:

@@ -43,7 +43,17 @@ from engine.server.life import Life
 from engine.server.listen import Listener, bind, bind_group, shown
 from engine.server.plane import log_libraries
 from engine.server.service import Service
-from engine.server.sidecar import Options, StartError, admin_key, check_addresses, check_tls, told, took
+from engine.server.sidecar import (
+    Options,
+    StartError,
+    admin_key,
+    check_addresses,
+    check_tls,
+    on_listen,
+    stays_here,
+    told,
+    took,
+)
 from engine.server.worker_desk import WorkerDesk
 
 if TYPE_CHECKING:
@@ -95,7 +105,7 @@ class Supervisor:
         async with contextlib.AsyncExitStack() as stack:
             log_libraries(self.log)
             key = admin_key(settings)
-            check_addresses(settings)
+            await check_addresses(settings, plan, self._options.workspace)
             check_tls(settings)
             listening = bind_group(settings.listen, settings.workers)
             for sock in listening:
@@ -174,7 +184,11 @@ class Supervisor:
         rebinding = settings.admin_key is None
         elsewhere = {"/readyz": self._readyz}
         self._app = App(
-            self.service, frozenset({"admin", "probes"}), rebinding=rebinding, elsewhere=elsewhere
+            self.service,
+            frozenset({"admin", "metrics", "probes"}),
+            rebinding=rebinding,
+            guarded=settings.admin is None and not stays_here(settings.listen),
+            elsewhere=elsewhere,
         )
         own = {"admin": settings.admin, "probes": settings.probes}
         for name, address in own.items():
@@ -194,7 +208,7 @@ class Supervisor:
     async def _start_fleet(self, workers: list[Worker], plan: Plan, now: float) -> None:
         hello = {
             "workspace": str(self._options.workspace.absolute()),
-            "admin": [] if self.settings.admin is not None else ["admin"],
+            "serves": sorted(on_listen(self.settings)),
         }
         self.fleet = Fleet(workers, hello, self._desk, self.figures, self.log)
         self.metrics.gauge(

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, GetJsonSchemaHandler, PlainValidator, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from typing_extensions import TypeAliasType
@@ -28,6 +28,7 @@ from engine.spec.names import (
     Name,
     Word,
 )
+from engine.spec.one_or_more import OrOne
 from engine.spec.plain import Flag, Moment, Text, read_text
 
 
@@ -46,6 +47,25 @@ def _hash(value: Any) -> str:
         "no hash stands where a client key's hash is expected (it is not shown)",
         "`engine keys new --print` gives it: hmac-sha256: and 64 digits of 0-9 and a-f",
     )
+
+
+def _hashes(value: Any) -> Any:
+    """One hash or a list of them; no value is looked at here, because it may be a key."""
+    if not isinstance(value, list | tuple):
+        return (value,)
+    if not value:
+        raise fault("E114", "the list is empty", "name at least one hash")
+    return tuple(value)
+
+
+Hash = TypeAliasType(
+    "Hash",
+    Annotated[
+        str,
+        PlainValidator(_hash),
+        json_form(f"^{PATTERN}$", "What is kept of a client key.", "hmac-sha256:" + "5f1c" * 16),
+    ],
+)
 
 
 def _range(value: Any) -> str:
@@ -104,9 +124,9 @@ class Client(Spec):
 
     noun: ClassVar[str] = "client key"
 
-    hash: Annotated[
-        str, BeforeValidator(_hash), WithJsonSchema({"type": "string", "pattern": f"^{PATTERN}$"})
-    ] = about("`engine keys new --print` gives it.", required=True)
+    hash: Annotated[tuple[Hash, ...], BeforeValidator(_hashes), OrOne()] = about(
+        "`engine keys new --print` gives it. A list while one key takes over from another.", required=True
+    )
     org: Name | None = about("The organisation it belongs to.")
     tags: Mapped[Word, Text] | None = about("Its tags.", examples=[{"team": "support"}])
     groups: Some[GroupName] | None = about("Groups that it is in, beside those whose `when` holds for it.")

@@ -32,8 +32,10 @@ class Said:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Read what `as_json` wrote; what a later version may have added is no fault."""
-        known = {each.name for each in fields(cls)} & data.keys()
-        return cls(**{n: tuple(v) if isinstance(v := data[n], list) else v for n in known})
+        known: dict[str, Any] = {}
+        for name in {each.name for each in fields(cls)} & data.keys():
+            known[name] = tuple(data[name]) if isinstance(data[name], list) else data[name]
+        return cls(**known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,9 @@ class KeyStore(Protocol):
     """The keys of all processes that share a state store. Every method may raise OSError: it is not there."""
 
     async def version(self) -> object:
-        """Another value than before where a key was made or changed since; cheap."""
+        """Another value than before where another process made or changed a key since; cheap. None: what is
+        open is not what is there any more.
+        """
         ...
 
     async def every(self) -> list[StoredKey]:

@@ -56,7 +56,10 @@ class SqliteKeys:
             raise _fault(path, error) from error
 
     async def version(self) -> object:
-        return await self._run(lambda db: (db.execute("PRAGMA data_version").fetchone()[0], self._there()))
+        def read(db: sqlite3.Connection) -> object:
+            return db.execute("PRAGMA data_version").fetchone()[0] if self._there() else None
+
+        return await self._run(read)
 
     async def every(self) -> list[StoredKey]:
         def read(db: sqlite3.Connection) -> list[StoredKey]:

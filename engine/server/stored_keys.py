@@ -1,0 +1,134 @@
+"""The client keys of the state store, as this process knows them: read at the start, and again when changed.
+
+Whether they changed is looked at every `POLL_S`, which costs next to nothing, so a key that was revoked by
+another process opens nothing within a second. While the store cannot be asked, the keys that were known go on
+being known, and that is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from engine.keys import hashing
+from engine.observe.log import Log
+from engine.runtime.keyring import Entry
+from engine.runtime.views import Key, Texts
+from engine.server.identity import Identities
+from engine.state.keys import OTHER_SECRET, KeyStore, StoredKey
+from engine.state.open_keys import open_keys
+from engine.state.store_fault import StoreFault
+
+#: Between two looks, in seconds.
+POLL_S: Final = 0.4
+
+Open = Callable[[], Awaitable[KeyStore | None]]
+
+
+class StoredKeys:
+    """Follows one store for one process's `identities`."""
+
+    def __init__(self, identities: Identities, log: Log) -> None:
+        self._identities = identities
+        self._log = log
+        self._open: Open = _nowhere
+        self._secret: Callable[[], bytes] = lambda: hashing.PUBLIC
+        self._store: KeyStore | None = None
+        self._version: object = None
+        self._why: str | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, address: str, root: Path, secret: Callable[[], bytes]) -> None:
+        """Read the keys, and follow them from here on. Raises OSError where they cannot be read.
+
+        secret: what hashes are made under now.
+        """
+        if address == "memory":
+            return
+        self._secret = secret
+        self._open = lambda: open_keys(address, root)
+        await self._look()
+        self._task = asyncio.get_running_loop().create_task(self._follow(), name="client-keys")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await self._close()
+
+    def told(self) -> dict[str, Any]:
+        """For `/admin/status`: how many are good now, and why the store cannot be asked, if so."""
+        return {"stored": len(self._identities.stored), "store": self._why or "ok"}
+
+    async def _follow(self) -> None:
+        while True:
+            await asyncio.sleep(POLL_S)
+            try:
+                await self._look()
+            except OSError as error:
+                if self._why is None:
+                    self._log.error("client_keys_away", why=str(error))
+                self._why = str(error)
+            else:
+                if self._why is not None:
+                    self._log.info("client_keys_back")
+                self._why = None
+
+    async def _look(self) -> None:
+        """Open the store once it is there; read it where it changed."""
+        if self._store is None:
+            self._store = await self._open()
+            self._version = None
+            if self._store is None:
+                return
+        version = await self._store.version()
+        if version is None:  # another store stands in its place
+            await self._close()
+            self._take({})
+        elif version != self._version:
+            proof = await self._store.proof()
+            if proof is not None and proof != hashing.proof(self._secret()):
+                raise StoreFault(OTHER_SECRET)
+            every = await self._store.every()
+            self._take(await asyncio.to_thread(_entries, every))
+            self._version = version
+
+    def _take(self, keys: Mapping[bytes, Entry]) -> None:
+        identities = self._identities
+        identities.stored = keys
+        identities.closed = identities.closed or bool(keys)
+        self._log.info("client_keys", known=len(keys))
+
+    async def _close(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            await store.close()
+
+
+async def _nowhere() -> KeyStore | None:
+    return None
+
+
+def _entries(stored: list[StoredKey]) -> dict[bytes, Entry]:
+    return {key.digest: _entry(key) for key in stored}
+
+
+def _entry(stored: StoredKey) -> Entry:
+    said = stored.said
+    key = Key(
+        id=stored.id,
+        name=stored.name,
+        org=said.org,
+        tags=Texts(said.tags),
+        groups=said.groups,
+        models=said.models,
+        limits=said.limits,
+        budgets=said.budgets,
+        ips=said.ips,
+    )
+    return Entry(stored.digest, key, math.inf if stored.ends is None else stored.ends)
