@@ -149,7 +149,7 @@ async def _revoke(args: argparse.Namespace, place: Place) -> int:
         write_json({"revoked": [{"name": each.name, "id": each.id} for each in found]})
     else:
         count = f"{len(found)} keys" if len(found) > 1 else "the key"
-        write(f"revoked {count} of {found[0].name}: no sidecar of this state store takes it within a second")
+        write(f"revoked {count} of {found[0].name}; every sidecar of this state store knows within a second")
     return 0
 
 

@@ -105,7 +105,7 @@ def _known(noun: str, name: str, known: Collection[str], advice: str | None = No
 
 
 def _there_is(name: str, known: Collection[str]) -> str:
-    near = get_close_matches(name, known, n=1)
+    near = get_close_matches(name, known, n=1, cutoff=0.5)
     listed = ", ".join(sorted(known)[:12]) or "none"
     return (f"did you mean `{near[0]}`? " if near else "") + f"there is: {listed}"
 

@@ -256,7 +256,7 @@ async def check_addresses(settings: ProcessSettings, plan: Plan, workspace: Path
     """Refuse what would let strangers in. Raises StartError, AddressError."""
     if not stays_here(settings.listen) and not await _somebody(settings, plan, workspace):
         raise StartError(
-            f"{settings.listen} can be reached from other machines, and nobody has a client key; "
+            f"{settings.listen} can be reached from other machines, and there are no client keys; "
             "make one (`engine keys new NAME`), or listen on a loopback address such as 127.0.0.1:8080"
         )
     admin = settings.admin

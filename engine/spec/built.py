@@ -202,7 +202,9 @@ VALUES: Final[Mapping[tuple[str, str], LaterValue]] = {
         "chat, embeddings, rerank and count_tokens are",
     ),
     ("Settings", "state"): LaterValue(
-        lambda store: store != "memory", "a state store other than `memory`", "write `state: memory`"
+        lambda store: store.startswith("redis"),
+        "a state store in Redis",
+        "write `state: sqlite:.engine/state.db`",
     ),
 }
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +15,10 @@ from running import CHAT, HELLO, ROUTES, Running, post, running, write_workspace
 from vendor import Vendor
 
 from engine.keys.form import make
-from engine.keys.hashing import PUBLIC, digest, shown
+from engine.keys.hashing import PUBLIC, digest, proof, shown
+from engine.server.sidecar import StartError
+from engine.state.keys import Said, StoredKey, new_id
+from engine.state.sqlite_keys import SqliteKeys
 
 GOOD, OTHER, OLD = make(), make(), make()
 
@@ -152,8 +159,6 @@ async def test_hashes_under_a_secret(vendor: Vendor, tmp_path: Path, monkeypatch
 async def test_a_bad_secret_does_not_start(
     vendor: Vendor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, secret: str, why: str
 ) -> None:
-    from engine.server.sidecar import StartError
-
     monkeypatch.setenv("KEYS_SECRET", secret)
     folder = write_workspace(tmp_path / "ws", vendor.port, settings="keys_secret: env:KEYS_SECRET\n")
     with pytest.raises(StartError, match=why):
@@ -165,3 +170,109 @@ async def test_without_keys_everybody_may_come_in(sidecar: Running) -> None:
     """On loopback: an SDK's made-up key means nothing."""
     client: httpx.AsyncClient = sidecar.client
     assert (await client.post(CHAT, json=BODY, headers={"x-api-key": "made-up"})).status_code == 200
+
+
+# --- keys of the state store ------------------------------------------------------------------------------
+
+
+async def _until(started: Running, key: str, status: int) -> float:
+    """Seconds until a key gets this status."""
+    began = asyncio.get_running_loop().time()
+    async with asyncio.timeout(20):
+        while (await started.client.get("/v1/models", headers={"x-api-key": key})).status_code != status:
+            await asyncio.sleep(0.02)
+    return asyncio.get_running_loop().time() - began
+
+
+def _stored(key: str, name: str, **more: Any) -> StoredKey:
+    return StoredKey(digest(key.encode(), PUBLIC), new_id(), name, Said(**more), int(time.time()))
+
+
+@pytest.fixture
+def durable(vendor: Vendor, tmp_path: Path) -> Path:
+    folder = write_workspace(tmp_path / "ws", vendor.port)
+    settings = folder / "engine.yaml"
+    settings.write_text(settings.read_text().replace("state: memory", "state: sqlite:.engine/state.db"))
+    return folder
+
+
+async def test_a_sidecar_follows_the_store(durable: Path) -> None:
+    """The first key ends anonymity, a new one opens, a rotated one ends, a revoked one opens nothing."""
+    async with running(durable) as started:
+        assert (await started.chat()).status_code == 200
+        keys = SqliteKeys(durable / ".engine" / "keys.db")
+        first = _stored(GOOD, "bot", models=("one",))
+        await keys.add(first, proof(PUBLIC))
+        await _until(started, make(), 401)
+        assert (await started.client.post(CHAT, json=BODY, headers={"x-api-key": GOOD})).status_code == 200
+        listed = (await started.client.get("/v1/models", headers={"x-api-key": GOOD})).json()
+        assert [each["id"] for each in listed["data"]] == ["one"]
+        new = replace(first, digest=digest(OTHER.encode(), PUBLIC))
+        await keys.replace([replace(first, expires=int(time.time()))], new, proof(PUBLIC))
+        await _until(started, OTHER, 200)
+        await _until(started, GOOD, 401)
+        await keys.revoke([new], int(time.time()))
+        await _until(started, OTHER, 401)
+        assert (await started.chat()).status_code == 401  # nobody is anonymous any more
+        told = (await started.status())["keys"]
+        assert told == {"stored": 2, "store": "ok"}
+        await keys.close()
+
+
+@pytest.mark.alone
+async def test_a_revocation_is_known_within_a_second(durable: Path) -> None:
+    keys = SqliteKeys(durable / ".engine" / "keys.db")
+    made = _stored(GOOD, "bot")
+    await keys.add(made, proof(PUBLIC))
+    async with running(durable) as started:
+        await _until(started, GOOD, 200)
+        await keys.revoke([made], int(time.time()))
+        assert await _until(started, GOOD, 401) < 1.0
+    await keys.close()
+
+
+async def test_a_store_that_is_taken_away_opens_nothing(durable: Path) -> None:
+    keys = SqliteKeys(durable / ".engine" / "keys.db")
+    await keys.add(_stored(GOOD, "bot"), proof(PUBLIC))
+    await keys.close()
+    async with running(durable) as started:
+        await _until(started, GOOD, 200)
+        (durable / ".engine" / "keys.db").unlink()
+        await _until(started, GOOD, 401)
+
+
+async def test_keys_of_another_secret_do_not_start(durable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = SqliteKeys(durable / ".engine" / "keys.db")
+    await keys.add(_stored(GOOD, "bot"), proof(PUBLIC))
+    await keys.close()
+    monkeypatch.setenv("KEYS_SECRET", "q8Zx0Yb1kq1J0d3lqk2mYb3m4w5n6s7a")
+    with (durable / "engine.yaml").open("a") as file:
+        file.write("keys_secret: env:KEYS_SECRET\n")
+    with pytest.raises(OSError, match="another `keys_secret`"):
+        async with running(durable):
+            pass
+
+
+@pytest.mark.parametrize("where", ["nowhere", "git", "store"])
+async def test_other_machines_are_let_in_with_keys_only(durable: Path, where: str) -> None:
+    if where == "git":
+        (durable / "routes" / "keys.yaml").write_text(KEYS)
+    elif where == "store":
+        keys = SqliteKeys(durable / ".engine" / "keys.db")
+        await keys.add(_stored(GOOD, "bot"), proof(PUBLIC))
+        await keys.close()
+    text = (durable / "engine.yaml").read_text().replace("127.0.0.1:0", "0.0.0.0:0")
+    (durable / "engine.yaml").write_text(text)
+    if where == "nowhere":
+        with pytest.raises(StartError, match="engine keys new"):
+            async with running(durable):
+                pass
+        return
+    async with running(durable) as started:
+        port = started.address.rpartition(":")[2]
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            assert (await client.get("/v1/models")).status_code == 401
+            assert (await client.get("/v1/models", headers={"x-api-key": GOOD})).status_code == 200
+            for path in ("/metrics", "/admin/status"):  # nobody gave them an admin key
+                assert (await client.get(path)).status_code == 404
+            assert (await client.get("/healthz")).status_code == 200

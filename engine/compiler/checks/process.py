@@ -19,12 +19,14 @@ def is_loopback(address: str) -> bool:
 def check(subject: Subject) -> None:
     settings = subject.settings
     clients = subject.spec.keys.clients if subject.spec.keys is not None else None
-    if not is_loopback(settings.listen) and not clients:
+    if not is_loopback(settings.listen) and not clients and settings.state == "memory":
         subject.out.add(
             "E231",
-            f"`listen: {settings.listen}` lets others in, and no client key is defined",
+            f"`listen: {settings.listen}` lets others in, no client key is defined, and `state: memory` "
+            "keeps none",
             subject.setting_place("listen"),
-            help="listen on 127.0.0.1 behind a proxy that asks who it is, or define `keys: {clients: ...}`",
+            help="listen on 127.0.0.1 behind a proxy that asks who it is, define `keys: {clients: ...}`, or "
+            "let a state store keep keys (`engine keys new`)",
         )
     if settings.admin is not None and not is_loopback(settings.admin) and settings.admin_key is None:
         subject.out.add(
