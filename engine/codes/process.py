@@ -47,8 +47,8 @@ CODES = (
         "E231",
         "open-to-all",
         why="The sidecar would listen where others can reach it, with no client key to ask for: none "
-        "stands in the files, and `state: memory` keeps none. (Where a store keeps some, the sidecar looks when "
-        "it starts.)",
+        "stands in the files, and `state: memory` keeps none. (Where a store keeps some, the sidecar looks "
+        "when it starts.)",
         fix="Listen on 127.0.0.1 (behind a proxy that asks who it is), or define client keys.",
         bad={
             "engine.yaml": "listen: 0.0.0.0:8080\nstate: memory\n",
