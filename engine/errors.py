@@ -75,10 +75,12 @@ ABOUT_KEYS: tuple[str, ...] = ("invalid_key", "key_not_allowed")
 class EngineError(Exception):
     """Base of all. `status`, `code` and `message` go to the client; `param` names the field at fault.
 
-    `record` is the decision record of the request, once the executor has let go of it.
+    `record` is the decision record of the request, once the executor has let go of it. `refused_by` names the
+    budget or limit that had no room, as `budget/NAME` or `limit/NAME`.
     """
 
     record: DecisionRecord | None = None
+    refused_by: str | None = None
 
     def __init__(
         self,
@@ -164,6 +166,7 @@ class BudgetExceeded(EngineError):
             failure="quota_exhausted",
             retry_after_ms=retry_after_ms,
         )
+        self.refused_by = f"budget/{budget}"
         self.budget = budget
         self.partition = partition
 

@@ -177,11 +177,17 @@ class Fleet:
 
     # --- what they tell -----------------------------------------------------------------------------------
 
-    async def gather(self, op: str) -> list[tuple[Worker, dict[str, Any]]]:
-        """What each worker that is up answers to `op`; one that does not answer is left out."""
+    async def gather(
+        self, op: str, each: Callable[[int], dict[str, Any]] = lambda _: {}
+    ) -> list[tuple[Worker, dict[str, Any]]]:
+        """What each worker that is up answers to `op`; one that does not answer is left out.
+
+        each: the words for the first of them, the second, ...
+        """
         workers = self.up
         told = await asyncio.gather(
-            *(worker.ask(op, limit_s=TELL_S) for worker in workers), return_exceptions=True
+            *(worker.ask(op, each(n), limit_s=TELL_S) for n, worker in enumerate(workers)),
+            return_exceptions=True,
         )
         return [
             (worker, frame.words)

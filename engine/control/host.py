@@ -10,19 +10,21 @@ import contextlib
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from engine.control import garbage, health_figures, queue_figures, slices
+from engine.control import garbage, health_figures, queue_figures, slices, standings
 from engine.control.counts import Counts, carry, counted
 from engine.control.keyring import make_keyring
+from engine.control.money_figures import MoneyFigures
 from engine.control.prober import Prober, ProbeShare
 from engine.control.provision import provision
 from engine.control.recording import Opened, Recording
 from engine.control.reload import ProvisionFault
+from engine.control.standings import Wanted
 from engine.observe.alerts import Alerts
 from engine.observe.metrics import Metrics
 from engine.plan.fate import Fate, work_out
@@ -72,6 +74,9 @@ class Host:
         self.alerts = Alerts(clock, self._transport, self._once, workspace.resolve().name, Secrets())
         self.executor = Executor(
             self.state, clock, Random(), [metrics.record], self.health, alerts=self.alerts
+        )
+        self.money = MoneyFigures(
+            lambda: self.executor.ledger, self._counts, lambda: share.makes or not self.shares_counts
         )
         self._prober = Prober(self.executor, Random().random, makes=share.makes)
 
@@ -184,6 +189,20 @@ class Host:
         zone = self._running.zone if self._running is not None else UTC
         return await counted(self._ledger, plan.money(), self._now(), zone)
 
+    async def standings(self, wanted: Wanted) -> dict[str, Any]:
+        """How the running plan's budgets and limits stand: the part of `/admin/budgets` that this process
+        knows.
+        """
+        assert self._running is not None
+        money = self._running.plan.money()
+        ledger, shared = self._ledger, self.shares_counts
+        if wanted.own and not shared:
+            wanted = replace(wanted, own=False)
+        if wanted.own and all(limit.scope == "fleet" for limit in money.limits.values()):
+            ledger = MemoryLedger()  # nothing of its own: the store need not be asked again
+        told = await standings.told(ledger, money, wanted, self._now(), self._running.zone)
+        return {"shared": shared, "processes": 1, **told}
+
     @property
     def shares_counts(self) -> bool:
         """Whether other processes count in the same store."""
@@ -214,6 +233,7 @@ class Host:
 
         self.recording.figures(self._metrics)
         self.alerts.figures(self._metrics)
+        self.money.register(self._metrics)
         health_figures.register(self._metrics, self.health, self.executor.clock, current)
         queue_figures.register(self._metrics, self.executor.queues)
         gauge = self._metrics.gauge
@@ -254,6 +274,9 @@ class Host:
 
     def _take_records(self, opened: Opened) -> None:
         self.executor.sinks = [self._metrics.record, *self.recording.take(opened)]
+
+    def _counts(self) -> bool:
+        return self._running is not None and bool(self._running.plan.manifest.money)
 
     def _once(self, key: str, ttl_ms: int, now_ms: int) -> bool | Awaitable[bool]:
         return self.executor.ledger.once(key, ttl_ms, now_ms)

@@ -114,6 +114,7 @@ class Metrics:
         self._routes: dict[str | None, _Route] = {}
         self._deployments: dict[str, _Deployment] = {}
         self._refused: dict[str, int] = {}
+        self._no_room: dict[str, int] = {}
         self._reloads = {"ack": 0, "nack": 0, "unchanged": 0}
         self._gauges: list[tuple[str, str, tuple[str, ...], Reading]] = []
         self._counters: list[tuple[str, str, tuple[str, ...], Reading]] = []
@@ -135,6 +136,8 @@ class Metrics:
             route.duration.observe(record.duration_ms / 1000)
         if record.cache is not None:
             route.cached[record.cache] = route.cached.get(record.cache, 0) + 1
+        if record.refused_by is not None:
+            self._no_room[record.refused_by] = self._no_room.get(record.refused_by, 0) + 1
         if record.variant is not None:
             route.variants[record.variant] = route.variants.get(record.variant, 0) + 1
         for attempt in record.attempts:
@@ -216,6 +219,13 @@ class Metrics:
         refused: Rows = {(code,): count for code, count in self._refused.items()}
         yield counter(
             "engine_requests_refused", "Requests answered before any route was asked.", ("code",), refused
+        )
+        no_room: Rows = {(*name.split("/", 1),): count for name, count in self._no_room.items()}
+        yield counter(
+            "engine_requests_without_room",
+            "Requests that a budget or a limit turned away.",
+            ("kind", "name"),
+            no_room,
         )
         reloads: Rows = {(result,): count for result, count in self._reloads.items()}
         yield counter(

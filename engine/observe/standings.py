@@ -17,7 +17,8 @@ Kind = Literal["budget", "limit"]
 def named(account: Account) -> tuple[str, str, str | None, str]:
     """Of an account: `budget` or `limit`, its name, a budget's window, the partition."""
     kind, name, place, partition = account.key.split("/", 3)
-    return kind, name, place if kind == "budget" else None, partition
+    window = place.partition(":")[0]  # what follows tells ways of counting apart
+    return kind, name, window if kind == "budget" else None, partition
 
 
 def amount(measure: Measure, number: int) -> float | int:

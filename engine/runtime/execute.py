@@ -141,6 +141,7 @@ class Executor:
             answer = await self._serve(run)
         except EngineError as error:
             error.record = run.record
+            run.record.refused_by = error.refused_by
             await self._finish(run, error.failure, error.status)
             raise
         except BaseException as error:

@@ -201,7 +201,9 @@ class Quotas:
         quota.retry_after_ms = retry
         at = datetime.fromtimestamp(self._clock.wall() + retry / 1000, UTC).isoformat(timespec="seconds")
         words = f"{_used_up(part, refused)}; come back in {show_duration(_seconds(retry) * 1000)} ({at})"
-        return RateLimited(words, retry_after_ms=retry)
+        error = RateLimited(words, retry_after_ms=retry)
+        error.refused_by = f"limit/{part.limit.name}"
+        return error
 
 
 def _final(part: Partition, refused: Refused, tokens: int) -> EngineError | None:

@@ -103,6 +103,7 @@ class DecisionRecord:
     variant: str | None = None  # the arm of a split
     cache: str | None = None  # hit, miss or bypass, where the route has a cache
     failure: str | None = None
+    refused_by: str | None = None  # the budget or limit that had no room: `budget/NAME` or `limit/NAME`
     status: int = 200
     finish: str | None = None
     duration_ms: float | None = None

@@ -8,9 +8,11 @@ rebinding.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import TypeVar
 
 from engine.control import slices
+from engine.control.standings import MOST, USUAL, Wanted
 from engine.errors import RequestError
 from engine.server.body import ClientGone, read_body
 from engine.server.exchange import Exchange
@@ -47,6 +49,35 @@ async def deployments(exchange: Exchange) -> None:
     await exchange.json(200, {"deployments": told.get("deployments", {})})
 
 
+async def budgets(exchange: Exchange) -> None:
+    """How budgets and limits stand, each with the partitions that are used most.
+
+    `?budget=NAME` or `?limit=NAME`: only that one; `&partition=VALUE`: only that one of it; `&most=N`: so
+    many of each.
+    """
+    wanted = Wanted(
+        budget=exchange.query("budget"),
+        limit=exchange.query("limit"),
+        partition=exchange.query("partition"),
+        most=_most(exchange.query("most")),
+    )
+    document = await _served(exchange.service.budgets)(wanted)
+    for kind, name in (("budget", wanted.budget), ("limit", wanted.limit)):
+        if name is not None and name not in document[f"{kind}s"]:
+            near = get_close_matches(name, getattr(exchange.snapshot.plan.money(), f"{kind}s"), 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise RequestError(f"there is no {kind} of that name{hint}", status=404, code="unknown_name")
+    await exchange.json(200, document)
+
+
+def _most(text: str | None) -> int:
+    if text is None:
+        return USUAL
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= MOST):
+        raise RequestError(f"most is a number from 1 to {MOST}", param="most")
+    return int(text)
+
+
 async def plan(exchange: Exchange) -> None:
     """The canonical plan, as `engine plan --format json` prints it."""
     pieces: list[bytes] = []
@@ -72,6 +103,7 @@ async def reload(exchange: Exchange) -> None:
 
 async def metrics(exchange: Exchange) -> None:
     service = exchange.service
+    await service.before_scrape()
     body = service.metrics.exposition() if service.exposition is None else await service.exposition()
     await exchange.bytes(200, [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")], body)
 

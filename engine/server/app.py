@@ -38,6 +38,7 @@ PATHS: Final[dict[str, tuple[Surface, str, Handler]]] = {
     "/metrics": ("metrics", "GET", admin.metrics),
     "/admin/status": ("admin", "GET", admin.status),
     "/admin/deployments": ("admin", "GET", admin.deployments),
+    "/admin/budgets": ("admin", "GET", admin.budgets),
     "/admin/plan": ("admin", "GET", admin.plan),
     "/admin/reload": ("admin", "POST", admin.reload),
 }

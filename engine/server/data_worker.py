@@ -27,6 +27,7 @@ from engine.control.prober import ProbeShare
 from engine.control.reload import ProvisionFault
 from engine.control.retire import retire
 from engine.control.settings import ProcessSettings
+from engine.control.standings import Wanted
 from engine.local.remote import LineCut, LineRefused, RemoteModels
 from engine.observe.log import Log
 from engine.observe.metrics import Metrics
@@ -96,7 +97,10 @@ class DataWorker:
             case "counts":
                 counts = as_json(await self.host.counts(self.current.plan))
                 return Frame({"shared": self.host.shares_counts, "budgets": counts})
+            case "standings":
+                return Frame(await self.host.standings(Wanted(**frame.words)))
             case "figures":
+                await self.host.money.refresh()
                 return Frame({"families": self._metrics.families()})
             case "http":
                 return await answer(self._probes, frame.words)

@@ -48,6 +48,7 @@ class DataPlane:
         self.pressure.short_of_files = self._close_idle
         self.keys = StoredKeys(service.identities, log)
         self.repeats = service.repeats = Repeats(metrics, time.monotonic)
+        service.before_scrape = host.money.refresh
         service.copies = host.executor.asides.__len__
         metrics.gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(service.open)),))
         host.gauges(current)

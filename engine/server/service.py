@@ -21,6 +21,7 @@ from engine.server.departure import Departure
 from engine.server.identity import Identities
 
 if TYPE_CHECKING:
+    from engine.control.standings import Wanted
     from engine.server.app import Paths
     from engine.server.pressure import Pressure
     from engine.server.repeats import Repeats
@@ -49,13 +50,18 @@ class AdminKey:
         return matches and scheme.lower() == b"bearer"
 
 
+async def _nothing() -> None:
+    """There is nothing to read."""
+
+
 @dataclass(slots=True)
 class Service:
     """One process's sidecar.
 
     current: the snapshot that a request beginning now runs on.
     status: `/admin/status` as plain data. exposition: `/metrics`; None: the figures of `metrics`.
-    reload: compiles now; (HTTP status, body). Each of status and reload None: not served.
+    before_scrape: reads what the figures tell. budgets: `/admin/budgets` as plain data.
+    reload: compiles now; (HTTP status, body). Each of status, budgets and reload None: not served.
     since: epoch seconds at which the current plan went live.
     paths: the dialects' paths under the current snapshot, bound by the first request to any address.
     heartbeat_s: how long a stream may say nothing before its client is sent a comment; 0: never.
@@ -76,6 +82,8 @@ class Service:
     heartbeat_s: float = 15.0
     status: Callable[[], Awaitable[dict[str, Any]]] | None = None
     exposition: Callable[[], Awaitable[bytes]] | None = None
+    before_scrape: Callable[[], Awaitable[None]] = _nothing
+    budgets: Callable[[Wanted], Awaitable[dict[str, Any]]] | None = None
     reload: Callable[[], Awaitable[tuple[int, dict[str, Any]]]] | None = None
     admin_key: AdminKey | None = None
     since: float = field(default_factory=time.time)

@@ -205,6 +205,7 @@ class Sidecar:
         )
         self.plane = DataPlane(self.host, lambda: self.reloader.snapshot, self.metrics, self.log)
         self.service.status = self._status
+        self.service.budgets = self.host.standings
         self.service.reload = self._reload_now
         self.status.more |= {
             "listeners": lambda: {name: listener.address for name, listener in self.listeners.items()},

@@ -11,7 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from engine.control.channel import Frame
@@ -23,6 +23,8 @@ from engine.control.host import model_gauges
 from engine.control.last_good import LastGood, Start
 from engine.control.reload import ProvisionFault, Reloader
 from engine.control.settings import ProcessSettings
+from engine.control.standings import Wanted
+from engine.control.standings import merged as merged_standings
 from engine.control.status import Status
 from engine.control.together import together
 from engine.control.watch import changes
@@ -167,6 +169,7 @@ class Supervisor:
             log=self.log,
             status=self._status,
             exposition=self._exposition,
+            budgets=self._standings,
             reload=self._reload_now,
         )
         self.status.more |= {
@@ -273,6 +276,13 @@ class Supervisor:
             {**worker.as_json(), "in_flight": in_flight.get(worker.index)} for worker in self.fleet.workers
         ]
         return {**self.status.as_json(), **figures, "workers": workers}
+
+    async def _standings(self, wanted: Wanted) -> dict[str, Any]:
+        """One worker tells what all share, each what it counts by itself."""
+        told = await self.fleet.gather("standings", lambda n: asdict(replace(wanted, own=n > 0)))
+        if not told:
+            raise EngineError("no worker is up", status=503, code="not_ready", failure="full")
+        return merged_standings([words for _, words in told], wanted.most)
 
     async def _exposition(self) -> bytes:
         # Deferred: a sidecar that nobody scrapes does not load the client.

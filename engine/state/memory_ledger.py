@@ -8,7 +8,7 @@ clock which goes back finds what was used in it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from engine.policies.accounts import Counter
@@ -106,12 +106,13 @@ class MemoryLedger:
         """How accounts stand, each by the terms it is asked with."""
         return [standing(account, self._counter(account), now_ms) for account in accounts]
 
-    def rows(self, now_ms: int) -> list[tuple[Account, Standing]]:
-        return [
+    def rows(self, now_ms: int) -> Iterator[tuple[Account, Standing]]:
+        """One at a time: there may be very many, and others may get their turn between two."""
+        return (
             (entry.account, standing(entry.account, entry.counter, now_ms))
             for key, entry in list(self._entries.items())
             if key == entry.account.key and not _ended(entry.account, now_ms)
-        ]
+        )
 
     def once(self, key: str, ttl_ms: int, now_ms: int) -> bool:
         """True for the first who asks, until `ttl_ms` later, also where the clock goes back meanwhile."""

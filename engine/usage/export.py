@@ -39,6 +39,7 @@ COLUMNS: Final[dict[str, Kind]] = {
     "stream": "flag",
     "revision": "text",
     "request_failure": "text",
+    "refused_by": "text",
     "request_status": "whole",
     "cache": "text",
     "variant": "text",

@@ -34,6 +34,7 @@ FACTS: Final = (
     "revision",
     "stream",
     "request_failure",
+    "refused_by",  # the budget or limit that had no room for the request
     "request_status",
     "cache",
     "variant",
@@ -125,10 +126,11 @@ class _Request:
         number = 0 if attempt is None else attempt.number
         request = (_text(record.id), number, self._at, self._slot, int(stands), record.aside_of)
         told = (_text(record.model), record.revision, int(record.stream))
-        ended: tuple[Any, ...] = (None,) * 6
+        ended: tuple[Any, ...] = (None,) * 7
         if stands:
             ended = (
                 record.failure,
+                record.refused_by,
                 record.status,
                 record.cache,
                 record.variant,

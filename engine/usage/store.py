@@ -59,6 +59,7 @@ _TEXTS: Final = frozenset(
         "asked",
         "revision",
         "request_failure",
+        "refused_by",
         "cache",
         "variant",
         "finish",
