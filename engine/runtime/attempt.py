@@ -23,7 +23,7 @@ from engine.runtime.open_flow import OpenFlow
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Counter, Place
-from engine.runtime.tally import reply_size
+from engine.runtime.tally import reply_tokens
 from engine.state.protocol import State
 from engine.upstream.protocol import Ask, Whole
 from engine.wire.canonical import Error, Request
@@ -124,7 +124,7 @@ class Attempts:
         counting = run.inbound.operation == "count_tokens"
         if counting:
             cast(TokenCount, reply).setdefault("counted", "vendor")
-        usage = whole_usage(run, reply.get("usage"), partial(reply_size, reply))
+        usage = whole_usage(run, place, reply.get("usage"), partial(reply_tokens, reply))
         reply["usage"] = usage
         await self._leases.settle(run, effect.lease, entry, place, usage)
         entry.ended_ms = self._since(run)
@@ -235,7 +235,7 @@ class Attempts:
             return
         await opened.close()
         if opened.tally.content:
-            usage = whole_usage(run, opened.tally.usage, opened.tally.size)
+            usage = whole_usage(run, opened.place, opened.tally.usage, opened.tally.tokens)
             await self._leases.settle(run, effect.lease, opened.entry, opened.place, usage)
 
     # --- what both need -------------------------------------------------------------------------------

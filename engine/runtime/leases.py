@@ -18,6 +18,7 @@ from engine.runtime.queue import Queues
 from engine.runtime.record import AttemptRecord, Step
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Place
+from engine.runtime.tokenizers import Count, tokenizer
 from engine.state.protocol import Granted, Hold, Spent, State
 from engine.wire.canonical import Usage
 from engine.wire.pricing import cost_of
@@ -180,7 +181,11 @@ class Leases:
             return
         if run.fate.lost and entry.first_token_ms is None and entry.ended_ms is not None:
             self.observe(place, None, entry.ended_ms - entry.started_ms)
-        usage = lost_usage(run, place, streamed=streamed) if counted else whole_usage(run, None, lambda: 0)
+        usage = (
+            lost_usage(run, place, streamed=streamed)
+            if counted
+            else whole_usage(run, place, None, lambda _: 0)
+        )
         await self.settle(run, lease, entry, place, usage)
 
     async def failed(
@@ -236,14 +241,17 @@ class Leases:
         self.gate.ended(run, lease, entry, place, failure, delay_ms, self._clock.now_ms())
 
 
-def whole_usage(run: Run, usage: Usage | None, output_size: Callable[[], int]) -> Usage:
-    """A usage with both counts: what the vendor did not say is estimated, and flagged.
+def whole_usage(run: Run, place: Place, usage: Usage | None, output: Callable[[Count | None], int]) -> Usage:
+    """A usage with both counts: what the vendor did not say is estimated, and flagged. An estimate is never
+    more than what was reserved for it.
 
     Args:
         run: the request.
+        place: who was asked.
         usage: what the vendor said; empty or None where it said nothing. (Beside chat there is no output to
             say anything about; a counting of tokens uses nothing.)
-        output_size: gives the characters of the answer; asked only where it is needed.
+        output: gives about how many tokens the answer has, by the model's tokenizer where there is one;
+            asked only where it is needed.
     """
     operation = run.inbound.operation
     if operation == "count_tokens":
@@ -252,6 +260,8 @@ def whole_usage(run: Run, usage: Usage | None, output_size: Callable[[], int]) -
         usage.setdefault("output_tokens", 0)
     if usage and ("search_units" in usage or ("input_tokens" in usage and "output_tokens" in usage)):
         return usage
-    counted = run.view.input_tokens if run.exact else tokens.guess(tokens.text_bytes(run.request))
-    guessed = Usage(input_tokens=counted, output_tokens=tokens.guess(output_size()))
+    count, bound = tokenizer(place.deployment.facts.tokenizer), run.view.input_tokens
+    counted = bound if run.exact else min(tokens.estimate(run.request, count), bound)
+    written, most = output(count), run.most_output(place)
+    guessed = Usage(input_tokens=counted, output_tokens=written if most is None else min(written, most))
     return {**guessed, **(usage or {}), "estimated": True}

@@ -182,7 +182,9 @@ class LiveFlow:
         """Close the lease with what was used; the first time counts."""
         opened = self._open
         if self._used is None:
-            self._used = usage = whole_usage(self._asked, opened.tally.usage, opened.tally.size)
+            self._used = usage = whole_usage(
+                self._asked, opened.place, opened.tally.usage, opened.tally.tokens
+            )
             await self._leases.settle(self._run, opened.effect.lease, opened.entry, opened.place, usage)
         return self._used
 

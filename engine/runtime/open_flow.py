@@ -14,6 +14,7 @@ from engine.runtime.guard import Guard
 from engine.runtime.record import AttemptRecord
 from engine.runtime.snapshot import Place
 from engine.runtime.tally import Tally
+from engine.runtime.tokenizers import tokenizer
 from engine.upstream.protocol import Chunk, Flow
 
 
@@ -57,7 +58,7 @@ class OpenFlow:
         self.entry = entry
         self.place = place
         self.guard = guard
-        self.tally = Tally(answers)
+        self.tally = Tally(answers, keep=tokenizer(place.deployment.facts.tokenizer) is not None)
         self.over = False  # its end was seen
         self.left = False  # it was closed, and its end told
         self.moved = True  # the last that came held an event

@@ -6,17 +6,22 @@ from collections.abc import Callable
 from typing import cast
 
 from engine.runtime import tokens
+from engine.runtime.tokenizers import Count
 from engine.upstream.protocol import Chunk
 from engine.wire.canonical import CONTENT_EVENTS, Error, Event, Reply, Usage
 from engine.wire.operations import AnyReply
 
 
 class Tally:
-    """Looks once at every event of a stream, as it arrives. `choices`: how many answers are wanted."""
+    """Looks once at every event of a stream, as it arrives.
 
-    __slots__ = ("_choices", "_finished", "_read", "_unread", "content", "error", "finish", "usage")
+    choices: how many answers are wanted. keep: their texts are kept, so that they can be counted.
+    """
 
-    def __init__(self, choices: int = 1) -> None:
+    __slots__ = ("_choices", "_finished", "_read", "_texts", "_unread", "content", "error", "finish", "usage")
+
+    def __init__(self, choices: int = 1, *, keep: bool = False) -> None:
+        self._texts: list[str] | None = [] if keep else None
         self._choices = choices
         self._finished = 0
         self.content = False
@@ -37,8 +42,14 @@ class Tally:
         return self._finished >= self._choices
 
     def size(self) -> int:
-        """Characters of content; of what passed through unread, about."""
+        """Bytes of content; of what passed through unread, about."""
         return self._read + (0 if self._unread is None else self._unread())
+
+    def tokens(self, count: Count | None) -> int:
+        """About how many tokens of content came."""
+        if count is None or self._texts is None or self._unread is not None:
+            return tokens.guess(self.size())
+        return count("".join(self._texts))
 
     def take(self, chunk: Chunk) -> None:
         if chunk.unread is not None:
@@ -47,7 +58,11 @@ class Tally:
             kind = event["type"]
             if kind in CONTENT_EVENTS:
                 self.content = True
-                self._read += len(event.get("text", "")) + len(event.get("arguments", ""))
+                for text in (event.get("text"), event.get("arguments")):
+                    if text:
+                        self._read += tokens.size(text)
+                        if self._texts is not None:
+                            self._texts.append(text)
             elif kind == "finish":
                 self._finished += 1
                 self.finish = event.get("finish_reason")
@@ -72,10 +87,15 @@ def error_event(error: Error) -> Event:
     return Event(type="error", error=error)
 
 
-def reply_size(reply: AnyReply) -> int:
-    """Characters of content in a whole answer; 0 where it is no text."""
-    return sum(
-        len(part.get("text", "")) + len(part.get("arguments", ""))
+def reply_tokens(reply: AnyReply, count: Count | None) -> int:
+    """About how many tokens of content a whole answer has; 0 where it is no text."""
+    texts = [
+        text
         for choice in cast(Reply, reply).get("choices", ())
         for part in choice.get("message", {}).get("content", ())
-    )
+        for text in (part.get("text"), part.get("arguments"))
+        if text
+    ]
+    if count is None:
+        return tokens.guess(sum(map(tokens.size, texts)))
+    return count("".join(texts))

@@ -9,7 +9,7 @@ cost where a vendor did not say; it is always flagged as estimated.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, cast
 
 from engine.wire.canonical import Part, Request
@@ -29,6 +29,8 @@ OVERHEAD: Final[dict[str, int]] = {
 
 _BYTES_PER_TOKEN: Final = 4
 _MOST_BYTES_PER_TOKEN: Final = 12
+#: Tokens around a message, as most vendors put them.
+_AROUND: Final = 4
 
 #: Tokens of a document beyond which it counts as two: Cohere cuts at 500, the query among them.
 _SEARCHED: Final = 250
@@ -67,7 +69,7 @@ def _chat(request: Request, overhead: Mapping[str, int]) -> int:
         for part in message.get("content", ()):
             total += overhead["part"] + _part(part, overhead)
     for tool in request.get("tools", ()):
-        total += overhead["tool"] + _size(tool.get("name")) + _size(tool.get("description"))
+        total += overhead["tool"] + size(tool.get("name")) + size(tool.get("description"))
         total += _json_size(tool.get("parameters")) + _json_size(tool.get("hosted"))
     schema = request.get("response_format", {}).get("schema")
     return total + _json_size(schema)
@@ -75,14 +77,14 @@ def _chat(request: Request, overhead: Mapping[str, int]) -> int:
 
 def _input(item: EmbeddingInput, overhead: Mapping[str, int]) -> int:
     parts = sum(overhead["part"] + _part(part, overhead) for part in item.get("content", ()))
-    return parts + _size(item.get("text")) + _size(item.get("title")) + len(item.get("tokens", ()))
+    return parts + size(item.get("text")) + size(item.get("title")) + len(item.get("tokens", ()))
 
 
 def _texts(request: RerankRequest) -> Iterator[int]:
     """Bytes of the query, then of each document."""
-    yield _size(request.get("query"))
+    yield size(request.get("query"))
     for document in request.get("documents", ()):
-        yield _json_size(document["fields"]) if "fields" in document else _size(document.get("text"))
+        yield _json_size(document["fields"]) if "fields" in document else size(document.get("text"))
 
 
 def text_bytes(request: AnyRequest) -> int:
@@ -90,7 +92,7 @@ def text_bytes(request: AnyRequest) -> int:
     operation = request.get("operation")
     if operation == "embeddings":
         return sum(
-            _size(each.get("text"))
+            size(each.get("text"))
             + _BYTES_PER_TOKEN * len(each.get("tokens", ()))
             + sum(map(_text, each.get("content", ())))
             for each in cast(EmbeddingRequest, request).get("input", ())
@@ -117,15 +119,34 @@ def least(bound: int) -> int:
     return bound // _MOST_BYTES_PER_TOKEN
 
 
-def guess(size: int) -> int:
+def guess(octets: int) -> int:
     """About how many tokens so many bytes of text are."""
-    return -(-size // _BYTES_PER_TOKEN)
+    return -(-octets // _BYTES_PER_TOKEN)
+
+
+def estimate(request: AnyRequest, count: Callable[[str], int] | None) -> int:
+    """About how many input tokens a request is: by its model's tokenizer where that is at hand, else by its
+    bytes.
+    """
+    if count is None or request.get("operation", "chat") != "chat":
+        return guess(text_bytes(request))
+    messages = cast(Request, request).get("messages", ())
+    texts = [text for message in messages for part in message.get("content", ()) for text in _words(part)]
+    return count("".join(texts)) + _AROUND * (len(messages) + 1)
+
+
+def _words(part: Part) -> Iterator[str]:
+    for name in _TEXTS:
+        if text := part.get(name):
+            yield text
+    for inner in part.get("content", ()):
+        yield from _words(inner)
 
 
 def _part(part: Part, overhead: Mapping[str, int]) -> int:
     kind = part.get("type", "text")
     if kind == "text":
-        return _size(part.get("text"))
+        return size(part.get("text"))
     if kind in {"image", "audio", "file"}:
         return overhead[kind]
     inside = sum(overhead["part"] + _part(inner, overhead) for inner in part.get("content", ()))
@@ -137,10 +158,10 @@ def _text(part: Part) -> int:
 
 
 def _own(part: Part) -> int:
-    return sum(_size(part.get(name)) for name in _TEXTS)
+    return sum(size(part.get(name)) for name in _TEXTS)
 
 
-def _size(text: str | None) -> int:
+def size(text: str | None) -> int:
     """UTF-8 bytes; surrogates that no encoder takes count as three."""
     if not text:
         return 0
@@ -148,4 +169,4 @@ def _size(text: str | None) -> int:
 
 
 def _json_size(value: object) -> int:
-    return 0 if value is None else _size(json.dumps(value, ensure_ascii=False))
+    return 0 if value is None else size(json.dumps(value, ensure_ascii=False))
