@@ -50,6 +50,13 @@ def register(parser: Parser) -> None:
         metavar="DEP=CLASS",
         help="this deployment fails so; again for its next call, `ok` lets it answer, the last one stays",
     )
+    parser.add_argument(
+        "--used",
+        action="append",
+        default=[],
+        metavar="BUDGET=SHARE",
+        help="so much of this budget is spent already, like month=85%% (default: nothing)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -112,6 +119,7 @@ def _explain_request(args: argparse.Namespace) -> int:
         dialect=dialect,
         body=None if dialect is None else body,
         refuses=Previews(snapshot).refuses,
+        used=_used(args.used, sorted(plan.money().budgets)),
     )
     sent = wire_requests(snapshot, driven.asks)
     if args.format == "json":
@@ -133,6 +141,21 @@ def _body(what: str) -> dict[str, Any]:
             help=_BODY,
         )
     return body
+
+
+def _used(said: list[str], budgets: list[str]) -> dict[str, float]:
+    from engine import units
+
+    found: dict[str, float] = {}
+    for each in said:
+        name, _, share = each.partition("=")
+        if name not in budgets:
+            raise CommandFailed(f"there is no budget {name!r}{did_you_mean(name, budgets)}")
+        try:
+            found[name] = units.ratio(share)
+        except units.UnitError as error:
+            raise CommandFailed(f"--used {each}: {error.message}", help=error.help) from None
+    return found
 
 
 def _script(fails: list[str], deployments: list[str]) -> Script:

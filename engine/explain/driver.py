@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, cast
 
 from engine.errors import EngineError
+from engine.explain.used import UsedLedger
 from engine.explain.worst_cost import worst_of
 from engine.plan.plan import Plan
 from engine.policies.failures import FailureClass
@@ -105,6 +106,7 @@ def drive(
     seed: int = 0,
     state: MemoryState | None = None,
     refuses: Refuses | None = None,
+    used: Mapping[str, float] | None = None,
 ) -> Driven:
     """Run one request through a plan. Must not be called from a running event loop.
 
@@ -122,9 +124,10 @@ def drive(
         seed: of the draws.
         state: what earlier requests left, for several in a row; default: nothing.
         refuses: why a call would not even be sent (`wire.Previews.refuses`); default: all are sent.
+        used: budget -> the share of its limit that is spent before; default: nothing is.
     """
     inbound = Inbound(request, "explained", dialect, operation, body=body, key=key, headers=headers or {})
-    return asyncio.run(_drive(plan, inbound, script or {}, route, wall, seed, state, refuses))
+    return asyncio.run(_drive(plan, inbound, script or {}, route, wall, seed, state, refuses, used or {}))
 
 
 async def _drive(
@@ -136,13 +139,14 @@ async def _drive(
     seed: int,
     state: MemoryState | None,
     refuses: Refuses | None,
+    used: Mapping[str, float],
 ) -> Driven:
     clock = VirtualClock(wall)
     upstream = ScriptedUpstream(clock, script, refuses)
     snapshot = scripted_snapshot(plan, upstream, route)
     records: list[DecisionRecord] = []
     kept = _ScriptedState(upstream) if state is None else state
-    executor = _Watched(kept, clock, Random(seed), [records.append])
+    executor = _Watched(kept, clock, Random(seed), [records.append], ledger=UsedLedger(used))
     reply: AnyReply | None = None
     fault: EngineError | None = None
     try:

@@ -119,6 +119,8 @@ def _route(plan: Plan, name: str) -> Iterator[str]:
         order = f"by priority {route.priority.source}, " if route.priority is not None else ""
         turns = "the client key" if route.fair_by is None else route.fair_by.source
         yield f"  who waits: {order}in turns by {turns}"
+    if route.budgets:
+        yield f"  counts in: {', '.join(route.budgets)}"
     admitted = _admitted(route)
     if admitted:
         yield f"  admits: {admitted}"

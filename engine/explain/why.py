@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from engine.errors import EngineError
-from engine.runtime.record import AttemptRecord, DecisionRecord
+from engine.runtime.record import AttemptRecord, BudgetUse, DecisionRecord
 from engine.units import show_money
 
 _VERBS = {
@@ -80,6 +80,7 @@ def _attempts(record: DecisionRecord) -> Iterator[str]:
     width = max(len(attempt.deployment) for attempt in record.attempts)
     for attempt in record.attempts:
         yield f"  {_attempt(attempt, width)}"
+        yield from (f"     {_counted(use)}" for use in attempt.budgets)
 
 
 def _attempt(attempt: AttemptRecord, width: int) -> str:
@@ -91,6 +92,16 @@ def _attempt(attempt: AttemptRecord, width: int) -> str:
     if attempt.failure is None:
         return f"{attempt.number}. {when}  answered {took}, {show_cost(attempt.cost.total)}"
     return f"{attempt.number}. {when}  {attempt.failure} {took}"
+
+
+def _counted(use: BudgetUse) -> str:
+    whose = f" ({use.partition})" if use.partition else ""
+    settled = "still held" if use.settled is None else f"{_amount(use, use.settled)} used"
+    return f"budget {use.name}{whose}: {_amount(use, use.reserved)} reserved, {settled}"
+
+
+def _amount(use: BudgetUse, amount: int) -> str:
+    return show_money(amount) if use.measure == "cost" else f"{amount} tokens"
 
 
 def _end(record: DecisionRecord, error: EngineError | None) -> Iterator[str]:

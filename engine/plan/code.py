@@ -39,7 +39,7 @@ Bound = Callable[..., Any]
 #: What generated functions see, shared by all of them: a plan may have ten thousand.
 _SPACE: Final[dict[str, Any]] = {"__builtins__": {}, **NAMESPACE}
 
-_METHODS: Final = frozenset({"has", "header", "between"})
+_METHODS: Final = frozenset({"has", "header", "between", "budget_used"})
 _COMPARE: Final = {"==": "==", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _HELPERS: Final = {"<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
 _MATH: Final = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod"}

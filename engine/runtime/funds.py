@@ -136,7 +136,7 @@ class Funds:
                     why = f"{place.deployment.name} has no value of `per` in {budget.name}"
                     return Admission(None, "full", why=why)
             asks.append(Ask(self._account(run, term, partition, now), amount))
-            uses.append(BudgetUse(budget.name, partition, amount))
+            uses.append(BudgetUse(budget.name, partition, amount, None, budget.measure))
         asks += quota_asks(run, place)
         purse.holds += 1
         held = Held(f"{run.inbound.request_id}/{purse.holds}", purse, asks, uses, worst or 0)

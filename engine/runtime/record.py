@@ -34,14 +34,16 @@ def _second(second: int) -> str:
 
 @dataclass(slots=True)
 class BudgetUse:
-    """What an attempt held in a budget, and what it used of it; None: it is still open. Nano-dollars or
-    tokens, as the budget counts.
+    """What an attempt held in a budget, and what it used of it; None: it is still open.
+
+    measure: what the budget counts: `cost` in nano-dollars, or `tokens`.
     """
 
     name: str
     partition: str
     reserved: int
     settled: int | None = None
+    measure: str = "cost"
 
 
 @dataclass(slots=True)
