@@ -111,7 +111,7 @@ class Funds:
         purse = run.purse
         if purse is None or not purse.shortfalls:
             return None
-        return told(purse.shortfalls, self._now(), run.snapshot.zone)
+        return told(purse.shortfalls, run.snapshot.zone)
 
     # --- an attempt -------------------------------------------------------------------------------------
 
@@ -152,7 +152,7 @@ class Funds:
                 raise
             if refusal is not None:
                 purse.held -= held.worst
-                return self._refused(held, refusal, place)
+                return self._refused(held, refusal, place, now)
         self._held[lease] = held
         if purse.tells:
             await self._tell(held)
@@ -231,12 +231,12 @@ class Funds:
                 task.add_done_callback(self._pending.discard)
             raise
 
-    def _refused(self, held: Held, refusal: Refused, place: Place) -> Admission:
+    def _refused(self, held: Held, refusal: Refused, place: Place, now: int) -> Admission:
         number = next(i for i, ask in enumerate(held.asks) if ask.account.key == refusal.account.key)
         if number >= len(held.uses):
             return skipped(place, held.asks[number], refusal)
         fund, use = held.purse.funds[number], held.uses[number]
-        shortfall = Shortfall(fund.term.budget, use.partition, use.reserved, refusal)
+        shortfall = Shortfall(fund.term.budget, use.partition, use.reserved, refusal, now)
         held.purse.shortfalls.append(shortfall)
         budget = fund.term.budget
         for step in budget.steps:

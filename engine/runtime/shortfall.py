@@ -17,12 +17,13 @@ RETRY_MS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """An attempt that was refused. amount: its worst case, in the budget's unit."""
+    """An attempt that was refused. amount: its worst case, in the budget's unit. at_ms: when, in epoch ms."""
 
     budget: Budget
     partition: str
     amount: int
     refused: Refused
+    at_ms: int
 
     @property
     def called(self) -> str:
@@ -39,12 +40,11 @@ class Shortfall:
         return f"the budget {self.called} has no room for {amount}: {used} of {limit} are spent or held"
 
 
-def told(shortfalls: Sequence[Shortfall], now_ms: int, zone: tzinfo) -> EngineError:
+def told(shortfalls: Sequence[Shortfall], zone: tzinfo) -> EngineError:
     """The error for a client, of the budget that has room last.
 
     Args:
         shortfalls: at least one.
-        now_ms: epoch time in ms.
         zone: the workspace's, which the moment is told in.
     """
     away = next((each for each in shortfalls if each.refused.why == "store"), None)
@@ -55,7 +55,7 @@ def told(shortfalls: Sequence[Shortfall], now_ms: int, zone: tzinfo) -> EngineEr
     if after is None:
         again = "no such request fits: ask for fewer tokens (max_tokens), or have the budget raised"
     else:
-        at = datetime.fromtimestamp(-(-(now_ms + after) // 1000), zone).isoformat()
+        at = datetime.fromtimestamp(-(-(worst.at_ms + after) // 1000), zone).isoformat()
         again = f"it has room again at {at}"
     return BudgetExceeded(
         f"{worst.words()}; {again}",
