@@ -18,6 +18,7 @@ much went well until then).
 | half-open | the trial fails | open; the pause doubles |
 | half-open | the trial ends without a verdict (cancelled, say) | half-open; no trial runs |
 | open, half-open | a probe of our own goes well | closed; all counts forgotten |
+| closed | another host's breaker of it opened | half-open; no trial runs |
 
 A pause is `pause_ms`, then twice that, ... up to 30 s (or `pause_ms`, where that is longer), each shortened
 by a draw of up to a fifth, so that many processes do not try at the same moment.
@@ -118,6 +119,14 @@ class CircuitBreaker:
         """A probe of our own, which asks without being let in, went well."""
         if self.state != "closed":
             self._close()
+
+    def doubt(self) -> bool:
+        """Another host's breaker of this place opened: a trial is to say what holds here."""
+        if self.state != "closed":
+            return False
+        self.state = "half_open"
+        self._trial = None
+        return True
 
     def _full(self) -> bool:
         wanted, window = self.settings.calls, self.window

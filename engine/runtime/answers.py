@@ -40,7 +40,10 @@ class Answers:
         found = self._state.recall(SPACE, key, int(self._clock.now_ms()))
         data = found if found is None or isinstance(found, bytes) else await found
         kept = None if data is None else orjson.loads(data)
-        if kept is None or self._clock.now_ms() - kept["at"] >= young_ms:
+        # Another host's plan may have answered it from a deployment that this one does not know.
+        if kept is not None and kept["deployment"] not in run.bound.places:
+            kept = None
+        if kept is None or self._clock.wall() * 1000 - kept["at"] >= young_ms:
             run.taped = True  # what comes instead is to be read whole
             return None
         reply: dict[str, Any] = kept["reply"]
@@ -69,7 +72,9 @@ class Answers:
         if not _good(reply):
             return
         now = self._clock.now_ms()
-        value = {"at": now, "deployment": deployment, "dropped": list(dropped), "reply": reply}
+        # The time of day, which other hosts have too.
+        at = self._clock.wall() * 1000
+        value = {"at": at, "deployment": deployment, "dropped": list(dropped), "reply": reply}
         waiting = self._state.keep(SPACE, key, orjson.dumps(value), ttl_ms, int(now))
         if waiting is not None:
             await waiting

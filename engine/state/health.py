@@ -27,6 +27,7 @@ from engine.plan.types import Deployment
 from engine.policies.breaker import CircuitBreaker
 from engine.policies.credential import STRIKES
 from engine.policies.outlier import Ejection, outlying, room
+from engine.state.aside import Aside, place_of
 from engine.state.credentials import Credentials, Refused
 from engine.state.retries import Retries
 
@@ -96,6 +97,8 @@ class Health:
         self._seen: dict[str, _Seen] = {}
         self.credentials = Credentials()
         self.retries = Retries()
+        #: Told what other hosts had better know too; None: there are none.
+        self.tell_aside: Callable[[Aside], None] | None = None
 
     # --- before a call ----------------------------------------------------------------------------------
 
@@ -156,11 +159,11 @@ class Health:
             self.credentials.were_refused(deployment, how.credential, failure, how.delay_ms, now_ms)
             self._trial_over(seen, how.trial, None, now_ms)
         elif failure == "rate_limited":
-            self.credentials.limited(deployment, how.credential, how.delay_ms, now_ms)
+            self._pause(deployment, how, now_ms)
             self._trial_over(seen, how.trial, None, now_ms)
         elif failure in BREAKING:
             if how.delay_ms is not None:
-                self.credentials.limited(deployment, how.credential, how.delay_ms, now_ms)
+                self._pause(deployment, how, now_ms)
             self._failed(seen, how, now_ms)
         else:
             self._trial_over(seen, how.trial, None, now_ms)
@@ -185,6 +188,19 @@ class Health:
         elif how.failure in BREAKING and breaker.state != "closed":
             return
         self.ended(deployment, how, now_ms)
+
+    def hinted(self, deployment: Deployment, aside: Aside, now_ms: int) -> None:
+        """Another host has learnt something. A vendor's pause holds here too; where its breaker opened, one
+        call at a time is made here until one goes well.
+        """
+        if aside.place != place_of(deployment):
+            return
+        seen = self._of(deployment)
+        if aside.kind == "open":
+            if seen.breaker.doubt():
+                seen.calm = False
+        elif not aside.credential or aside.credential in {each.name for each in deployment.credentials}:
+            self.credentials.limited(deployment, aside.credential, aside.ms, now_ms)
 
     def wants_probe(self, deployment: Deployment, every_ms: int, now_ms: int) -> bool:
         """Whether no call went well there for so long, and nothing forbids a probe: a vendor that wants a
@@ -273,8 +289,17 @@ class Health:
         if seen.breaker.ended(False, now_ms, self._draw()):
             seen.opened += 1
             seen.calm = False
+            if self.tell_aside is not None:
+                self.tell_aside(Aside(seen.deployment.name, place_of(seen.deployment), "open"))
         elif how.members and seen.breaker.state == "closed":
             self._compare(seen, how.members, now_ms)
+
+    def _pause(self, deployment: Deployment, how: Ended, now_ms: int) -> None:
+        """Its vendor wants a pause; how long, if it said so, is what others are told."""
+        self.credentials.limited(deployment, how.credential, how.delay_ms, now_ms)
+        if how.delay_ms is not None and self.tell_aside is not None:
+            where = place_of(deployment)
+            self.tell_aside(Aside(deployment.name, where, "pause", how.credential, how.delay_ms))
 
     def _compare(self, seen: _Seen, members: Sequence[str], now_ms: int) -> None:
         """Set it aside where its peers do clearly better."""

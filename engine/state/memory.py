@@ -7,9 +7,9 @@ replaced. Its own invariants hold in production too: a store that counts wrong m
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Awaitable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from engine.plan.fate import Fate
 from engine.policies.ewma import PeakEwma
@@ -43,6 +43,14 @@ class Audit:
     released: int = 0
 
 
+class Keeper(Protocol):
+    """Keeps values for more than this process."""
+
+    def recall(self, space: str, key: str, now_ms: int) -> Any | Awaitable[Any]: ...
+
+    def keep(self, space: str, key: str, value: Any, ttl_ms: int, now_ms: int) -> None: ...
+
+
 class MemoryState:
     """Implements `engine.state.protocol.State`."""
 
@@ -54,6 +62,8 @@ class MemoryState:
         self._last_lease = 0
         self._ended: set[str] = set()  # names of no plan any more, kept while calls under them are open
         self.kept = Kept()
+        #: What several hosts keep together, over what this process does.
+        self.shared: Keeper | None = None
         self.audit = Audit()
 
     def reserve(self, hold: Hold, now_ms: int) -> Granted:
@@ -106,11 +116,12 @@ class MemoryState:
         seen = self._seen.get(deployment)
         return math.nan if seen is None else seen.times.read(share)
 
-    def recall(self, space: str, key: str, now_ms: int) -> Any:
-        return self.kept.recall(space, key, now_ms)
+    def recall(self, space: str, key: str, now_ms: int) -> Any | Awaitable[Any]:
+        """What is kept; something to await where other hosts may know."""
+        return (self.shared or self.kept).recall(space, key, now_ms)
 
     def keep(self, space: str, key: str, value: Any, ttl_ms: int, now_ms: int) -> None:
-        self.kept.keep(space, key, value, ttl_ms, now_ms)
+        (self.shared or self.kept).keep(space, key, value, ttl_ms, now_ms)
 
     def next(self, key: str) -> int:
         number = self._counters.get(key, 0)
