@@ -32,7 +32,7 @@ _Row = tuple[Account, Standing]
 
 @dataclass(slots=True)
 class Count:
-    """Of one budget, over all its partitions: spent and reserved, in its unit. top: those that used most."""
+    """Of one budget, over all its partitions: spent, in its unit. top: those that spent most."""
 
     partitions: int = 0
     used: int = 0
@@ -74,8 +74,8 @@ def _sums(rows: Iterable[_Row], keys: Mapping[str, str], found: Counts) -> Itera
     for account, standing in rows:
         yield
         name = keys.get(_beginning(account))
-        if name is not None and standing.used:
-            found.setdefault(name, Count()).add(partition_of(account), standing.used)
+        if name is not None and standing.spent:
+            found.setdefault(name, Count()).add(partition_of(account), standing.spent)
     for count in found.values():
         count.cut()
 
