@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from engine.errors import EngineError, NotAdmitted, Overloaded, RateLimited
 from engine.plan.money import Limit, Measure, Rate
 from engine.runtime.clock import Clock
-from engine.runtime.limit_term import Partition
+from engine.runtime.limit_term import Partition, Policy
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Run
 from engine.runtime.waiting import Ticket, WaitingLines
@@ -37,12 +37,9 @@ _NOUNS: Final[dict[Measure, str]] = {
 
 
 class Told(NamedTuple):
-    """How a limit stands, for its client. `window_s`, `resets_s`: None for requests at a time."""
+    """How a limit stands, for its client. `resets_s`: None for requests at a time."""
 
-    name: str
-    measure: Measure
-    limit: int
-    window_s: int | None
+    policy: Policy
     left: int
     resets_s: int | None
 
@@ -70,32 +67,26 @@ class Quota:
 
     def told(self) -> list[Told] | Awaitable[list[Told]]:
         """How those limits stand now that the client may know of, in the order of the plan."""
-        shown = [(part.limit, account) for part in self.parts if part.limit.told for account in part.accounts]
-        if not shown:
+        accounts = [account for part in self.parts if part.policies for account in part.accounts]
+        if not accounts:
             return []
-        seen = self.ledger.look([account for _, account in shown], wall_ms(self.clock))
-        return self._rows(shown, seen) if isinstance(seen, Sequence) else self._asked(shown, seen)
+        seen = self.ledger.look(accounts, wall_ms(self.clock))
+        return self._rows(seen) if isinstance(seen, Sequence) else self._asked(seen)
 
-    async def _asked(
-        self, shown: list[tuple[Limit, Account]], seen: Awaitable[Sequence[Standing]]
-    ) -> list[Told]:
-        return self._rows(shown, await seen)
+    async def _asked(self, seen: Awaitable[Sequence[Standing]]) -> list[Told]:
+        return self._rows(await seen)
 
-    def _rows(self, shown: list[tuple[Limit, Account]], standings: Sequence[Standing]) -> list[Told]:
+    def _rows(self, standings: Sequence[Standing]) -> list[Told]:
+        policies = [policy for part in self.parts for policy in part.policies]
         return [
-            self._row(limit, account, standing)
-            for (limit, account), standing in zip(shown, standings, strict=True)
+            Told(policy, standing.left, None if policy.window_s is None else self._resets_s(standing))
+            for policy, standing in zip(policies, standings, strict=True)
         ]
 
-    def _row(self, limit: Limit, account: Account, standing: Standing) -> Told:
-        if not account.period_ms:
-            return Told(limit.name, account.measure, account.limit, None, standing.left, None)
-        resets_ms = standing.resets_ms or 0
-        if self.retry_after_ms is not None:
-            # Whoever is told to come back is not told that its window ends later than that.
-            resets_ms = min(resets_ms, self.retry_after_ms)
-        window_s = _seconds(account.period_ms)
-        return Told(limit.name, account.measure, account.limit, window_s, standing.left, _seconds(resets_ms))
+    def _resets_s(self, standing: Standing) -> int:
+        resets_ms, back_ms = standing.resets_ms or 0, self.retry_after_ms
+        # Whoever is told to come back is not told that its window ends later than that.
+        return _seconds(resets_ms if back_ms is None else min(resets_ms, back_ms))
 
 
 class Quotas:

@@ -11,9 +11,11 @@ units of their own, because one name is one quota. `tokens` is no registered uni
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from functools import lru_cache
 from typing import Final
 
 from engine.plan.money import Measure
+from engine.runtime.limit_term import Policy
 from engine.runtime.quotas import Quota, Told
 from engine.server.replies import Headers
 
@@ -51,12 +53,23 @@ def known_headers(quota: Quota | None) -> Headers:
 def _written(told: Sequence[Told]) -> Headers:
     if not told:
         return []
-    policies, now = [], []
-    for each in told:
-        suffix, unit = _KINDS[each.measure]
-        name = f'"{each.name}{suffix}"'
-        window = "" if each.window_s is None else f";w={min(each.window_s, _MOST)}"
-        resets = "" if each.resets_s is None else f";t={min(each.resets_s, _MOST)}"
-        policies.append(f"{name};q={min(each.limit, _MOST)}{unit}{window}")
-        now.append(f"{name};r={min(each.left, _MOST)}{resets}")
-    return [(POLICY, ", ".join(policies).encode()), (NOW, ", ".join(now).encode())]
+    names, policy = _policies(tuple([each.policy for each in told]))
+    now = [
+        f"{name};r={min(each.left, _MOST)}"
+        if each.resets_s is None
+        else f"{name};r={min(each.left, _MOST)};t={each.resets_s}"
+        for name, each in zip(names, told, strict=True)
+    ]
+    return [(POLICY, policy), (NOW, ", ".join(now).encode())]
+
+
+@lru_cache(maxsize=1_024)
+def _policies(policies: tuple[Policy, ...]) -> tuple[tuple[str, ...], bytes]:
+    """The items' names, and the field of what does not change."""
+    names, items = [], []
+    for name, measure, limit, window_s in policies:
+        suffix, unit = _KINDS[measure]
+        names.append(f'"{name}{suffix}"')
+        window = "" if window_s is None else f";w={window_s}"
+        items.append(f"{names[-1]};q={min(limit, _MOST)}{unit}{window}")
+    return tuple(names), ", ".join(items).encode()

@@ -180,7 +180,8 @@ class MemoryLedger:
             entry = self._entries.get(account.was)
         if entry is None or entry.account.shape != account.shape:
             return counter_of(account)
-        entry.follow(account)
+        if entry.account is not account:
+            entry.follow(account)
         return entry.counter
 
     # --- refusals ---------------------------------------------------------------------------------------

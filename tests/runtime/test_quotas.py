@@ -57,7 +57,10 @@ def asked_by(b: Bench, key: str, **request: Any) -> Any:
 
 def told(inbound: Any) -> dict[str, tuple[int, int | None]]:
     """`LIMIT MEASURE` -> (left, seconds until it is whole)."""
-    return {f"{each.name} {each.measure}": (each.left, each.resets_s) for each in inbound.quota.told()}
+    return {
+        f"{each.policy.name} {each.policy.measure}": (each.left, each.resets_s)
+        for each in inbound.quota.told()
+    }
 
 
 # --- what is counted ----------------------------------------------------------------------------------
@@ -339,7 +342,7 @@ async def test_only_a_clients_own_limits_are_told(limited: Any) -> None:
     )
     inbound = asked_by(b, "x")
     await b.run(inbound)
-    assert [tuple(each) for each in inbound.quota.told()] == [
+    assert [(*each.policy, each.left, each.resets_s) for each in inbound.quota.told()] == [
         ("own", "requests", 100, 60, 99, 1),
         ("own", "tokens", 10_000, 60, 9_985, 1),
         ("own", "concurrent", 5, None, 5, None),
