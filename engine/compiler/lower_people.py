@@ -7,6 +7,7 @@ from typing import Any
 
 from engine.compiler.document import Path
 from engine.compiler.lower import Lowerer, admit, ceilings
+from engine.compiler.lower_outsiders import certificates, issuers
 from engine.plan.people import Client, Floor, Group, People, Tag
 from engine.plan.values import Expr, Secret
 from engine.spec.keys import Keys
@@ -27,6 +28,8 @@ def people(low: Lowerer, secret: Secret | None) -> People:
         tags=tags,
         must=_must(low, tags),
         secret=secret,
+        issuers=tuple(issuers(keys)),
+        certificates=tuple(certificates(keys)),
     )
 
 
@@ -55,6 +58,7 @@ def _group(low: Lowerer, name: str) -> Group:
         limits=spec.limits or (),
         budgets=spec.budgets or (),
         residency=spec.residency,
+        ips=spec.ips or (),
     )
 
 

@@ -21,7 +21,7 @@ from engine.diagnostics import Diagnostics, Related, Span
 #: Sections that are the floor under every route, and so count only from policies/.
 POLICY_SECTIONS: Final = ("require", "residency")
 #: Maps of names that lie one level deeper than a section.
-_INNER: Final = (("keys", "tags"), ("keys", "clients"))
+_INNER: Final = (("keys", "tags"), ("keys", "clients"), ("keys", "jwt"), ("keys", "mtls"))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ clients ask for is not a place that serves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from engine.compiler.document import Document, Path
@@ -216,34 +216,35 @@ def _covers(pattern: str, model: str) -> bool:
     return pattern.endswith("*") and model.startswith(pattern[:-1])
 
 
+def check_carried(
+    keys: Keys,
+    path: Path,
+    org: str | None,
+    tags: Mapping[str, str] | None,
+    document: Document,
+    out: Diagnostics,
+) -> None:
+    """What somebody at `path` carries is declared: E216 for an organisation, a tag or a value that is not."""
+    declared = keys.tags or {}
+    if org is not None and keys.orgs is not None and org not in keys.orgs:
+        place = document.span((*path, "org"))
+        out.add("E216", f"`{org}` is no declared organisation", place, help=there_is(org, keys.orgs))
+    for tag, value in sorted((tags or {}).items()):
+        values = declared[tag].values if tag in declared else None
+        if tag not in declared:
+            place = document.key_span((*path, "tags", tag))
+            out.add("E216", f"`{tag}` is no declared tag", place, help=there_is(tag, declared))
+        elif values is not None and value not in values:
+            place = document.span((*path, "tags", tag))
+            out.add("E216", f"`{value}` is no value of the tag `{tag}`", place, help=there_is(value, values))
+
+
 def _clients(keys: Keys, document: Document, out: Diagnostics) -> None:
     """Client keys in Git carry declared organisations and tags, and all required ones."""
     tags = keys.tags or {}
     for name, client in sorted((keys.clients or {}).items()):
         path: Path = ("keys", "clients", name)
-        if client.org is not None and keys.orgs is not None and client.org not in keys.orgs:
-            advice = there_is(client.org, keys.orgs)
-            out.add(
-                "E216",
-                f"`{client.org}` is no declared organisation",
-                document.span((*path, "org")),
-                help=advice,
-            )
-        for tag, value in sorted((client.tags or {}).items()):
-            values = tags[tag].values if tag in tags else None
-            if tag not in tags:
-                advice = there_is(tag, tags)
-                out.add(
-                    "E216",
-                    f"`{tag}` is no declared tag",
-                    document.key_span((*path, "tags", tag)),
-                    help=advice,
-                )
-            elif values is not None and value not in values:
-                place = document.span((*path, "tags", tag))
-                out.add(
-                    "E216", f"`{value}` is no value of the tag `{tag}`", place, help=there_is(value, values)
-                )
+        check_carried(keys, path, client.org, client.tags, document, out)
         for tag in sorted(
             tag for tag, spec in tags.items() if spec.required and tag not in (client.tags or {})
         ):

@@ -25,7 +25,10 @@ from engine.control.provision import provision
 from engine.control.recording import Opened, Recording
 from engine.control.reload import ProvisionFault
 from engine.control.standings import Wanted
+from engine.identity.outsiders import Outsiders
+from engine.identity.tokens import LibraryMissing
 from engine.observe.alerts import Alerts
+from engine.observe.log import Log
 from engine.observe.metrics import Metrics
 from engine.plan.fate import Fate, work_out
 from engine.plan.money import NO_MONEY
@@ -67,6 +70,7 @@ class Host:
         self._before = NO_MONEY  # what was counted until then
         self._carrying: set[asyncio.Task[None]] = set()
         self.recording = Recording(workspace)
+        self.outsiders = Outsiders(workspace, Log.from_environment(), metrics)
         self.state = MemoryState()
         share = probes or ProbeShare()
         self.health = Health(Random().random, share.tell)
@@ -109,8 +113,9 @@ class Host:
             self._models = LocalModels()
         try:
             keyring = make_keyring(plan.people())
+            self.outsiders.prepare(plan.people())
             opened = await self.recording.open(plan.manifest.settings)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, LibraryMissing) as error:
             raise ProvisionFault(str(error)) from error
         try:
             snapshot = await provision(
@@ -139,6 +144,7 @@ class Host:
         if self._running is not None:
             running = self._running
             self.alerts.follow(running.plan.money(), running.zone, running.revision)
+            self.outsiders.live(running.plan.people())
         if found is not None and self._running is not None:
             manifest = self._running.plan.manifest
             self.state.carry(found)
@@ -283,6 +289,7 @@ class Host:
 
     async def _close(self) -> None:
         await self._prober.close()
+        await self.outsiders.close()
         await self.executor.asides.close()
         await self.alerts.close()
         await self._transport.close()

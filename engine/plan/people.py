@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from engine.plan.identity import Certificate, Issuer
 from engine.plan.types import Admit, Ceilings
 from engine.plan.values import Expr, Secret
 
@@ -43,6 +44,7 @@ class Group:
     limits: tuple[str, ...] = ()
     budgets: tuple[str, ...] = ()
     residency: tuple[str, ...] | None = None
+    ips: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class People:
     tags: Mapping[str, Tag] = field(default_factory=dict)
     must: tuple[str, ...] = ()
     secret: Secret | None = None
+    issuers: tuple[Issuer, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

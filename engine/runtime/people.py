@@ -16,6 +16,7 @@ from engine.plan.code import bind_expr
 from engine.plan.money import MoneySegment
 from engine.plan.people import Floor, Group, People
 from engine.plan.types import Admit, Ceilings
+from engine.policies.networks import Networks
 from engine.runtime.views import Key
 
 #: A condition on a key: (request, key, clock, labels); it reads the key alone.
@@ -34,7 +35,7 @@ class Person:
 
     models: lists of names, `*` may end one; a model is allowed that is in all of them. credentials: the only
     ones that may be shown to vendors. explicit: none from a provider file's defaults. refused: why it may do
-    nothing at all.
+    nothing at all. ips: where its requests come from, each of these.
     """
 
     key: Key
@@ -48,6 +49,7 @@ class Person:
     credentials: tuple[str, ...] | None = None
     explicit: bool = False
     refused: str | None = None
+    ips: tuple[Networks, ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -100,9 +102,10 @@ class Persons:
 
     def _work_out(self, key: Key) -> Person:
         refused = self._refused(key)
+        groups = self._groups_of(key)
         if refused is not None:
-            return Person(key, refused=refused)
-        groups, floors = self._groups_of(key), [floor for floor, holds in self._floors if holds(key)]
+            return Person(key, refused=refused, ips=_ranges(key, groups))
+        floors = [floor for floor, holds in self._floors if holds(key)]
         residency: tuple[str, ...] | None = None
         credentials: tuple[str, ...] | None = None
         admit: Admit | None = None
@@ -130,6 +133,7 @@ class Persons:
             per_request=ceilings,
             credentials=credentials,
             explicit=any(floor.explicit for floor in floors),
+            ips=_ranges(key, groups),
         )
 
     def _groups_of(self, key: Key) -> list[Group]:
@@ -166,6 +170,11 @@ def _bound(each: Group | Floor) -> Callable[[Key], bool]:
         return lambda _: True
     test = bind_expr(each.when)
     return lambda key: bool(test(None, key, None, None))
+
+
+def _ranges(key: Key, groups: Iterable[Group]) -> tuple[Networks, ...]:
+    said: tuple[Key | Group, ...] = (key, *groups)
+    return tuple(Networks(each.ips) for each in said if each.ips)
 
 
 def _all(names: Iterable[tuple[str, ...]]) -> tuple[str, ...]:

@@ -24,9 +24,10 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from engine.identity.certificates import NAMES
 from engine.server import half_closed
 from engine.server.cycle import Cycle
-from engine.server.tls import NAMES, certificate_names
+from engine.server.tls import certificate_names
 
 #: Request line and headers of one request.
 MAX_HEAD: Final = 64 * 1024

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
 from engine.errors import RequestError
+from engine.policies.networks import Networks, client_address
 from engine.runtime.keyring import Entry, Keyring
 from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import ANONYMOUS, Key
@@ -42,16 +43,18 @@ class Identities:
     """One process's ways to know who asks.
 
     sources: asked in this order where it is no client key. stored: the keys of the state store, by digest.
-    closed: somebody has a key there, or had one: nobody is anonymous any more.
+    closed: somebody has a key there, or had one: nobody is anonymous any more. trusted: the proxies whose
+    word on a client's address counts.
     """
 
-    __slots__ = ("_now", "closed", "sources", "stored")
+    __slots__ = ("_now", "closed", "sources", "stored", "trusted")
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self.sources: tuple[Source, ...] = ()
         self.stored: Mapping[bytes, Entry] = {}
         self.closed = False
+        self.trusted = Networks(())
 
     def who(
         self, head: Mapping[bytes, bytes], scope: Mapping[str, Any], snapshot: Snapshot
@@ -67,19 +70,44 @@ class Identities:
         credential = shown(head)
         found = ring.find(credential, self.stored, self._now())
         if found is not None:
-            return found
-        if self.sources:
-            return self._others(credential, head, scope)
+            return self._from_here(found, head, scope, snapshot)
+        for source in self.sources:
+            outsider = source.find(credential, head, scope)
+            if isinstance(outsider, Key):
+                return self._from_here(outsider, head, scope, snapshot)
+            if outsider is not None:
+                return self._later(outsider, head, scope, snapshot)
         raise refused()
 
-    async def _others(self, credential: bytes, head: Mapping[bytes, bytes], scope: Mapping[str, Any]) -> Key:
-        for source in self.sources:
-            found = source.find(credential, head, scope)
-            if found is not None and not isinstance(found, Key):
-                found = await found
-            if found is not None:
-                return found
-        raise refused()
+    async def _later(
+        self,
+        outsider: Awaitable[Key | None],
+        head: Mapping[bytes, bytes],
+        scope: Mapping[str, Any],
+        snapshot: Snapshot,
+    ) -> Key:
+        """The first source that has to ask somebody is the only one for what is shown."""
+        found = await outsider
+        if found is None:
+            raise refused()
+        return self._from_here(found, head, scope, snapshot)
+
+    def _from_here(
+        self, key: Key, head: Mapping[bytes, bytes], scope: Mapping[str, Any], snapshot: Snapshot
+    ) -> Key:
+        """The key, where its request may come from where it does. Raises RequestError (401)."""
+        ranges = snapshot.person(key).ips
+        if ranges:
+            peer = scope.get("client")
+            told = head.get(b"x-forwarded-for")
+            address = client_address(
+                None if peer is None else peer[0],
+                None if told is None else told.decode("latin-1"),
+                self.trusted,
+            )
+            if not all(address in networks for networks in ranges):
+                raise refused()
+        return key
 
 
 def refused() -> RequestError:

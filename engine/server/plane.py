@@ -74,7 +74,8 @@ class DataPlane:
         self.service.body_limit = settings.body_limit
         self.service.heartbeat_s = settings.heartbeat_ms / 1000
         self.service.since = since
-        self.service.trusted_proxies = Networks(settings.trusted_proxies)
+        self.service.identities.sources = self._host.outsiders.sources
+        self.service.identities.trusted = Networks(settings.trusted_proxies)
         self.pressure.bounds = Bounds(settings.lag_ms, settings.files, settings.memory)
         self.repeats.keep_s = settings.idempotency_ms / 1000
 

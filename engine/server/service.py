@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from engine.observe.log import Log
 from engine.observe.metrics import Metrics
-from engine.policies.networks import Networks
 from engine.runtime.snapshot import Snapshot
 from engine.server.departure import Departure
 from engine.server.identity import Identities
@@ -71,7 +70,6 @@ class Service:
     pressure: whether requests are refused now because the process has too much to do.
     open: the requests being answered, so that a drain can wait for them and end them.
     copies: how many copies of requests are under way that no client waits for; a drain waits for them too.
-    trusted_proxies: whose word on a client's address counts.
     """
 
     current: Callable[[], Snapshot]
@@ -94,4 +92,3 @@ class Service:
     repeats: Repeats | None = None
     identities: Identities = field(default_factory=Identities)
     copies: Callable[[], int] = int
-    trusted_proxies: Networks = field(default_factory=lambda: Networks(()))

@@ -21,9 +21,6 @@ LOOK_S: Final = 2.0
 HANDSHAKE_S: Final = 10.0
 FAREWELL_S: Final = 2.0
 
-#: Under this key of an ASGI scope stand the names of a verified client certificate.
-NAMES: Final = "engine.certificate"
-
 #: What Python calls a kind of subject alternative name -> what rules call it.
 _KINDS: Final = {"URI": "uri", "DNS": "dns", "email": "email"}
 

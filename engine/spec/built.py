@@ -65,10 +65,16 @@ BUILT: Final[Mapping[str, Row]] = {
     "Queue": _row("queue most"),
     "Jump": _row("use"),
     "Guard": _row("", "detect in action on_error unread unmask"),
-    "Keys": _row("orgs tags clients"),
+    "Keys": _row("orgs tags clients jwt mtls"),
     "Tag": _row("values required"),
     "Client": _row("hash org tags groups models limits budgets expires ips"),
-    "Group": _row("when models limits budgets residency", "guards"),
+    "Group": _row("when models limits budgets residency ips", "guards"),
+    "TokenIssuer": _row(
+        "issuer audience jwks algorithms claims org tags groups leeway max_age refresh keep revoked"
+    ),
+    "Claims": _row("name org groups tags"),
+    "Revoked": _row("subjects tokens"),
+    "CertificateRule": _row("uri dns email cn org tags groups"),
     "Alert": _row("webhook format log", "pagerduty email"),
     "Require": _row("when residency budgets limits models admit per_request credentials state", "guards"),
     # --- node kinds: where the kind key is not built, nothing of the node is

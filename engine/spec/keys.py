@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import Annotated, Any, ClassVar
 
@@ -15,7 +14,7 @@ from engine.keys.form import LIKE_A_KEY
 from engine.keys.hashing import PATTERN
 from engine.spec.containers import Listed, Mapped, Some
 from engine.spec.expression import Expression
-from engine.spec.fault import fault, shown
+from engine.spec.fault import fault
 from engine.spec.json_form import json_form
 from engine.spec.model import Spec, about
 from engine.spec.names import (
@@ -28,8 +27,10 @@ from engine.spec.names import (
     Name,
     Word,
 )
+from engine.spec.network import Networks
 from engine.spec.one_or_more import OrOne
-from engine.spec.plain import Flag, Moment, Text, read_text
+from engine.spec.outsiders import CertificateRule, TokenIssuer
+from engine.spec.plain import Flag, Moment, Text
 
 
 def _hash(value: Any) -> str:
@@ -64,28 +65,6 @@ Hash = TypeAliasType(
         str,
         PlainValidator(_hash),
         json_form(f"^{PATTERN}$", "What is kept of a client key.", "hmac-sha256:" + "5f1c" * 16),
-    ],
-)
-
-
-def _range(value: Any) -> str:
-    text = read_text(value)
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError:
-        advice = "write 10.1.0.7 or 10.1.0.0/16; a range begins with its first address"
-        raise fault("E111", f"{shown(text)} is no IP address or range", advice) from None
-
-
-#: An address, or a range of them.
-IpRange = TypeAliasType(
-    "IpRange",
-    Annotated[
-        str,
-        PlainValidator(_range),
-        json_form(
-            r"^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$", "An IP address or range.", "10.1.0.0/16", "2001:db8::/32"
-        ),
     ],
 )
 
@@ -134,7 +113,7 @@ class Client(Spec):
     limits: Some[LimitName] | None = about("Limits that hold for it.")
     budgets: Some[BudgetName] | None = about("Budgets that hold for it.")
     expires: Moment | None = about("Until when it is good.", shown="for ever", examples=["2027-01-31"])
-    ips: Some[IpRange] | None = about("Where it may come from.", shown="anywhere", examples=[["10.1.0.0/16"]])
+    ips: Networks | None = about("Where it may come from.", shown="anywhere", examples=[["10.1.0.0/16"]])
 
 
 class Keys(Spec):
@@ -145,6 +124,8 @@ class Keys(Spec):
     orgs: Listed[Name] | None = about("The organisations there are.", examples=[["acme", "globex"]])
     tags: Mapped[Word, Tag] | None = about("The tags there are: a list of values, or a map.")
     clients: Mapped[Name, Client] | None = about("Client keys kept in Git; others live in the state store.")
+    jwt: Mapped[Name, TokenIssuer] | None = about("Identity providers whose tokens are taken as keys are.")
+    mtls: Mapped[Name, CertificateRule] | None = about("Whose certificates are taken as keys are.")
 
 
 class Group(Spec):
@@ -158,3 +139,4 @@ class Group(Spec):
     budgets: Some[BudgetName] | None = about("Budgets that hold for them.")
     guards: Some[GuardName] | None = about("Guards that hold for them.")
     residency: Some[AllowedZone] | None = about("Where their data may be processed.")
+    ips: Networks | None = about("Where they may come from.", shown="anywhere", examples=[["10.1.0.0/16"]])

@@ -22,10 +22,11 @@ from serving import serve
 from vendor import Vendor, streams
 
 from engine.control.settings import TlsFiles
+from engine.identity.certificates import NAMES
 from engine.observe.log import Log
 from engine.server import tls
 from engine.server.listen import Listener, bind
-from engine.server.tls import NAMES, TlsFault, make_context
+from engine.server.tls import TlsFault, make_context
 
 SERVERS = trustme.CA()
 CLIENTS = trustme.CA()

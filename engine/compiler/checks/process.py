@@ -18,7 +18,8 @@ def is_loopback(address: str) -> bool:
 
 def check(subject: Subject) -> None:
     settings = subject.settings
-    clients = subject.spec.keys.clients if subject.spec.keys is not None else None
+    keys = subject.spec.keys
+    clients = keys is not None and (keys.clients or keys.jwt or keys.mtls)
     if not is_loopback(settings.listen) and not clients and settings.state == "memory":
         subject.out.add(
             "E231",

@@ -19,6 +19,7 @@ from engine.compiler.checks import (
     lossless,
     members,
     no_route,
+    outsiders,
     policies,
     prices,
     probing,
@@ -63,4 +64,5 @@ CHECKS: tuple[Callable[[Subject], None], ...] = (
     lossless.check,
     policies.check,
     process.check,
+    outsiders.check,
 )
