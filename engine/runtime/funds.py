@@ -168,8 +168,11 @@ class Funds:
         held = self._held.get(lease)
         if held is None or held.sent:
             return None
+        waiting = self._ledger.sent(held.name, self._now()) if held.asks else None
+        if waiting is not None:
+            return _once_told(held, waiting)
         held.sent = True
-        return self._ledger.sent(held.name, self._now()) if held.asks else None
+        return None
 
     def may_be_billed(self, lease: int) -> bool:
         """Whether the attempt holds something, and its bytes may have gone out."""
@@ -255,6 +258,12 @@ class Funds:
                 for step in fund.term.told:
                     if share >= step.at:
                         self._alerts(use.name, use.partition, step, standing)
+
+
+async def _once_told(held: Held, waiting: Awaitable[None]) -> None:
+    """No byte goes out before the ledger knows; who is cancelled meanwhile has sent nothing."""
+    await waiting
+    held.sent = True
 
 
 def _partition(run: Run, term: BudgetTerm) -> str:

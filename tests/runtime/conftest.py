@@ -42,6 +42,7 @@ from engine.runtime.execute import Answer, Executor, Inbound
 from engine.runtime.funds import Alerts, no_alerts
 from engine.runtime.record import DecisionRecord
 from engine.runtime.snapshot import Shared, Snapshot
+from engine.state.ledger import Ledger
 from engine.state.memory import MemoryState
 from engine.state.memory_ledger import MemoryLedger
 from engine.upstream.protocol import Ask, Chunk, Flow, Whole
@@ -299,6 +300,7 @@ class Bench:
         seed: int = 1,
         money: MoneySegment = NO_MONEY,
         alerts: Alerts = no_alerts,
+        ledger: Callable[[MemoryLedger], Ledger] = lambda counts: counts,
         **changes: Any,
     ) -> None:
         self.clock = VirtualClock()
@@ -310,7 +312,12 @@ class Bench:
         self.snapshot = Snapshot(self.plan, {"fake": Shared(self.upstream).hold()}, missing)
         self.ledger = MemoryLedger()
         self.executor = Executor(
-            self.state, self.clock, Random(seed), [self.records.append], ledger=self.ledger, alerts=alerts
+            self.state,
+            self.clock,
+            Random(seed),
+            [self.records.append],
+            ledger=ledger(self.ledger),
+            alerts=alerts,
         )
         self._ids = itertools.count(1)
 
