@@ -8,7 +8,6 @@ with what it used, or released.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
 from typing import Any, Final
@@ -17,6 +16,7 @@ from engine.errors import EngineError
 from engine.kinds.effects import Admission, Detour
 from engine.plan.money import BudgetStep
 from engine.runtime.clock import Clock
+from engine.runtime.pending import Pending
 from engine.runtime.purse import Fund, Purse
 from engine.runtime.record import BudgetUse
 from engine.runtime.run import Run
@@ -64,7 +64,7 @@ class Funds:
         self._clock = clock
         self._alerts = alerts
         self._held: dict[int, Held] = {}  # by the lease of the attempt
-        self._pending: set[asyncio.Future[None]] = set()
+        self._pending = Pending()
 
     # --- a request --------------------------------------------------------------------------------------
 
@@ -146,7 +146,7 @@ class Funds:
             try:
                 found = self._ledger.reserve(held.name, asks, now)
                 if found is not None:
-                    refusal = found if isinstance(found, Refused) else await self._surely(held, found)
+                    refusal = found if isinstance(found, Refused) else await self._answered(held, found)
             except BaseException:
                 purse.held -= held.worst
                 raise
@@ -191,7 +191,7 @@ class Funds:
         amounts = used(held.asks, cost, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
         for use, amount in zip(held.uses, amounts, strict=False):  # limits follow
             use.settled = amount
-        return self._ledger.settle(held.name, amounts, self._now())
+        return self._surely(self._ledger.settle(held.name, amounts, self._now()))
 
     def release(self, lease: int) -> Awaitable[None] | None:
         """The attempt has used nothing."""
@@ -204,8 +204,8 @@ class Funds:
         if not held.asks:
             return None
         if held.sent and len(held.asks) > len(held.uses):  # it was a request, for the deployment's limits
-            return self._ledger.settle(held.name, used(held.asks, 0, 0), self._now())
-        return self._ledger.release(held.name, self._now())
+            return self._surely(self._ledger.settle(held.name, used(held.asks, 0, 0), self._now()))
+        return self._surely(self._ledger.release(held.name, self._now()))
 
     # --- what these need --------------------------------------------------------------------------------
 
@@ -222,16 +222,16 @@ class Funds:
         found = term.accounts[partition] = budget_account(term.budget, partition, now, run.snapshot.zone)
         return found
 
-    async def _surely(self, held: Held, waiting: Awaitable[Refused | None]) -> Refused | None:
+    def _surely(self, waiting: Awaitable[None] | None) -> Awaitable[None] | None:
+        """What closes a hold is told to its end, also where whoever waits for it is cancelled."""
+        return None if waiting is None else self._pending.finish(waiting)
+
+    async def _answered(self, held: Held, waiting: Awaitable[Refused | None]) -> Refused | None:
         """Wait for a store's answer. Who is cancelled meanwhile holds nothing."""
         try:
             return await waiting
         except BaseException:
-            released = self._ledger.release(held.name, self._now())
-            if released is not None:
-                task = asyncio.ensure_future(released)
-                self._pending.add(task)
-                task.add_done_callback(self._pending.discard)
+            self._surely(self._ledger.release(held.name, self._now()))
             raise
 
     def _refused(self, held: Held, refusal: Refused, place: Place, now: int) -> Admission:

@@ -20,6 +20,7 @@ from engine.errors import EngineError, NotAdmitted, Overloaded, RateLimited
 from engine.plan.money import Limit, Measure, Rate
 from engine.runtime.clock import Clock
 from engine.runtime.limit_term import Partition, Policy
+from engine.runtime.pending import Pending
 from engine.runtime.record import DecisionRecord, Step
 from engine.runtime.run import Run
 from engine.runtime.waiting import Ticket, WaitingLines
@@ -96,6 +97,7 @@ class Quotas:
         self._ledger = ledger
         self._clock = clock
         self.lines = WaitingLines(clock)
+        self._pending = Pending()
 
     async def enter(self, run: Run) -> None:
         """Hold what the request needs of its limits, or raise what the client is told.
@@ -151,7 +153,7 @@ class Quotas:
         else:
             waiting = self._ledger.settle(quota.hold, used(quota.asks, run.record), now)
         if waiting is not None:
-            await waiting
+            await self._pending.finish(waiting)
         if self.lines:
             for part in quota.counted:
                 self.lines.freed(part.name)
