@@ -1,9 +1,9 @@
 """What was spent, by whom, against which budget; `engine usage export` writes it out.
 
-Reads the workspace's usage store (`usage:` in engine.yaml), which a running sidecar may be writing, and the
-state store's budgets. --by takes key, org, route, model, deployment, provider, role, hour, day, month and any
-tag of the clients' keys; several at once. By `role` the cost of answers, hedges, judges and mirrors stands
-apart. --from reads other stores, such as those of several hosts, as one.
+Reads the workspace's usage store (`usage:` in engine.yaml), which a running sidecar may be writing, and how
+the budgets stand in its state store. --by takes key, org, route, model, deployment, provider, role, hour,
+day, month and any tag of the clients' keys; several at once. By `role` the cost of answers, hedges, judges
+and mirrors stands apart. --from reads other stores, such as those of several hosts, as one.
 
 `engine usage export --to FILE` writes every call as JSON Lines (.jsonl, or - for stdout) or Parquet
 (.parquet), or into a table `engine_usage` of an SQL database (sqlite:///..., postgresql://...), where a call
@@ -126,6 +126,7 @@ def _span(args: argparse.Namespace, zone: tzinfo, since: str | None) -> Span:
 
 
 def _tell(args: argparse.Namespace, root: Path, settings: Settings, paths: list[Path], zone: tzinfo) -> int:
+    from engine.cli.usage_budgets import as_table, budgets
     from engine.usage.sums import UsageFault, used
 
     if args.to is not None or args.password is not None:
@@ -135,6 +136,7 @@ def _tell(args: argparse.Namespace, root: Path, settings: Settings, paths: list[
         raise UsageFault("--by names nothing", "such as --by key,model")
     span = _span(args, zone, _SINCE)
     found = used(paths, by, span, zone)
+    standing = [] if args.files else budgets(settings.state, root, zone)
     if args.format == "json":
         write_json(
             {
@@ -143,6 +145,7 @@ def _tell(args: argparse.Namespace, root: Path, settings: Settings, paths: list[
                 "by": by,
                 "rows": [{**dict(zip(by, labels, strict=True)), **sums} for labels, sums in found.rows],
                 "total": found.total,
+                "budgets": standing,
                 "files": [str(path) for path in paths],
             }
         )
@@ -152,6 +155,8 @@ def _tell(args: argparse.Namespace, root: Path, settings: Settings, paths: list[
             + (f" until {_moment(span.until_ms, zone)}" if span.until_ms else "")
         )
         write(_table(found))
+        if standing:
+            write("\n" + as_table(standing))
     return 0
 
 
@@ -194,10 +199,10 @@ def _row(labels: Sequence[str], sums: Sums) -> list[str]:
 
 
 def dollars(nanos: int) -> str:
-    """`$12.34`; of less than a cent as many digits as there are."""
+    """`$12.34`; below a dollar four digits, below a cent all there are."""
     if nanos and nanos < 10**7:
         return "$" + f"{nanos / 1e9:.9f}".rstrip("0")
-    return f"${nanos / 1e9:,.2f}"
+    return f"${nanos / 1e9:,.{4 if 0 < nanos < 10**9 else 2}f}"
 
 
 def _share(part: int, whole: int) -> str:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from engine.compiler.document import Document
 from engine.compiler.load import SETTINGS, Source
 from engine.compiler.parse import parse
 from engine.compiler.read_file import read_text
-from engine.compiler.shape import shape
 from engine.diagnostics import Diagnostics
 from engine.spec.settings import Settings
 
@@ -22,5 +24,15 @@ def settings_alone(root: Path, out: Diagnostics) -> tuple[Settings, dict[str, st
     if read is None:
         return Settings(), {}
     document = parse(Source(SETTINGS, "settings", *read), out)
-    found = None if document is None else shape(Settings, document, out)
+    found = None if document is None else _shaped(document, out)
     return found or Settings(), {SETTINGS: read[0]}
+
+
+def _shaped(document: Document, out: Diagnostics) -> Settings | None:
+    try:
+        return Settings.model_validate(document.data)
+    except ValidationError:
+        # Deferred: saying what is wrong takes the whole language, and most of the time that a command has.
+        from engine.compiler.shape import shape
+
+        return shape(Settings, document, out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,12 @@ sys.path.append(str(Path(__file__).parent.parent / "usage"))
 from recorded import attempt, record
 
 from engine.cli.main import main
+from engine.plan.money import Budget, Window
+from engine.plan.values import Expr
 from engine.runtime.record import moment
+from engine.state.ledger import Ask
+from engine.state.ledger_accounts import budget_account
+from engine.state.sqlite_ledger import SqliteLedger
 from engine.usage.store import UsageStore
 from engine.wire.pricing import Cost
 
@@ -129,3 +135,35 @@ def test_workspaces_without_usage(
     (tmp_path / "engine.yaml").write_text(settings)
     _, err = told(capsys, str(tmp_path), code=2)
     assert why in err
+
+
+def test_budgets_stand_below(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
+    """As another process left them: one partition is nearly used up, one has lost a call."""
+    (workspace / "engine.yaml").write_text("timezone: UTC\nstate: sqlite:s.db\nusage: {file: kept/u.db}\n")
+    out, _ = told(capsys, str(workspace), "--format", "json")
+    assert json.loads(out)["budgets"] == []  # nothing was counted yet, and no file is made
+    assert not (workspace / "s.db").exists()
+    now = int(time.time() * 1000)
+    budget = Budget("teams", "cost", 100 * 10**9, Window("month"), per=Expr("x", "", "", None))
+    ledger = SqliteLedger(workspace / "s.db")
+    for team, dollars in (("red", 90), ("blue", 2)):
+        account = budget_account(budget, team, now, UTC)
+        ledger.reserve(team, [Ask(account, dollars * 10**9)], now)
+        ledger.settle(team, [dollars * 10**9], now)
+    ledger.reserve("open", [Ask(budget_account(budget, "blue", now, UTC), 10**9)], now)
+    out, _ = told(capsys, str(workspace))
+    ledger.close_now()
+    rows = [line.split() for line in out.split("\n\n")[1].splitlines()]
+    assert rows[0] == ["BUDGET", "PARTITION", "WINDOW", "USED", "SPENT", "HELD", "LEFT", "LIMIT", "RESETS"]
+    assert [row[:2] + row[3:8] for row in rows[1:3]] == [
+        ["teams", "red", "90%", "$90.00", "$0.00", "$10.00", "$100.00"],
+        ["teams", "blue", "3%", "$2.00", "$1.00", "$97.00", "$100.00"],
+    ]
+
+
+def test_a_state_store_that_cannot_be_read(capsys: pytest.CaptureFixture[str], workspace: Path) -> None:
+    (workspace / "engine.yaml").write_text("state: sqlite:s.db\nusage: {file: kept/u.db}\n")
+    (workspace / "s.db").write_text("no database " * 500)
+    out, err = told(capsys, str(workspace))
+    assert "total" in out
+    assert "how budgets stand cannot be read" in err
