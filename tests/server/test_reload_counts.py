@@ -52,6 +52,7 @@ async def test_counts_hold_under_load(state: str, vendor: Vendor, tmp_path: Path
             answer = await sidecar.chat(user=user)
             assert answer.status_code == 200, answer.text
             served += 1
+            await asyncio.sleep(0.05)
 
     async with running(folder) as sidecar:
         load = [asyncio.create_task(ask(user)) for user in ("ann", "bob", "ann")]
