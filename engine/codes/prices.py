@@ -114,4 +114,14 @@ CODES = (
         bad={"routes/main.yaml": _BUDGET, "engine.yaml": "state: memory\n"},
         good={"routes/main.yaml": ROUTED, "engine.yaml": "state: memory\n"},
     ),
+    Code(
+        "N287",
+        "hosted-tools-uncounted",
+        why="A route that counts in money lets in tools that vendors run themselves. They bill them by the "
+        "use, beside the tokens, and read what the tools find as input: no worst case holds that.",
+        fix="Let none in (`admit: {hosted_tools: []}`), or write what a call may use at most as its `price` "
+        "by the `request`.",
+        bad=_counting("model: known"),
+        good=_counting("model: known", "admit: {output: 4k}, "),
+    ),
 )

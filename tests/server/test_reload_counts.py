@@ -39,7 +39,7 @@ async def spent(sidecar: Running, budget: str) -> float:
     return sum(row["spent"] for row in document["budgets"][budget]["partitions"])
 
 
-@pytest.mark.parametrize("state", ["memory"])
+@pytest.mark.parametrize("state", ["memory", "sqlite:.engine/state.db"])
 async def test_counts_hold_under_load(state: str, vendor: Vendor, tmp_path: Path) -> None:
     folder = write_workspace(tmp_path / "ws", vendor.port)
     (folder / "engine.yaml").write_text(f"listen: 127.0.0.1:0\nstate: {state}\ntimezone: UTC\n")

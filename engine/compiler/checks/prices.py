@@ -48,6 +48,7 @@ def check(subject: Subject) -> None:
                 _report_gap(subject, name, use, gap, held[0])
         if sound and _ceilings(subject, name):
             _prove(subject, name, worst)
+        _tools(subject, name, held[0])
 
 
 def _ceilings(subject: Subject, route: str | None = None) -> list[_Held]:
@@ -150,6 +151,43 @@ def _report_gap(subject: Subject, route: str, use: Use, gap: What, held: _Held) 
             help="write `admit: {output: 4k}` at the route",
             related=[Related("the deployment", document.key_span(("deployments", name))), counted],
         )
+
+
+def _tools(subject: Subject, route: str, held: _Held) -> None:
+    """Tools that vendors run are billed by the use, and what they find is read as input: without a bound."""
+    named = subject.lowered.routes[route].admit.hosted_tools
+    if named == () or "chat" not in subject.lowered.routes[route].match.operations:
+        return
+    uncovered = sorted(
+        {
+            use.deployment
+            for use, _ in _targets(subject.linked(route).start)
+            if _bills_tools(subject, use.deployment)
+        }
+    )
+    if uncovered:
+        what = "any tool of a vendor's own" if named is None else ", ".join(f"`{name}`" for name in named)
+        who = ", ".join(f"`{name}`" for name in uncovered)
+        subject.out.add(
+            "N287",
+            f"the route `{route}` lets in {what}, which {who} may bill by the use: that is not reserved, and "
+            f"{held.what} counts it only where the vendor reports its cost",
+            _admit_place(subject, route),
+            help="write `admit: {hosted_tools: []}`, or what a call may use at most as "
+            "`price: {request: $0.05}`",
+            related=[Related("counts here", subject.document.span(held.path))],
+        )
+
+
+def _bills_tools(subject: Subject, name: str) -> bool:
+    """Whether tools could be run there for money that no price tells: not where calls are free, nor where it
+    says that it takes none, nor where a call has a price of its own.
+    """
+    facts = subject.lowered.deployments[name].facts
+    free = all(row.input == row.output == 0 for row in facts.prices)
+    return (
+        (facts.can is None or "tools" in facts.can) and not free and not any(r.request for r in facts.prices)
+    )
 
 
 def _prove(subject: Subject, route: str, worst: WorstCost) -> None:
