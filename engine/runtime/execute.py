@@ -52,7 +52,7 @@ from engine.runtime.funds import Alerts, Funds, no_alerts
 from engine.runtime.gate import Gate
 from engine.runtime.leases import Leases
 from engine.runtime.live import Finish, LiveFlow
-from engine.runtime.measures import measured
+from engine.runtime.measures import Measures
 from engine.runtime.probing import Probes
 from engine.runtime.queue import Queues
 from engine.runtime.quotas import Quotas
@@ -125,6 +125,7 @@ class Executor:
         self._leases = Leases(state, clock, self.queues, Gate(self.health), self.funds)
         self._attempts = Attempts(state, clock, self._leases, self._go_on)
         self._answers = Answers(state, clock)
+        self._measures = Measures(state, clock)
         self._branches = Branches(clock, self._drive)
         self.asides = Asides(clock, self._drive, self._finish)
         self.probes = Probes(self._begin, self.funds.begin, self._drive, self._finish)
@@ -327,7 +328,7 @@ class Executor:
         if type(effect) is Next:
             return self.state.next(effect.key)
         if type(effect) is Measure:
-            return measured(effect, run, self.state, self.ledger, self.clock)
+            return self._measures.of(effect, run, self.ledger)
         if type(effect) is Variant:
             record = run.record
             record.path.append(Step(effect.node, "variant", effect.why))

@@ -7,15 +7,14 @@ that fail, too. Its tokens are those that it used.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Coroutine, Sequence
+from typing import Any, Final
 
 from engine.kinds.effects import Admission
 from engine.plan.money import Measure
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Place
-from engine.state.ledger import Ask, Ledger, Refused
+from engine.state.ledger import Account, Ask, Ledger, Refused, Standing
 
 #: When to come back to a place that somebody has to give back first.
 RETRY_MS: Final = 1_000
@@ -55,18 +54,20 @@ def used(asks: Sequence[Ask], cost: int, tokens: int, *, sent: bool = True) -> l
     return [counts[ask.account.measure] for ask in asks]
 
 
-def share_left(place: Place, run: Run, ledger: Ledger, now_ms: int) -> float:
-    """What is left of the tightest of the deployment's limits, from 0 to 1; NaN where it has none, or the
-    store has to be waited for.
-    """
+def share_left(place: Place, run: Run, ledger: Ledger, now_ms: int) -> float | Coroutine[Any, Any, float]:
+    """What is left of the tightest of the deployment's limits, from 0 to 1."""
     accounts = [account for term in place.limits for account in term.of(run).accounts]
-    if not accounts:
-        return math.nan
     standings = ledger.look(accounts, now_ms)
-    if not isinstance(standings, Sequence):
-        if hasattr(standings, "close"):
-            standings.close()
-        return math.nan
+    if isinstance(standings, Sequence):
+        return _tightest(accounts, standings)
+    return _awaited(accounts, standings)
+
+
+async def _awaited(accounts: Sequence[Account], standings: Awaitable[Sequence[Standing]]) -> float:
+    return _tightest(accounts, await standings)
+
+
+def _tightest(accounts: Sequence[Account], standings: Sequence[Standing]) -> float:
     return min(
         min(1.0, standing.left / (account.burst if account.shape == "bucket" else account.limit))
         for account, standing in zip(accounts, standings, strict=True)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from engine.plan.types import Admit, Call, Concurrent
 from engine.plan.values import Expr
 from engine.runtime.views import Key
 from engine.state.ledger import Refused
+from engine.state.open import open_ledger
 
 Bench = Any
 Kit = Any
@@ -520,3 +522,74 @@ async def test_headroom_is_the_tightest(quoted: Any, kit: Kit, told: float | Non
     served = [(await b.run()).deployment for _ in range(3)]
     assert served == (["b", "b", "b"] if told == 0.1 else ["a", "a", "a"])
     assert (await b.run()).deployment == "b", "a quarter is left"
+
+
+# --- stores that others count in ----------------------------------------------------------------------
+
+
+async def test_two_processes_admit_together_what_there_is(limited: Any, kit: Kit, tmp_path: Path) -> None:
+    """Each with a connection of its own to one file, and both at once."""
+    limits = (
+        Limit("l", requests=a_minute(37), concurrent=30),
+        Limit("apart", per=PER_KEY, requests=a_minute(1_000), scope="host"),
+    )
+    ledgers = [await open_ledger("sqlite:state.db", tmp_path) for _ in range(2)]
+    benches = [
+        limited(*limits, script={"a": [kit.Say(first=50)]}, ledger=lambda _, made=ledger: made)
+        for ledger in ledgers
+    ]
+    ended = await asyncio.gather(*(b.run() for _ in range(50) for b in benches), return_exceptions=True)
+    assert sum(not isinstance(each, RateLimited) for each in ended) == 30
+    ended = await asyncio.gather(*(b.run() for _ in range(50) for b in benches), return_exceptions=True)
+    assert sum(not isinstance(each, RateLimited) for each in ended) == 7
+    for ledger in ledgers:
+        await ledger.close()
+
+
+class Asked:
+    """A ledger that has to be asked, and answers after a while."""
+
+    def __init__(self, ledger: Any) -> None:
+        self._ledger = ledger
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._ledger, name)
+        if name in {"once", "open_holds", "close"}:
+            return found
+
+        async def later(*args: Any) -> Any:
+            for _ in range(3):
+                await asyncio.sleep(0)
+            answer = found(*args)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            return answer
+
+        return later
+
+
+async def test_a_store_that_has_to_be_asked(limited: Any, kit: Kit, until: Until) -> None:
+    b = limited(queueing(per=PER_KEY, requests=a_minute(60, burst=1), concurrent=9), ledger=Asked)
+    tasks = await started(b, until, "x", "x", "y")
+    inbound = asked_by(b, "y")
+    inbound.deadline_ms = 300
+    assert (await b.fails(inbound)).status == 429
+    await asyncio.gather(*tasks)
+    told = await inbound.quota.told()
+    assert [each.left for each in told] == [0, 9]
+
+
+@pytest.mark.parametrize("after", range(0, 24, 2))
+async def test_a_client_that_leaves_while_a_store_is_asked(
+    limited: Any, kit: Kit, until: Until, after: int
+) -> None:
+    """Whether the store holds it already or not: nothing stays held."""
+    b = limited(Limit("l", concurrent=1), ledger=Asked)
+    task = asyncio.create_task(b.run())
+    for _ in range(after):
+        await asyncio.sleep(0)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    await until(lambda: b.ledger.open_holds() == 0)
+    await b.run()
