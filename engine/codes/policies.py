@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from engine.codes.code import Code
-from engine.codes.examples import HERE, with_acme
+from engine.codes.examples import HASH, HERE, with_acme
 
 #: A vendor that wants OAuth's client credentials.
 OAUTH = (
@@ -179,10 +179,63 @@ CODES = (
         ),
     ),
     Code(
+        "E287",
+        "key-twice",
+        why="Two clients have one key, so whoever shows it would be the one or the other.",
+        fix="Make each a key of its own: `engine keys new --print`.",
+        bad=HERE + "routes:\n  chat: here\nkeys:\n  clients:\n"
+        f'    a: {{hash: "{HASH}"}}\n    b: {{hash: "{HASH}"}}\n',
+        good=HERE + "routes:\n  chat: here\nkeys:\n  clients:\n"
+        f'    a: {{hash: "{HASH}"}}\n    b: {{hash: "{HASH.replace("5f", "6e")}"}}\n',
+    ),
+    Code(
+        "E288",
+        "policy-reads-request",
+        why="`when` of a policy or a group decides for whom it holds, and reads `key.*` only. What a client "
+        "writes into a request must not turn a policy off.",
+        fix="Put what the request holds into `match.when` or a `switch`.",
+        bad=HERE + "routes:\n  chat: here\ngroups:\n  loud: {when: request.stream, models: [chat]}\n",
+        good=HERE + "routes:\n  chat: here\nkeys:\n  orgs: [acme]\n"
+        "groups:\n  mine: {when: 'key.org == \"acme\"', models: [chat]}\n",
+    ),
+    Code(
+        "E289",
+        "nobody-left-by-policy",
+        why="A policy or a group with `when` skips targets for the keys it covers, and on this route it "
+        "skips all of them: such a key could ask, and would always get 503.",
+        fix="Give the route a target that is allowed, or a `match.when` that leaves those keys out.",
+        bad=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: us}\nroutes:\n  chat: big\n"
+            "keys:\n  orgs: [acme, globex]\n",
+            policies__eu="require:\n  eu: {when: 'key.org == \"acme\"', residency: [eu]}\n"
+            "residency: {acme.us: us, acme.eu: eu}\n",
+        ),
+        good=with_acme(
+            "deployments:\n  big: {provider: acme, model: large, region: us}\nroutes:\n"
+            "  chat: {start: big, match: {when: 'key.org == \"globex\"'}}\n"
+            "keys:\n  orgs: [acme, globex]\n",
+            policies__eu="require:\n  eu: {when: 'key.org == \"acme\"', residency: [eu]}\n"
+            "residency: {acme.us: us, acme.eu: eu}\n",
+        ),
+    ),
+    Code(
+        "E298",
+        "state-not-shared",
+        why="A policy requires a state store that all hosts share, and this one is of one process or one "
+        "host: each would count by itself.",
+        fix="Name one in engine.yaml: `state: redis://HOST:6379/0`.",
+        bad={
+            "engine.yaml": "state: memory\n",
+            "policies/floor.yaml": "require:\n  one: {state: shared}\n",
+            "routes/main.yaml": HERE + "routes:\n  chat: here\n",
+        },
+        good={"engine.yaml": "state: memory\n", "routes/main.yaml": HERE + "routes:\n  chat: here\n"},
+    ),
+    Code(
         "E243",
         "tag-not-required",
-        why="`only` reads a tag that a client key may lack. A key without it would meet the condition, or "
-        "fail it, by accident.",
+        why="`only` of a credential, or `when` of a policy, reads a tag that a client key may lack. A key "
+        "without it would meet the condition, or fail it, by accident.",
         fix="Declare the tag with `required: true`.",
         bad=with_acme(
             "credentials:\n  mine: {provider: acme, secret: env:K, only: 'key.tags.team == \"a\"'}\n"

@@ -184,18 +184,21 @@ def _providers(spec: Workspace, document: Document, providers: Files, out: Diagn
 
 
 def _models_of_groups(spec: Workspace, document: Document, out: Diagnostics) -> None:
-    """`groups.NAME.models` and `require.NAME.models` name models that some route takes."""
+    """`models` of groups, policies and client keys name models that some route takes."""
     taken = {model for name, route in spec.routes.items() for model in _taken(name, route)}
-    for section in ("groups", "require"):
-        for name, holder in sorted(getattr(spec, section).items()):
-            for index, model in enumerate(holder.models or ()):
-                if not _takes(model, taken):
-                    out.add(
-                        "E215",
-                        f"no route takes a model `{model}`",
-                        document.span((section, name, "models", index)),
-                        help=there_is(model, taken),
-                    )
+    clients = spec.keys.clients if spec.keys is not None else None
+    holders: list[tuple[Path, Any]] = [(("groups", name), each) for name, each in spec.groups.items()]
+    holders += [(("require", name), each) for name, each in spec.require.items()]
+    holders += [(("keys", "clients", name), each) for name, each in (clients or {}).items()]
+    for path, holder in sorted(holders, key=lambda item: item[0]):
+        for index, model in enumerate(holder.models or ()):
+            if not _takes(model, taken):
+                out.add(
+                    "E215",
+                    f"no route takes a model `{model}`",
+                    document.span((*path, "models", index)),
+                    help=there_is(model, taken),
+                )
 
 
 def _taken(name: str, route: Any) -> tuple[str, ...]:

@@ -40,6 +40,11 @@ def looks_secret(text: str) -> bool:
     return _KEYS.search(text) is not None
 
 
+def without_secrets(text: str) -> str:
+    """The text with stars for what a vendor would call a key; as long as before."""
+    return _KEYS.sub(lambda found: "*" * len(found[0]), text)
+
+
 def shown(value: Any) -> str:
     """A value in a message, in backticks: short, on one line, and never a secret."""
     if isinstance(value, dict):

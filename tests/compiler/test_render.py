@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from syrupy.assertion import SnapshotAssertion
 
 from engine.codes import CODES
+from engine.compiler.pipeline import compile_folder
 from engine.compiler.render import github, sarif, text
 from engine.compiler.render import json as as_json
 from engine.compiler.render.excerpt import WIDTH, excerpt
 from engine.diagnostics import CAP, Diagnostic, Diagnostics, Related, Span
+from engine.keys.form import make
 
 SOURCES = {
     "routes/main.yaml": (
@@ -247,3 +250,24 @@ def test_sarif_of_every_code(validator: jsonschema.Draft4Validator) -> None:
     validator.validate(log)
     uri = log["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
     assert uri == "a%20b%25%C3%BC.yaml"
+
+
+@pytest.mark.parametrize("form", [text, as_json, github, sarif], ids=lambda each: each.__name__)
+def test_no_renderer_repeats_a_secret(form: Any, tmp_path: Path) -> None:
+    """Whatever it looks like: where a hash or a reference is expected, and anywhere where it looks like one."""
+    key, plain = make(), "my-own-plain-key"
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes" / "main.yaml").write_text(
+        "routes: {one: {start: {respond: Hi.}, reply_model: wrong}}\n"
+        f"credentials: {{mine: {{provider: openai, secret: {plain}, colour: red}}}}\n"
+        f"keys: {{clients: {{bot: {{hash: {key}, tags: {{a: {key}}}}}}}}} # {key}\n"
+        f'keys2: "{key}"\n'
+    )
+    done = compile_folder(tmp_path)
+    assert {"E105", "E115"} <= {found.code for found in done.diagnostics}
+    told = form.render(done.diagnostics, done.texts())
+    secret = key.removeprefix("engk_")
+    for part in (key, secret, secret[:8], plain):
+        assert part not in told
+    if form is text:
+        assert "bot: {hash: *****" in told

@@ -54,7 +54,7 @@ def _target(subject: Subject, route: str, node: Use, allowed: tuple[str, ...]) -
     deployment = subject.lowered.deployments[node.deployment]
     here = subject.document.key_span(("deployments", deployment.name))
     zone = deployment.residency
-    if _only_claimed(subject, deployment):
+    if only_claimed(subject, deployment):
         subject.out.add(
             "E224",
             f"the route `{route}` stands under a policy's residency, and only the workspace's own "
@@ -98,7 +98,7 @@ def _by_default(subject: Subject, deployment: Deployment) -> bool:
     )
 
 
-def _only_claimed(subject: Subject, deployment: Deployment) -> bool:
+def only_claimed(subject: Subject, deployment: Deployment) -> bool:
     """Under a policy: the residency comes from a provider file of the workspace, and no policy repeats it."""
     vendor = subject.vendors.vendor(deployment.provider)
     if vendor is None or not vendor.own or not _floors(subject):

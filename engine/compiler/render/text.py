@@ -11,12 +11,13 @@
       |   ---------
       = help: keep one of them, or give one another name
 
-Quoted text is shown as it stands, with what would disturb a terminal made visible.
+Quoted text is shown as it stands, with what would disturb a terminal made visible, and stars for what is or
+looks like a secret.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from engine.codes import Severity
@@ -24,8 +25,11 @@ from engine.compiler.render.count import counted, summary
 from engine.compiler.render.excerpt import excerpt, visible
 from engine.compiler.text_lines import split_lines
 from engine.diagnostics import Diagnostic, Span
+from engine.spec.fault import without_secrets
 
 _COLOURS: Final[dict[Severity, str]] = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
+#: Codes whose place is where a secret stands, or what may be one.
+_SECRET: Final = frozenset({"E105", "E115"})
 _BOLD: Final = "\x1b[1m"
 _BLUE: Final = "\x1b[1;34m"
 _OFF: Final = "\x1b[0m"
@@ -39,7 +43,7 @@ def render(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str], *, col
     found, beyond = counted(diagnostics)
     if not found:
         return ""
-    writer = _Writer(sources, color)
+    writer = _Writer(sources, color, [each.span for each in found if each.code in _SECRET and each.span])
     blocks = [writer.block(diagnostic) for diagnostic in found]
     return "\n".join([*blocks, summary(found, beyond), ""])
 
@@ -47,8 +51,9 @@ def render(diagnostics: Iterable[Diagnostic], sources: Mapping[str, str], *, col
 class _Writer:
     """Holds the files split into lines, so that each is split once."""
 
-    def __init__(self, sources: Mapping[str, str], color: bool) -> None:
+    def __init__(self, sources: Mapping[str, str], color: bool, secrets: Sequence[Span]) -> None:
         self.sources = sources
+        self.secrets = secrets
         self.color = color
         self.lines: dict[str, list[str]] = {}
 
@@ -87,7 +92,18 @@ class _Writer:
         if span.file not in self.lines:
             self.lines[span.file] = split_lines(self.sources[span.file])
         lines = self.lines[span.file]
-        return lines[span.line - 1] if self.sources[span.file] and span.line <= len(lines) else None
+        if not self.sources[span.file] or span.line > len(lines):
+            return None
+        return self.starred(span, without_secrets(lines[span.line - 1]))
+
+    def starred(self, place: Span, line: str) -> str:
+        """The line of a place without the secrets that were found on it; as long as before."""
+        for secret in self.secrets:
+            if secret.file == place.file and secret.line <= place.line <= secret.end_line:
+                start = secret.column - 1 if secret.line == place.line else 0
+                end = secret.end_column - 1 if secret.end_line == place.line else len(line)
+                line = line[:start] + "*" * len(line[start:end]) + line[end:]
+        return line
 
     def paint(self, text: str, colour: str) -> str:
         return f"{colour}{text}{_OFF}" if self.color else text
