@@ -1,8 +1,8 @@
 """Policies that narrow at run time: whom they cover finds somebody left to ask, on every route.
 
-Of a policy or group with `when` nothing can be proven of all requests; a target that it does not allow is
-skipped for the keys it covers. So what is proven is that skipping leaves something, wherever such a key may
-ask, and that where data may go does not rest on a file that anybody may edit.
+Of a policy with `when` nothing can be proven of all requests; a target that it does not allow is skipped for
+the keys it covers. So what is proven is that skipping leaves something, wherever such a key may ask, and that
+where data may go does not rest on a file that anybody may edit. A group may leave its people without a route.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _route(subject: Subject, narrow: _Narrow, route: str) -> None:
         if isinstance(node, Use) and node.deployment in subject.lowered.deployments
     ]
     left = [each for each in targets if _allowed(narrow, each)]
-    if targets and not left:
+    if targets and not left and narrow.path[0] == "require":
         subject.out.add(
             "E289",
             f"{narrow.noun} leaves the route `{route}` nobody to ask: {_why(narrow, targets[0])}",
