@@ -201,7 +201,8 @@ CODES = (
     Code(
         "E289",
         "nobody-left-by-policy",
-        why="A policy skips targets for the keys it covers, and on this route it skips all of them: such a key could ask, and would always get 503.",
+        why="A policy skips targets for the keys it covers, and on this route it "
+        "skips all of them: such a key could ask, and would always get 503.",
         fix="Give the route a target that is allowed, or a `match.when` that leaves those keys out.",
         bad=with_acme(
             "deployments:\n  big: {provider: acme, model: large, region: us}\nroutes:\n  chat: big\n"

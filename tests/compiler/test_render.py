@@ -254,7 +254,7 @@ def test_sarif_of_every_code(validator: jsonschema.Draft4Validator) -> None:
 
 @pytest.mark.parametrize("form", [text, as_json, github, sarif], ids=lambda each: each.__name__)
 def test_no_renderer_repeats_a_secret(form: Any, tmp_path: Path) -> None:
-    """Whatever it looks like where a hash or a reference is expected, and anywhere where it looks like one."""
+    """Whatever stands where a hash or a reference is expected, and anywhere what looks like one."""
     key, plain = make(), "my-own-plain-key"
     (tmp_path / "routes").mkdir()
     (tmp_path / "routes" / "main.yaml").write_text(

