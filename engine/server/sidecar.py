@@ -269,8 +269,11 @@ async def check_addresses(settings: ProcessSettings, plan: Plan, workspace: Path
 
 
 async def _somebody(settings: ProcessSettings, plan: Plan, workspace: Path) -> bool:
-    """Whether anybody can show who they are: there is a key in Git or in the state store, good or not."""
-    if plan.people().clients:
+    """Whether anybody can show who they are: there is a key in Git or in the state store, good or not, or
+    somebody else vouches for clients.
+    """
+    people = plan.people()
+    if people.clients or people.issuers or people.certificates:
         return True
     try:
         store = await open_keys(settings.state, workspace)

@@ -58,7 +58,7 @@ async def test_a_key_of_3_mb(vendor: Vendor, tmp_path: Path, encrypted: bool) ->
         certificate = authority.issue_cert("127.0.0.1")
         certificate.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "both.pem"))
         settings = "tls: {{certificate: 'file:{0}', key: 'file:{0}'}}\n".format(tmp_path / "both.pem")
-        context = ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         authority.configure_trust(context)
     lines = io.StringIO()
     folder = write_workspace(tmp_path / "ws", vendor.port, settings=settings)

@@ -59,7 +59,7 @@ def put(path: str, data: bytes) -> None:
 
 
 def trusting(shows: trustme.LeafCert | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     SERVERS.configure_trust(context)
     if shows is not None:
         shows.configure_cert(context)
