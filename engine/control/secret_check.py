@@ -1,4 +1,4 @@
-"""The credentials that a plan needs, looked for on this machine: what is missing, before a request finds out.
+"""The secrets that a plan needs, looked for on this machine: what is missing, before a request finds out.
 
 Nobody is asked: a token endpoint or a metadata service may still refuse what is found here.
 """
@@ -50,10 +50,17 @@ def missing_secrets(plan: Plan, env: Mapping[str, str]) -> tuple[Diagnostic, ...
     needed: dict[str, set[str]] = {}
     for row in look(plan, env):
         if row.missing is not None:
-            needed.setdefault(row.missing, set()).update(row.deployments)
+            needed.setdefault(row.missing, set()).update(f"`{name}`" for name in row.deployments)
+    secrets = Secrets(env)
+    for alert in plan.money().alerts.values():
+        if alert.webhook is not None:
+            try:
+                secrets.get(alert.webhook)
+            except SecretMissing as error:
+                needed.setdefault(str(error), set()).add(f"the alert `{alert.name}`")
     found = []
     for reason, users in sorted(needed.items()):
-        names = ", ".join(f"`{name}`" for name in sorted(users))
+        names = ", ".join(sorted(users))
         advice = "put the file there" if "the secret file" in reason else "set it where `engine serve` runs"
         found.append(Diagnostic("E244", f"{reason}; needed by {names}", None, advice))
     return tuple(found)

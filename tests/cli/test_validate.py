@@ -98,6 +98,23 @@ def test_secrets_are_looked_for_only_when_asked(
     assert run(capsys, GOOD, "--secrets")[0] == 0
 
 
+def test_an_alert_s_address_is_looked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "engine.yaml").write_text("timezone: UTC\n")
+    (tmp_path / "routes" / "main.yaml").write_text(
+        "routes: {a: {start: {respond: x}, budgets: [b]}}\n"
+        "budgets: {b: {limit: $5, window: day, steps: [{at: 80%, alert: ops}]}}\n"
+        "alerts: {ops: {webhook: env:TEST_OPS_WEBHOOK}, unused: {webhook: env:TEST_NO_WEBHOOK}}\n"
+    )
+    monkeypatch.delenv("TEST_OPS_WEBHOOK", raising=False)
+    code, out, _ = run(capsys, str(tmp_path), "--secrets")
+    assert "TEST_OPS_WEBHOOK is not set; needed by the alert `ops`" in out
+    assert code == 1
+    assert "TEST_NO_WEBHOOK" not in out
+
+
 def test_an_overlay_is_applied(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, broken("overlay_typo_in_name"))[0] == 0
     assert run(capsys, broken("overlay_typo_in_name"), "--env", "prod")[0] == 1
