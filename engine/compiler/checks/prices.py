@@ -1,30 +1,26 @@
 """What counts in money has a price, and a worst case that somebody bounds.
 
 Where a route counts in a budget of money, or has `per_request.cost`, each target that it can come to has a
-known price (or `price: unknown`, which says that nobody wants to know), and a limit of what it writes. And
-`per_request.cost` is proven: no request that is let in may come to more (`compiler/worst_cost`).
+known price (or `price: unknown`, which says that nobody wants to know), and a limit of what it writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from engine.compiler.checks.subject import Subject
 from engine.compiler.document import Path
-from engine.compiler.worst_cost import Call, Unbounded, What, WorstCost, show_worst
+from engine.compiler.worst_cost import What, WorstCost
 from engine.diagnostics import Related, Span
 from engine.kinds.outline import ANSWER, edges
 from engine.kinds.use import Use
 from engine.plan.types import Node
-
-#: Calls of a path that a message lists.
-_FEW: Final = 4
+from engine.spec.keys import Client, Group
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class Held:
     """Something that a route counts in: its name for people, and where it is said that it does."""
 
     what: str
@@ -35,23 +31,19 @@ def check(subject: Subject) -> None:
     _of_policies(subject)
     told: set[str] = set()
     for name in sorted(subject.lowered.routes):
-        held = _ceilings(subject, name) or _budgets(subject, name)
+        held = ceilings_of(subject, name) or _budgets(subject, name)
         if not held:
             continue
         worst = WorstCost(subject.linked(name), subject.lowered.deployments)
-        sound = True
-        for use, role in _targets(subject.linked(name).start):
+        for use, role in targets(subject.linked(name).start):
             gap = worst.gap(use, role) if use.deployment in subject.lowered.deployments else None
-            sound &= gap is None
             if gap is not None and f"{gap} {use.deployment}" not in told:
                 told.add(f"{gap} {use.deployment}")
                 _report_gap(subject, name, use, gap, held[0])
-        if sound and _ceilings(subject, name):
-            _prove(subject, name, worst)
         _tools(subject, name, held[0])
 
 
-def _ceilings(subject: Subject, route: str | None = None) -> list[_Held]:
+def ceilings_of(subject: Subject, route: str | None = None) -> list[Held]:
     """Where `per_request.cost` is written for a route: there, or in a floor."""
     spec = None if route is None else subject.spec.routes[route].per_request
     found = [] if spec is None or spec.cost is None else [("routes", str(route))]
@@ -60,29 +52,47 @@ def _ceilings(subject: Subject, route: str | None = None) -> list[_Held]:
         for name, floor in sorted(subject.spec.require.items())
         if floor.per_request is not None and floor.per_request.cost is not None
     ]
-    return [_Held("`per_request.cost`", (*path, "per_request", "cost")) for path in found]
+    return [Held("`per_request.cost`", (*path, "per_request", "cost")) for path in found]
 
 
-def _budgets(subject: Subject, route: str | None = None) -> list[_Held]:
+def _budgets(subject: Subject, route: str | None = None) -> list[Held]:
     """The budgets of money that a request of the route may count in: its own, floors', groups' and keys'."""
     spec = subject.spec
     own = None if route is None else spec.routes[route].budgets
     clients = (spec.keys.clients if spec.keys is not None else None) or {}
+    people: list[tuple[Path, Client | Group]] = [
+        *((("groups", name), group) for name, group in sorted(spec.groups.items())),
+        *((("keys", "clients", name), client) for name, client in sorted(clients.items())),
+    ]
     holders: list[tuple[Path, tuple[str, ...] | None]] = [
         (("routes", str(route)), own),
         *((("require", name), floor.budgets) for name, floor in sorted(spec.require.items())),
-        *((("groups", name), group.budgets) for name, group in sorted(spec.groups.items())),
         *(
-            (("keys", "clients", name), getattr(each, "budgets", None))
-            for name, each in sorted(clients.items())
+            (path, each.budgets)
+            for path, each in people
+            if route is None or _may_ask(each.models, subject.lowered.routes[route].match.models)
         ),
     ]
     return [
-        _Held(f"the budget `{budget}`", (*path, "budgets", index))
+        Held(f"the budget `{budget}`", (*path, "budgets", index))
         for path, names in holders
         for index, budget in enumerate(names or ())
         if _is_money(subject, budget)
     ]
+
+
+def _may_ask(models: tuple[str, ...] | None, route: tuple[str, ...]) -> bool:
+    """Whether who may ask for these models (None: all) may ask for one of a route's."""
+    return models is None or any(_overlap(a, b) for a in models for b in route)
+
+
+def _overlap(a: str, b: str) -> bool:
+    """Whether some name fits both; a `*` ends a pattern."""
+    if a.endswith("*") and b.endswith("*"):
+        return a[:-1].startswith(b[:-1]) or b[:-1].startswith(a[:-1])
+    if a.endswith("*"):
+        return b.startswith(a[:-1])
+    return a.startswith(b[:-1]) if b.endswith("*") else a == b
 
 
 def _is_money(subject: Subject, name: str) -> bool:
@@ -94,7 +104,7 @@ def _of_policies(subject: Subject) -> None:
     """What a policy counts in money does not rest on a price that anybody may edit."""
     floors = [
         held
-        for held in (*_budgets(subject), *_ceilings(subject))
+        for held in (*_budgets(subject), *ceilings_of(subject))
         if held.path[0] == "require" and subject.merged.in_policies(held.path[:2])
     ]
     if not floors:
@@ -119,15 +129,15 @@ def _of_policies(subject: Subject) -> None:
             )
 
 
-def _targets(node: Node, role: str = ANSWER) -> Iterator[tuple[Use, str]]:
+def targets(node: Node, role: str = ANSWER) -> Iterator[tuple[Use, str]]:
     """Every target below a node, and what it is asked for."""
     if isinstance(node, Use):
         yield node, role
     for edge in edges(node):
-        yield from _targets(edge.node, role if edge.role == ANSWER else edge.role)
+        yield from targets(edge.node, role if edge.role == ANSWER else edge.role)
 
 
-def _report_gap(subject: Subject, route: str, use: Use, gap: What, held: _Held) -> None:
+def _report_gap(subject: Subject, route: str, use: Use, gap: What, held: Held) -> None:
     name, document = use.deployment, subject.document
     counted = Related("counts here", document.span(held.path))
     if gap == "price":
@@ -147,13 +157,13 @@ def _report_gap(subject: Subject, route: str, use: Use, gap: What, held: _Held) 
             "E281",
             f"nobody knows how much `{name}` writes at most, and the route `{route}`, which leads to it, "
             f"counts in {held.what}: the worst case has no bound",
-            _admit_place(subject, route),
+            admit_place(subject, route),
             help="write `admit: {output: 4k}` at the route",
             related=[Related("the deployment", document.key_span(("deployments", name))), counted],
         )
 
 
-def _tools(subject: Subject, route: str, held: _Held) -> None:
+def _tools(subject: Subject, route: str, held: Held) -> None:
     """Tools that vendors run are billed by the use, and what they find is read as input: without a bound."""
     named = subject.lowered.routes[route].admit.hosted_tools
     if named == () or "chat" not in subject.lowered.routes[route].match.operations:
@@ -161,7 +171,7 @@ def _tools(subject: Subject, route: str, held: _Held) -> None:
     uncovered = sorted(
         {
             use.deployment
-            for use, _ in _targets(subject.linked(route).start)
+            for use, _ in targets(subject.linked(route).start)
             if _bills_tools(subject, use.deployment)
         }
     )
@@ -172,7 +182,7 @@ def _tools(subject: Subject, route: str, held: _Held) -> None:
             "N287",
             f"the route `{route}` lets in {what}, which {who} may bill by the use: that is not reserved, and "
             f"{held.what} counts it only where the vendor reports its cost",
-            _admit_place(subject, route),
+            admit_place(subject, route),
             help="write `admit: {hosted_tools: []}`, or what a call may use at most as "
             "`price: {request: $0.05}`",
             related=[Related("counts here", subject.document.span(held.path))],
@@ -190,60 +200,7 @@ def _bills_tools(subject: Subject, name: str) -> bool:
     )
 
 
-def _prove(subject: Subject, route: str, worst: WorstCost) -> None:
-    spec, document = subject.spec, subject.document
-    limits = [(_cost_at(subject, held.path), held) for held in _ceilings(subject, route)]
-    most, held = min(limits, key=lambda each: each[0])
-    try:
-        paths = worst.paths()
-    except Unbounded as unbounded:
-        subject.out.add(
-            "E282",
-            f"nothing bounds the input of the route `{route}`, and so nobody can prove {held.what}: "
-            f"`{unbounded.use.deployment}` costs more the more it reads",
-            _admit_place(subject, route),
-            help="write `admit: {input: 30k, output: 4k}` at the route",
-            related=[Related("to be proven", document.span(held.path))],
-        )
-        return
-    dearest = max(paths, key=lambda calls: sum(call.cost for call in calls))
-    cost = sum(call.cost for call in dearest)
-    if cost <= most:
-        return
-    copy = "" if dearest is paths[0] else "a mirrored copy of "
-    hosted = spec.routes[route]
-    advice = "lower `admit.input` or `admit.output`" if hosted.admit is not None else "bound `admit`"
-    needed = show_worst(cost)
-    subject.out.add(
-        "E283",
-        f"{copy}a request to `{route}` may cost {needed}, and `per_request.cost` allows {show_worst(most)}: "
-        f"{_told(dearest)}",
-        document.span(held.path),
-        help=f"{advice}, `per_request.calls` or the retries, take a cheaper target, or allow {needed}",
-        related=[Related("the dearest call", subject.place(dearest[0].use))],
-    )
-
-
-def _cost_at(subject: Subject, path: Path) -> int:
-    section, name, *_ = path
-    holder = subject.spec.routes[str(name)] if section == "routes" else subject.spec.require[str(name)]
-    assert holder.per_request is not None
-    assert holder.per_request.cost is not None
-    return holder.per_request.cost
-
-
-def _admit_place(subject: Subject, route: str) -> Span:
+def admit_place(subject: Subject, route: str) -> Span:
     path: Path = ("routes", route)
     written = subject.spec.routes[route].admit is not None
     return subject.document.key_span((*path, "admit") if written else path)
-
-
-def _told(calls: list[Call]) -> str:
-    """The calls by target: `2 x big at $0.06, 1 x small at $0.01`."""
-    counts: dict[tuple[str, int], int] = {}
-    for call in calls:
-        what = (call.use.deployment, call.cost)
-        counts[what] = counts.get(what, 0) + 1
-    parts = [f"{count} x {name} at {show_worst(cost)}" for (name, cost), count in counts.items()]
-    more = [f"{len(parts) - _FEW} more"] if len(parts) > _FEW else []
-    return ", ".join([*parts[:_FEW], *more])
