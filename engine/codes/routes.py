@@ -117,7 +117,8 @@ CODES = (
         "headroom-unknown",
         why="A balance ranks by what is left of quotas, and the answers of a member's provider do not tell "
         "that: its quota counts as full, always.",
-        fix="Name the provider's headers under `headroom` in its file, or rank otherwise.",
+        fix="Name the provider's headers under `headroom` in its file, or the quota in the deployment's "
+        "`limits`, or rank otherwise.",
         bad=TWO + "routes:\n  chat: {start: {balance: [here, there], rank: headroom}}\n",
         good=TWO + "routes:\n  chat: {start: {balance: [here, there], rank: in_flight}}\n",
     ),

@@ -197,3 +197,41 @@ async def test_a_reload_keeps_what_is_counted(limited: Running) -> None:
         reloaded = await limited.client.post("/admin/reload")
         assert reloaded.status_code == 200, reloaded.text
         assert (await limited.chat("once")).status_code == status
+
+
+# --- what vendors say is left -------------------------------------------------------------------------
+
+SPREAD = """\
+deployments:
+  near: {provider: fake, model: m-1}
+  far: {provider: fake, model: m-2, limits: [quota]}
+limits:
+  quota: {requests: {rate: 1/h, burst: 4}}
+routes:
+  spread: {start: {balance: [near, far], rank: headroom}}
+"""
+HEADROOM = """\
+headroom:
+  requests: {left: x-ratelimit-remaining-requests, limit: x-ratelimit-limit-requests}
+"""
+
+
+async def test_headroom_is_what_vendors_say_and_what_is_left_of_their_quota(
+    vendor: Vendor, tmp_path: Path
+) -> None:
+    folder = write_workspace(tmp_path / "ws", vendor.port, routes=SPREAD)
+    provider = folder / "providers.d" / "fake.yaml"
+    provider.write_text(HEADROOM + provider.read_text() + "  m-2: {context: 32k, output: 4k, price: free}\n")
+    left = {"m-1": iter((45, 10)), "m-2": iter((80, 70, 60, 50))}
+
+    async def answer(connection: Connection) -> None:
+        said = next(left[vendor.bodies[-1]["model"]])
+        told = (f"x-ratelimit-remaining-requests: {said}", "x-ratelimit-limit-requests: 100")
+        await answers(chat(), 200, *told)(connection)
+
+    vendor.answer = answer
+    async with running(folder) as started:
+        served = [(await started.chat("spread")).headers["x-engine-deployment"] for _ in range(6)]
+    # What is unknown is as good as full, so both are asked once. Then it is 45% of `near` by its vendor's
+    # word, and of `far` what is left of its own quota (75%, 50%, 25%): its vendor says that there is more.
+    assert (sorted(served[:2]), served[2:]) == (["far", "near"], ["far", "far", "near", "far"])

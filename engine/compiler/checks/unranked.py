@@ -50,13 +50,15 @@ def _headroom(subject: Subject, node: Balance) -> None:
         if name in deployments
         and (provider := providers.get(deployments[name].provider)) is not None
         and not provider.headroom
+        and not deployments[name].limits
     ]
     if silent:
         subject.out.add(
             "W261",
             f"this balance compares what is left of quotas, and no answer of {_named(silent)} tells that",
             _place(subject, node),
-            help="its provider file may name the headers under `headroom`; without, its quota counts as full",
+            help="its provider file may name the headers under `headroom`, or the deployment its quota in "
+            "`limits`; without, its quota counts as full",
         )
 
 
