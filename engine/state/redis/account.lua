@@ -94,7 +94,7 @@ local function keep()
   if level then redis.call('HSET', KEYS[1], 'level', string.format('%.6f', level), 'at', text(at)) end
   if about ~= '' then redis.call('HSET', KEYS[1], 'about', about) end
   for _, key in ipairs(KEYS) do
-    if ends > 0 then redis.call('PEXPIREAT', key, text(ends))
+    if ends > 0 then redis.call('PEXPIRE', key, text(math.max(1000, ends - now)))
     else redis.call('PEXPIRE', key, text(2 * period + 6 * ttl)) end
   end
 end

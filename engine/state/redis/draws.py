@@ -126,6 +126,11 @@ class Draws:
             self._loop.call_later(after, self._give)
         self._loose.add(part)
 
+    def owe(self, part: Slice) -> None:
+        """More was used than there was: the others must know before they use it too."""
+        if not part.busy and not self.stopped and self.away_ms() is None:
+            self._spawn(self._report(part))
+
     def _give(self) -> None:
         loose, self._loose = self._loose, set()
         for part in loose:

@@ -137,7 +137,9 @@ class RedisLedger:
             if part.idle:
                 self._active.add(part)
             part.close(taken, used, held.at_ms, now_ms)
-            if part.tight > 0:
+            if part.free < 0:
+                self._draws.owe(part)
+            elif part.tight > 0:
                 self._draws.loosen(part)
 
     def release(self, hold: str, now_ms: int) -> None:
@@ -177,7 +179,7 @@ class RedisLedger:
         return self._wait(hold, asks, now_ms)
 
     def _lent(self, hold: str, asks: Sequence[Ask], now_ms: int) -> None:
-        slices = [self._slices[ask.account.key] for ask in asks]
+        slices = [self._follow(ask.account) for ask in asks]
         for part, ask in zip(slices, asks, strict=True):
             self._active.add(part)
             part.take(ask.amount, now_ms)
@@ -190,7 +192,7 @@ class RedisLedger:
         granted = False
         try:
             for ask in asks:
-                part = self._slices[ask.account.key]
+                part = self._follow(ask.account)
                 self._active.add(part)
                 waiters.append(self._draws.wait(part, ask.amount, now_ms))
             for waiter in waiters:
