@@ -17,7 +17,8 @@ from redis_ledgers import DEADLINE_MS
 from store_server import Server
 
 from engine.state.ledger import Ledger
-from engine.state.redis import draws, slice
+from engine.state.redis import draws
+from engine.state.redis import slice as slices
 from engine.state.redis.address import parse
 from engine.state.redis.journal import Journal
 from engine.state.redis.ledger import RedisLedger
@@ -28,7 +29,7 @@ from engine.state.redis.store import RedisStore
 def _server(store_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draws, "PAUSES", (0.0005, 0.001))
     monkeypatch.setattr(draws, "REFUSED", 0.0)
-    monkeypatch.setattr(slice, "TTL_MS", 2**40)  # the clock jumps, and no heart beats meanwhile
+    monkeypatch.setattr(slices, "TTL_MS", 2**40)  # the clock jumps, and no heart beats meanwhile
     RedisMachine.server = store_server
     return
 
