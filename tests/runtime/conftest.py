@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Awaitable, Callable, Iterator, Mapping
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -377,6 +378,26 @@ def bench() -> Iterator[Callable[..., Bench]]:
         each.check()
 
 
+class Asked:
+    """A ledger in memory that has to be asked: every answer takes a turn of the loop."""
+
+    def __init__(self, counts: MemoryLedger) -> None:
+        self.counts = counts
+
+    async def _later(self, what: str, *args: Any) -> Any:
+        await asyncio.sleep(0)
+        found = getattr(self.counts, what)(*args)
+        await asyncio.sleep(0)
+        return found
+
+    def __getattr__(self, what: str) -> Any:
+        found = getattr(self.counts, what)
+        return partial(self._later, what) if what in ASKED else found
+
+
+ASKED = ("reserve", "sent", "settle", "release", "look", "rows", "once")
+
+
 class Kit:
     """The builders, for test modules (which cannot import a conftest)."""
 
@@ -394,6 +415,7 @@ class Kit:
     Fail = Fail
     Scripted = Scripted
     Bench = Bench
+    Asked = Asked
 
 
 @pytest.fixture(scope="session")

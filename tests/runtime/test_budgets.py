@@ -19,7 +19,6 @@ from engine.plan.types import Call, Ceilings, Node, Streaming
 from engine.plan.values import Expr
 from engine.plan.vendors import Facts, PriceRow
 from engine.runtime.views import Key, Texts
-from engine.state.memory_ledger import MemoryLedger
 
 Bench = Any
 Kit = Any
@@ -35,32 +34,12 @@ CHEAP = Facts(prices=(PriceRow(0, 1_000_000),), output=1_000)
 UNPRICED = Facts(output=1_000)
 
 
-class Asked:
-    """A ledger in memory that has to be asked: every answer takes a turn of the loop."""
-
-    def __init__(self, counts: MemoryLedger) -> None:
-        self.counts = counts
-
-    async def _later(self, what: str, *args: Any) -> Any:
-        await asyncio.sleep(0)
-        found = getattr(self.counts, what)(*args)
-        await asyncio.sleep(0)
-        return found
-
-    def __getattr__(self, what: str) -> Any:
-        found = getattr(self.counts, what)
-        return partial(self._later, what) if what in ASKED else found
-
-
-ASKED = ("reserve", "sent", "settle", "release", "look", "rows", "once")
-
-
 @pytest.fixture(name="bench", params=["at once", "asked"])
-def _bench(bench: Maker, request: pytest.FixtureRequest) -> Maker:
+def _bench(bench: Maker, kit: Kit, request: pytest.FixtureRequest) -> Maker:
     """Every test runs on a ledger that answers at once, and on one that has to be asked."""
     if request.param == "at once":
         return bench
-    return partial(bench, ledger=Asked)
+    return partial(bench, ledger=kit.Asked)
 
 
 def budget(name: str = "b", limit: int = 10 * WORST, **changes: Any) -> Budget:

@@ -17,14 +17,18 @@ from engine.kinds.cascade import Cascade, Check
 from engine.kinds.classify import Classify, Label
 from engine.kinds.ensemble import Ensemble
 from engine.kinds.hedge import Hedge
+from engine.kinds.jumps import Jump, Jumps
 from engine.kinds.mirror import Mirror
 from engine.kinds.split import Layout, Split, SplitArm
+from engine.plan.money import Budget, BudgetStep, MoneySegment, Window
 from engine.plan.types import Call, Ceilings, Concurrent, Node, Streaming
 from engine.plan.values import Expr
 from engine.policies.shares import lay_out, points_of
 from engine.runtime.sinks import as_json
 
 NAMES = "abcd"
+#: A call's worst case: 1,000 tokens of output at $6 a million, and the input.
+WORST = 6_200_000
 SHORT = Expr(
     source="answer.length < 20",
     scope="answer",
@@ -141,13 +145,24 @@ async def once(
     *,
     per_request: Ceilings,
     streaming: Streaming,
+    limit: int | None,
+    asked: bool,
 ) -> Any:
     """Three requests on one bench, at once; gives what can be compared between two runs."""
     plays = {name: [play(kit, p) for p in script[name]] for name in NAMES}
     narrow = {"b": Concurrent(most=1, queue=2, wait_ms=1_500), "c": Concurrent(most=1)}
     deployments = tuple(kit.deployment(name, concurrent=narrow.get(name)) for name in NAMES)
+    start = build(kit, graph)
+    more: dict[str, Any] = {}
+    if limit is not None:
+        start = Jumps("r/jumps", Call(), start, (Jump("d", kit.use("d"), "", True, True),))
+        steps = (BudgetStep(0.5, use="d"), BudgetStep(1.0, use="d"))
+        counted = Budget("b", "cost", limit, Window("rolling", 3_600_000), steps=steps)
+        more = {"money": MoneySegment({"b": counted}), "budgets": ("b",)}
+    if asked:
+        more["ledger"] = kit.Asked
     bench = kit.Bench(
-        build(kit, graph), plays, deployments=deployments, per_request=per_request, stream=streaming
+        start, plays, deployments=deployments, per_request=per_request, stream=streaming, **more
     )
     seen = await asyncio.gather(*(request(bench, stream, leave_after, cancel_at) for _ in range(3)))
     await bench.snapshot.drain()  # copies too
@@ -164,7 +179,21 @@ async def once(
         assert all(a.ended_ms is not None for a in record.attempts)
         assert record.cost == sum(a.cost.total for a in record.attempts)
         assert record.duration_ms <= time_ms + 1
+        if per_request.cost is not None:
+            assert record.cost <= per_request.cost
+    if limit is not None:
+        check_money(bench, limit)
     return seen, [as_json(record) for record in bench.records], bench.upstream.calls
+
+
+def check_money(bench: Any, limit: int) -> None:
+    """Every call was counted once, with what its record says, and no more was spent than there is."""
+    uses = [use for record in bench.records for each in record.attempts for use in each.budgets]
+    assert all(use.settled is not None and use.settled <= use.reserved for use in uses)
+    calls = [each for record in bench.records for each in record.attempts]
+    assert [use.settled for use in uses] == [each.cost.total for each in calls]
+    total = sum(s.spent for _, s in bench.ledger.rows(int(bench.clock.wall() * 1000)))
+    assert total == sum(use.settled for use in uses) <= limit
 
 
 async def request(bench: Any, stream: bool, leave_after: int | None, cancel_at: int | None) -> list[str]:
@@ -203,6 +232,9 @@ async def request(bench: Any, stream: bool, leave_after: int | None, cancel_at: 
     cancel_at=st.sampled_from([None, None, 0, 35, 60, 3_500]),
     calls=st.integers(1, 5),
     complete=st.booleans(),
+    cost=st.sampled_from([None, None, WORST, 3 * WORST]),
+    limit=st.sampled_from([None, 0, WORST, 3 * WORST, 20 * WORST]),
+    asked=st.booleans(),
 )
 def test_whatever_happens(
     kit: Any,
@@ -213,9 +245,14 @@ def test_whatever_happens(
     cancel_at: int | None,
     calls: int,
     complete: bool,
+    cost: int | None,
+    limit: int | None,
+    asked: bool,
 ) -> None:
-    route = {
-        "per_request": Ceilings(calls=calls, time_ms=20_000),
+    route: dict[str, Any] = {
+        "per_request": Ceilings(calls=calls, time_ms=20_000, cost=cost),
+        "limit": limit,
+        "asked": asked,
         "streaming": Streaming(switch_until="complete" if complete else "first_token"),
     }
     first = asyncio.run(once(kit, graph, script, stream, leave_after, cancel_at, **route))
