@@ -187,9 +187,10 @@ class Alerts:
             "workspace": self._workspace,
             "revision": self._revision,
         }
+        what = "a call found no room" if step.at >= 1 else f"the step {show_ratio(step.at)} is reached"
         text = (
-            f"{standings.sentence(budget.name, partition, budget.measure, standing)}; "
-            f"the step {show_ratio(step.at)} is reached, it resets {facts['resets_at']} ({self._workspace})"
+            f"{standings.sentence(budget.name, partition, budget.measure, standing)}; {what}, "
+            f"it resets {facts['resets_at']} ({self._workspace})"
         )
         key = f"alert/{step.alert}/{budget.name}/{window}/{step.at:g}/{partition}"
         return Message(str(step.alert), text, facts, key, lasts + _BEYOND_MS), now + lasts

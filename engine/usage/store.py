@@ -49,6 +49,8 @@ SUMS: Final = {
 
 #: So long a process waits for another one's transaction.
 _BUSY_S: Final = 5.0
+#: So many records are made into rows before the process's other threads get a turn.
+_TURN: Final = 16
 #: Rows deleted in one transaction: nobody waits for longer than that takes.
 _STEP: Final = 2_000
 
@@ -140,7 +142,11 @@ class UsageStore:
 
     def write(self, records: Iterable[DecisionRecord]) -> None:
         """All of them, or with an sqlite3.Error none."""
-        rows = [row for record in records for row in rows_of(record, self._zone)]
+        rows = []
+        for count, record in enumerate(records):
+            rows += rows_of(record, self._zone)
+            if count % _TURN == 0:
+                time.sleep(0)  # the event loop of this process waits for the same interpreter
         with self._transaction() as db:
             callers = _numbers(db, "callers", CALLER, {row[0] for row in rows})
             ways = _numbers(db, "ways", WAY, {row[1] for row in rows})

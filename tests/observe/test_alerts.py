@@ -174,6 +174,15 @@ async def test_the_log() -> None:
     assert "is at 83.4%" in line["text"]
 
 
+async def test_a_full_budget_says_what_happened() -> None:
+    """One large call may be refused long before all is spent."""
+    scene = Scene("", webhook=None, log="error")
+    scene.reach(step=BudgetStep(1.0, "ops"))
+    await scene.settled()
+    assert "is at 83.4%: $415.00 spent" in scene.log[0]["text"]
+    assert "; a call found no room, it resets" in scene.log[0]["text"]
+
+
 async def test_once_each_step_partition_and_window(scene: Scene, webhook: Webhook) -> None:
     ninety = BudgetStep(0.9, "ops")
     for _ in range(100):

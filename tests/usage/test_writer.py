@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -152,3 +154,61 @@ def test_a_file_that_was_taken_away_is_begun_anew(
     sink.close()
     assert ids(path) == ["after"]
     assert "was deleted" in caplog.text
+
+
+def test_a_full_disk(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As SQLite says it: a file that may grow no more."""
+    UsageStore(path).close()
+    store = UsageStore(path)
+    (pages,) = store._db.execute("PRAGMA page_count").fetchone()
+    store._db.execute(f"PRAGMA max_page_count = {pages}")
+    sink = UsageLog(store, REQUIRED, None)
+    for number in range(300):
+        sink(record(f"r{number}"))
+    until(lambda: sink.failing is not None)
+    assert "full" in (sink.refuses or "")
+    assert sink.waiting == 300
+    store._db.execute("PRAGMA max_page_count = 100000")
+    until(lambda: sink.written == 300)
+    sink.close()
+    assert len(ids(path)) == 300
+    assert caplog.text.count("cannot be written") == 1
+
+
+def test_a_killed_process_loses_its_last_moment_only(path: Path) -> None:
+    """SIGKILL at any time: what it said to be written is there, whole, and agrees with the sums."""
+    code = """
+import sys
+sys.path.append(sys.argv[2])
+from pathlib import Path
+from recorded import record
+from engine.plan.types import UsageFile
+from engine.usage import writer
+from engine.usage.store import UsageStore
+writer.GATHER_S = 0.002
+sink = writer.UsageLog(UsageStore(Path(sys.argv[1])), UsageFile("u.db", 10**15, 10**15), None)
+number = 0
+while True:
+    for _ in range(10):
+        sink(record(f"r{number}"))
+        number += 1
+    print(sink.written, flush=True)
+    import time; time.sleep(0.001)
+"""
+    command = [sys.executable, "-c", code, str(path), str(Path(__file__).parent)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = 0
+        while said < 500:
+            said = int(process.stdout.readline())
+        process.kill()
+    kept = ids(path)
+    assert len(kept) >= said
+    assert kept == [f"r{number}" for number in range(len(kept))]
+    db = sqlite3.connect(path)
+    assert db.execute("SELECT SUM(requests), SUM(cost_nanos) FROM hours").fetchone() == (
+        len(kept),
+        7 * len(kept),
+    )
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
