@@ -16,7 +16,7 @@ VENV        ?= .venv
 PYTEST_ARGS ?= -n 2 --dist loadfile
 SERVE_ARGS  ?=
 MODEL       := smollm2-135m-instruct
-BENCHES     := sidecar templates local simulate outage disconnects reload
+BENCHES     := sidecar templates local simulate outage disconnects reload budget
 
 BIN         := $(VENV)/bin
 # An install is as good as the pyproject it was made from: touching the file changes nothing, editing it does.

@@ -152,7 +152,8 @@ def _bench(args: argparse.Namespace) -> Report:
         from engine.bench.spending import bench as spending
 
         if args.smoke:
-            return spending.bench(spending.Options((2,), 20, requests=200, rounds=1, smoke=True))
+            few = spending.Options((1,), 60, 300, rounds=1, again=2, stores=("redis",), smoke=True)
+            return spending.bench(few)
         return spending.bench(spending.Options(args.processes, args.in_flight))
     from engine.bench import sidecar
 

@@ -22,7 +22,7 @@ from engine.state.open import open_ledger
 
 async def _measure(told: dict[str, Any]) -> dict[str, Any]:
     """Microseconds a request: without a budget, with one, and the median of the pairs' differences."""
-    snapshot = scripted_snapshot(plan(), Vendor(Random(1), at_once=True))
+    snapshot = scripted_snapshot(plan(told), Vendor(Random(1), at_once=True))
     ledger = await open_ledger(told["store"], Path(told["folder"]))
     runs = executor(ledger, Random(2))
     free, budgeted = [], []

