@@ -26,7 +26,7 @@ class Networks:
         #: By version: (network's number, mask) of each range.
         self._ranges: dict[int, list[tuple[int, int]]] = {4: [], 6: []}
         for text in texts:
-            each = ipaddress.ip_network(text)
+            each = _as_v4(ipaddress.ip_network(text))
             self._ranges[each.version].append((int(each.network_address), int(each.netmask)))
 
     def __contains__(self, address: Address | None) -> bool:
@@ -38,6 +38,13 @@ class Networks:
 
     def __bool__(self) -> bool:
         return bool(self._ranges[4] or self._ranges[6])
+
+
+def _as_v4(network: Range) -> Range:
+    """A range of IPv4 addresses that is written as IPv6."""
+    if network.version == 6 and network.prefixlen >= 96 and network.network_address.ipv4_mapped is not None:
+        return ipaddress.IPv4Network((network.network_address.ipv4_mapped, network.prefixlen - 96))
+    return network
 
 
 def read_address(text: str) -> Address | None:

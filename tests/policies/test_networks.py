@@ -37,6 +37,13 @@ def test_ranges(text: str, inside: bool) -> None:
     assert (read_address(text) in ours) is inside
 
 
+def test_a_range_of_ipv4_in_ipv6() -> None:
+    inside = Networks(("::ffff:10.0.0.0/104",))
+    assert read_address("10.1.2.3") in inside
+    assert read_address("::ffff:10.1.2.3") in inside
+    assert read_address("11.1.2.3") not in inside
+
+
 def test_a_range_of_one_version_holds_none_of_the_other() -> None:
     everything4, everything6 = Networks(("0.0.0.0/0",)), Networks(("::/0",))
     assert ipaddress.ip_address("1.2.3.4") in everything4

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
-from running import CHAT, HELLO, running, write_workspace
+from running import CHAT, HELLO, ROUTES, running, write_workspace
 from serving import serve
 from vendor import Vendor, streams
 
@@ -298,12 +298,19 @@ async def test_a_sidecar_speaks_it(files: TlsFiles, vendor: Vendor, tmp_path: Pa
             assert text.rstrip().endswith("data: [DONE]")
 
 
+BOTS = ROUTES + "keys: {mtls: {bots: {dns: '*.acme.ai'}}}\n"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="several workers need a POSIX system")
 async def test_several_workers_speak_it(files: TlsFiles, vendor: Vendor, tmp_path: Path) -> None:
-    """Each worker takes a new certificate by itself; on their event loop as on this one."""
-    folder = write_workspace(tmp_path / "ws", vendor.port, settings=settings(files))
+    """Each worker knows clients by their certificates, and takes a new one of its own by itself; on their
+    event loop as on this one. What strangers send leaves no line in the log.
+    """
+    more = f", clients: 'file:{files.clients}', client_required: false"
+    folder = write_workspace(tmp_path / "ws", vendor.port, routes=BOTS, settings=settings(files, more))
     async with serve(folder, "--workers", "2", "--no-watch") as served:
         host, _, port = served.hello["listen"].rpartition(":")
+        url = f"https://{served.hello['listen']}"
 
         async def shown() -> set[int]:
             found = set()
@@ -318,13 +325,30 @@ async def test_several_workers_speak_it(files: TlsFiles, vendor: Vendor, tmp_pat
             return await shown() == {number(SECOND)}
 
         assert await shown() == {number(FIRST)}
-        async with httpx.AsyncClient(verify=trusting(), trust_env=False) as asks:
-            url = f"https://{served.hello['listen']}"
+        for _ in range(4):
+            for shows, status in ((BOT, 200), (None, 401)):
+                async with httpx.AsyncClient(verify=trusting(shows), trust_env=False) as asks:
+                    assert (await asks.get(f"{url}/v1/models")).status_code == status
+        for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"x" * 300, b""):
+            reader, writer = await asyncio.open_connection(host, int(port))
+            writer.write(data)
+            if data.startswith(b"GET"):  # the others look like the beginning of something
+                await asyncio.wait_for(reader.read(), 15)
+            writer.close()
+        async with httpx.AsyncClient(verify=trusting(NEWCOMER), trust_env=False) as out:
+            with pytest.raises(httpx.TransportError):
+                await out.get(f"{url}/v1/models")
+        async with httpx.AsyncClient(verify=trusting(BOT), trust_env=False) as asks:
             assert (await asks.get(f"{url}/v1/models")).status_code == 200
             put(files.key, SECOND.private_key_pem.bytes())
             put(files.certificate, pem(SECOND))
             await until(renewed)
-            assert (await asks.get(f"{url}/admin/status")).status_code == 200  # over the connection of before
+            assert (await asks.get(f"{url}/v1/models")).status_code == 200
+        served.process.terminate()
+        code, log = await served.ended(20)
+    assert code == 0
+    events = {json.loads(line)["event"] for line in log.splitlines() if line.startswith("{")}
+    assert events <= {"certificate_reloaded", "certificate_not_reloaded", "draining", "loop_blocked"}
 
 
 def test_sockets_are_not_left(files: TlsFiles) -> None:
