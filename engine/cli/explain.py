@@ -23,6 +23,7 @@ from engine.plan.values import OperationName
 
 if TYPE_CHECKING:
     from engine.explain.driver import Driven, Script
+    from engine.plan.money import MoneySegment
     from engine.plan.plan import Plan
     from engine.runtime.snapshot import Snapshot
 
@@ -54,8 +55,8 @@ def register(parser: Parser) -> None:
         "--used",
         action="append",
         default=[],
-        metavar="BUDGET=SHARE",
-        help="so much of this budget is spent already, like month=85%% (default: nothing)",
+        metavar="NAME=SHARE",
+        help="so much of this budget or limit is used already, like month=85%% (default: nothing)",
     )
 
 
@@ -119,7 +120,7 @@ def _explain_request(args: argparse.Namespace) -> int:
         dialect=dialect,
         body=None if dialect is None else body,
         refuses=Previews(snapshot).refuses,
-        used=_used(args.used, sorted(plan.money().budgets)),
+        used=_used(args.used, plan.money()),
     )
     sent = wire_requests(snapshot, driven.asks)
     if args.format == "json":
@@ -143,16 +144,21 @@ def _body(what: str) -> dict[str, Any]:
     return body
 
 
-def _used(said: list[str], budgets: list[str]) -> dict[str, float]:
+def _used(said: list[str], money: MoneySegment) -> dict[str, float]:
+    """What is used of budgets and limits, by `budget/NAME` and `limit/NAME`; one name may be both."""
     from engine import units
 
     found: dict[str, float] = {}
     for each in said:
         name, _, share = each.partition("=")
-        if name not in budgets:
-            raise CommandFailed(f"there is no budget {name!r}{did_you_mean(name, budgets)}")
+        kinds = [
+            kind for kind, named in (("budget", money.budgets), ("limit", money.limits)) if name in named
+        ]
+        if not kinds:
+            guess = did_you_mean(name, sorted({*money.budgets, *money.limits}))
+            raise CommandFailed(f"there is no budget and no limit {name!r}{guess}")
         try:
-            found[name] = units.ratio(share)
+            found.update(dict.fromkeys([f"{kind}/{name}" for kind in kinds], units.ratio(share)))
         except units.UnitError as error:
             raise CommandFailed(f"--used {each}: {error.message}", help=error.help) from None
     return found
@@ -195,7 +201,8 @@ def _as_text(driven: Driven, sent: list[dict[str, Any]]) -> list[str]:
     worst = "unknown: a price or an output limit is missing"
     if driven.worst_cost is not None:
         worst = f"{show_cost(driven.worst_cost)} over all calls this request may make"
-    return [*prose(driven.record, driven.error, driven.copies), f"Worst cost: {worst}.", *wire_text(sent)]
+    told = prose(driven.record, driven.error, driven.copies, driven.limits)
+    return [*told, f"Worst cost: {worst}.", *wire_text(sent)]
 
 
 def _as_json(driven: Driven, plan: Plan, sent: list[dict[str, Any]]) -> dict[str, Any]:
@@ -206,6 +213,7 @@ def _as_json(driven: Driven, plan: Plan, sent: list[dict[str, Any]]) -> dict[str
         "revision": plan.revision,
         "record": as_json(driven.record),
         "copies": [as_json(each) for each in driven.copies],
+        "limits": [each._asdict() for each in driven.limits],
         "worst_cost": driven.worst_cost,
         "calls": [ask.deployment.name for ask in driven.asks],
         "requests": sent,

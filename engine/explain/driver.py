@@ -14,6 +14,7 @@ from random import Random
 from typing import Any, cast
 
 from engine.errors import EngineError
+from engine.explain.limit_use import LimitUse, limit_uses
 from engine.explain.used import UsedLedger
 from engine.explain.worst_cost import worst_of
 from engine.plan.plan import Plan
@@ -78,6 +79,7 @@ class Driven:
     """What came of a request: its record, and a reply or an error. Costs in nano-dollars.
 
     copies: the records of the copies that mirrors got.
+    limits: what it counted in.
     asks: what each attempt was asked, in order. worst_cost: the most that this request may cost on its way
     through the route; None where a price or a limit is unknown. timetable is in the record's attempts.
     """
@@ -89,6 +91,7 @@ class Driven:
     worst_cost: int | None
     unscripted: list[str]
     copies: list[DecisionRecord] = field(default_factory=list)
+    limits: list[LimitUse] = field(default_factory=list)
 
 
 def drive(
@@ -124,7 +127,7 @@ def drive(
         seed: of the draws.
         state: what earlier requests left, for several in a row; default: nothing.
         refuses: why a call would not even be sent (`wire.Previews.refuses`); default: all are sent.
-        used: budget -> the share of its limit that is spent before; default: nothing is.
+        used: `budget/NAME` or `limit/NAME` -> the share of it that is used before; default: nothing is.
     """
     inbound = Inbound(request, "explained", dialect, operation, body=body, key=key, headers=headers or {})
     return asyncio.run(_drive(plan, inbound, script or {}, route, wall, seed, state, refuses, used or {}))
@@ -165,6 +168,7 @@ async def _drive(
         worst_cost=worst_of(executor.run),
         unscripted=sorted({ask.deployment.name for ask in upstream.asks} - script.keys()),
         copies=[each for each in records if each.aside_of is not None],
+        limits=limit_uses(executor.run.quota),
     )
 
 

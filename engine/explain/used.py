@@ -1,4 +1,4 @@
-"""A ledger in which budgets are used already: for a request explained as it would go then."""
+"""A ledger in which budgets and limits are used already: for a request explained as it would go then."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from engine.state.memory_ledger import MemoryLedger
 
 
 class UsedLedger(MemoryLedger):
-    """One in memory. `shares`: budget -> how much of the limit of each of its partitions is spent."""
+    """One in memory. `shares`: `budget/NAME` or `limit/NAME` -> how much of each partition is used."""
 
     def __init__(self, shares: Mapping[str, float]) -> None:
         super().__init__()
@@ -28,10 +28,14 @@ class UsedLedger(MemoryLedger):
 
     def _begin(self, account: Account, now_ms: int) -> None:
         kind, name, *_ = account.key.split("/")
-        share = self._shares.get(name) if kind == "budget" else None
+        share = self._shares.get(f"{kind}/{name}")
         if share is None or account.key in self._begun:
             return
         self._begun.add(account.key)
-        hold = f"used/{account.key}"
-        super().reserve(hold, [Ask(account, 0)], now_ms)
-        super().settle(hold, [int(account.limit * share)], now_ms)
+        hold, most = f"used/{account.key}", account.burst if account.shape == "bucket" else account.limit
+        amount = int(most * share)
+        if account.shape == "places":  # others have them, and keep them
+            super().reserve(hold, [Ask(account, amount)], now_ms)
+        else:
+            super().reserve(hold, [Ask(account, 0)], now_ms)
+            super().settle(hold, [amount], now_ms)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from engine.errors import EngineError
+from engine.explain.limit_use import LimitUse
 from engine.runtime.record import AttemptRecord, BudgetUse, DecisionRecord
 from engine.units import show_money
 
+_NOUNS = {"concurrent": "places"}
 _VERBS = {
     "took": "takes the branch",
     "hit": "has the answer",
@@ -36,11 +38,15 @@ _VERBS = {
 
 
 def prose(
-    record: DecisionRecord, error: EngineError | None = None, copies: Sequence[DecisionRecord] = ()
+    record: DecisionRecord,
+    error: EngineError | None = None,
+    copies: Sequence[DecisionRecord] = (),
+    limits: Sequence[LimitUse] = (),
 ) -> list[str]:
     """The lines that tell what happened to a request, in order, and to the copies that were made of it."""
     return [
         *_route(record),
+        *_limits(limits),
         *_path(record),
         *_attempts(record),
         *_end(record, error),
@@ -61,6 +67,16 @@ def _route(record: DecisionRecord) -> Iterator[str]:
     if record.input_tokens is not None:
         how = "exactly" if record.input_exact else "at most"
         yield f"The input is {how} {record.input_tokens} tokens."
+
+
+def _limits(limits: Sequence[LimitUse]) -> Iterator[str]:
+    if limits:
+        yield ""
+        yield "Limits"
+    for name, partition, measure, held in limits:
+        whose = f" ({partition})" if partition else ""
+        noun = _NOUNS.get(measure, measure)
+        yield f"  {name}{whose}: {f'{held} {noun} held' if held else f'no {noun} counted'}"
 
 
 def _path(record: DecisionRecord) -> Iterator[str]:

@@ -219,3 +219,43 @@ def test_a_workspace_that_does_not_compile(root: Path, capsys: pytest.CaptureFix
     code, out, err = explain(capsys, "request.json")
     assert (code, out) == (1, "")
     assert "nobody" in err
+
+
+LIMITED = """
+limits:
+  per-key: {per: key.id, requests: 100/min, tokens: 20k/min}
+  few: {concurrent: 4, on_exceed: {use: second}}
+  vendor: {requests: 10/min}
+routes:
+  limited: {limits: [per-key, few], admit: {output: 100}, start: fourth_here}
+deployments:
+  fourth_here: {provider: acme, model: large, limits: [vendor]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("used", "served", "lines"),
+    [
+        ("vendor=50%", "fourth_here", ["  per-key: 1 requests held", "  few: 1 places held"]),
+        ("few=100%", "second", ["  few: no places counted"]),
+        ("vendor=100%", None, ["Nobody was called."]),
+        ("per-key=100%", None, ["  per-key: no requests counted"]),
+    ],
+)
+def test_a_limited_request(
+    root: Path, capsys: pytest.CaptureFixture[str], used: str, served: str | None, lines: list[str]
+) -> None:
+    (root / "routes" / "limited.yaml").write_text(LIMITED)
+    args = ("request.json", "--route", "limited", "--used", used)
+    code, out, _ = explain(capsys, *args)
+    assert code == 0
+    assert set(lines) <= set(out.splitlines()), out
+    told = json.loads(explain(capsys, *args, "--format", "json")[1])
+    assert told["record"]["served_by"] == served
+    assert {each["name"] for each in told["limits"]} == {"per-key", "few"}
+
+
+def test_a_limit_that_is_none(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (root / "routes" / "limited.yaml").write_text(LIMITED)
+    code, _, err = explain(capsys, "request.json", "--used", "fow=100%")
+    assert (code, "there is no budget and no limit 'fow'" in err, "did you mean" in err) == (2, True, True)
