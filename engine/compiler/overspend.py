@@ -41,7 +41,7 @@ def counting(settings: Settings) -> Counting:
     """As engine.yaml says."""
     kind = str(settings.state).partition(":")[0]
     store: Store = "memory" if kind == "memory" else "sqlite" if kind == "sqlite" else "redis"
-    return Counting(store, getattr(settings, "replicas", None), settings.workers)
+    return Counting(store, settings.replicas, settings.workers)
 
 
 def overspend(budget: Budget, where: Counting) -> Bound:

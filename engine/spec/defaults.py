@@ -98,6 +98,7 @@ PRINTED: Final = {
     "admin": "on `listen`, while that is loopback",
     "state": STATE,
     "workers": show_count(WORKERS),
+    "replicas": "nobody says: bounds are told of one host",
     "body_limit": show_size(BODY_LIMIT),
     "drain": show_duration(DRAIN_MS),
     "heartbeat": show_duration(HEARTBEAT_MS),

@@ -269,6 +269,11 @@ class Settings(Spec):
     state: StateStore = about(
         "Where budgets, limits and health are kept.", default=defaults.STATE, shown=PRINTED["state"]
     )
+    replicas: Positive | None = about(
+        "Hosts that serve this workspace together. Nothing follows it but the bounds that `plan` and "
+        "`validate` tell: how far a budget can be overspent.",
+        shown=PRINTED["replicas"],
+    )
     timezone: TimeZone | None = about(
         "The workspace's time zone; required once a clock or calendar is used.", examples=["Europe/Berlin"]
     )

@@ -67,4 +67,6 @@ def test_the_bound(budget: Budget, where: Counting, amount: int, words: str) -> 
     [("memory", "memory"), ("sqlite:.engine/state.db", "sqlite"), ("redis://h:6379/0", "redis")],
 )
 def test_where_engine_yaml_counts(state: str, store: Store) -> None:
-    assert counting(Settings.model_validate({"state": state, "workers": 2})) == Counting(store, None, 2)
+    settings = {"state": state, "workers": 2}
+    assert counting(Settings.model_validate(settings)) == Counting(store, None, 2)
+    assert counting(Settings.model_validate({**settings, "replicas": 3})) == Counting(store, 3, 2)

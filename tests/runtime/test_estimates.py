@@ -137,3 +137,32 @@ async def test_an_estimate_is_never_more_than_was_reserved(
     estimated = {name: used for name, used in entry.usage.items() if name not in told}
     assert estimated.get("output_tokens", 0) <= limit or not entry.estimated
     assert estimated.get("input_tokens", 0) <= b.record.input_tokens
+
+
+_price = st.integers(0, 10**10)
+_maybe = st.none() | _price
+_rows = st.builds(PriceRow, _price, _price, _maybe, _maybe, st.integers(0, 10**6), *[_maybe] * 4)
+_KINDS = ("cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "reasoning_tokens")
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@given(
+    row=_rows,
+    read=st.integers(0, 30),
+    written=st.integers(0, 50),
+    parts=st.dictionaries(st.sampled_from(_KINDS), st.integers(0, 60)),
+)
+async def test_a_reserve_is_never_below_what_a_call_costs(
+    row: PriceRow, read: int, written: int, parts: dict[str, int], bench: Maker, kit: Kit
+) -> None:
+    """Whatever a vendor reports within what was asked of it."""
+    usage = {**parts, "input_tokens": read, "output_tokens": written}
+    b = bench(
+        kit.use("a"),
+        {"a": [kit.Say(usage=usage)]},
+        deployments=(kit.deployment("a", facts=Facts(prices=(row,), output=50)),),
+    )
+    await b.run()
+    (entry,) = b.record.attempts
+    assert b.record.input_tokens >= 30
+    assert entry.cost.total <= entry.reserved
