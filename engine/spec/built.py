@@ -101,8 +101,8 @@ BUILT: Final[Mapping[str, Row]] = {
     "Semantic": _row("above ttl embed"),
     # --- engine.yaml
     "Settings": _row(
-        "listen admin admin_key keys_secret probes state replicas timezone workers body_limit drain heartbeat "
-        "watch debounce decision_log media overload idempotency usage tls "
+        "listen admin admin_key keys_secret probes state replicas timezone workers body_limit drain "
+        "heartbeat watch debounce decision_log media overload idempotency usage tls "
         "trusted_proxies"
     ),
     "Usage": _row("file keep sums required"),
