@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Any, Final
 
 from engine.runtime.record import AttemptRecord, DecisionRecord
@@ -59,14 +60,8 @@ FACTS: Final = (
 )
 COLUMNS: Final = (*CALLER, *WAY, *FACTS)
 
-_TOKENS: Final = (
-    "input_tokens",
-    "cached_tokens",
-    "cache_write_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "search_units",
-)
+#: From `failure` on, where no call was made.
+_NO_CALL: Final = (None,) * 5 + (0,) * 6 + (0, 0, 1, 0, None)
 
 #: Clients name models, where a route takes any name: longer ones are cut.
 _LONGEST: Final = 256
@@ -91,18 +86,25 @@ def rows_of(record: DecisionRecord, zone: tzinfo | None = None) -> Iterator[tupl
     """The rows of a record. zone: the workspace's."""
     at_ms = round(datetime.fromisoformat(record.at).timestamp() * 1000)
     apart = record.aside_of is not None or record.probe_of is not None
-    caller = (
-        _text(record.key),
-        _text(record.key_name),
-        _text(record.org),
-        _tags(record.tags),
-    )
+    caller = _caller(record.key, record.key_name, record.org, tuple(record.tags.items()))
     request = _Request(record, at_ms, slot_of(at_ms, zone))
     stands = None if apart else _standing(record)
     for attempt in record.attempts:
-        yield caller, request.way(attempt), request.facts(attempt, stands is attempt)
+        yield caller, request.way(attempt), request.facts(attempt, attempt is stands)
     if not record.attempts and not apart:
         yield caller, request.way(None), request.facts(None, True)
+
+
+@lru_cache(maxsize=4_096)
+def _caller(
+    key: str | None, key_name: str | None, org: str | None, tags: tuple[tuple[str, str], ...]
+) -> Caller:
+    return (_text(key), _text(key_name), _text(org), _tags(dict(tags)))
+
+
+@lru_cache(maxsize=4_096)
+def _way(*names: str | None) -> Way:
+    return tuple(_text(name) for name in names)
 
 
 class _Request:
@@ -115,11 +117,18 @@ class _Request:
 
     def way(self, attempt: AttemptRecord | None) -> Way:
         record = self._record
-        asked = (_text(record.route), record.operation, _text(record.dialect))
         if attempt is None:
-            return (*asked, "", "", "", "", "")
-        called = (attempt.deployment, attempt.provider, _text(attempt.model))
-        return (*asked, attempt.role, *called, _text(attempt.credential))
+            return _way(record.route, record.operation, record.dialect, None, None, None, None, None)
+        return _way(
+            record.route,
+            record.operation,
+            record.dialect,
+            attempt.role,
+            attempt.deployment,
+            attempt.provider,
+            attempt.model,
+            attempt.credential,
+        )
 
     def facts(self, attempt: AttemptRecord | None, stands: bool) -> Facts:
         record = self._record
@@ -142,15 +151,21 @@ class _Request:
 
 def _call(attempt: AttemptRecord | None) -> Facts:
     if attempt is None:
-        return (None,) * 5 + (0,) * len(_TOKENS) + (0, 0, 1, 0, None)
-    usage = attempt.usage
-    times = (attempt.started_ms, attempt.first_token_ms, attempt.ended_ms)
+        return _NO_CALL
+    said = attempt.usage.get
     cost = attempt.cost
     return (
         attempt.failure,
         attempt.status,
-        *times,
-        *(_count(usage.get(name)) for name in _TOKENS),
+        attempt.started_ms,
+        attempt.first_token_ms,
+        attempt.ended_ms,
+        _count(said("input_tokens")),
+        _count(said("cached_tokens")),
+        _count(said("cache_write_tokens")),
+        _count(said("output_tokens")),
+        _count(said("reasoning_tokens")),
+        _count(said("search_units")),
         int(attempt.estimated),
         _count(cost.total),
         int(cost.known),
@@ -161,12 +176,12 @@ def _call(attempt: AttemptRecord | None) -> Facts:
 
 def _standing(record: DecisionRecord) -> AttemptRecord | None:
     """The call whose row stands for the request."""
-    answers = [attempt for attempt in record.attempts if attempt.role in ("answer", "hedge", "continue")]
+    attempts = record.attempts
+    if len(attempts) <= 1:
+        return attempts[0] if attempts else None
+    answers = [attempt for attempt in attempts if attempt.role in ("answer", "hedge", "continue")]
     served = [a for a in answers if a.failure is None and a.deployment == record.served_by]
-    for found in (served, answers, record.attempts):
-        if found:
-            return found[-1]
-    return None
+    return (served or answers or attempts)[-1]
 
 
 def _tags(tags: Mapping[str, str]) -> str:
@@ -187,4 +202,6 @@ def _storable(text: str) -> str:
 
 def _count(value: Any) -> int:
     """A number of a vendor's, within bounds."""
-    return min(int(value), _MOST) if isinstance(value, int | float) and value > 0 else 0
+    if not value:
+        return 0
+    return int(min(value, _MOST)) if isinstance(value, int | float) and value > 0 else 0

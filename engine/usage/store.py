@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.runtime.record import DecisionRecord
-from engine.usage.rows import CALLER, COLUMNS, FACTS, WAY, rows_of
+from engine.usage.rows import CALLER, COLUMNS, FACTS, WAY, Caller, Facts, Way, rows_of
 
 #: Counts up with another shape of the tables (`PRAGMA user_version`).
 SCHEMA_VERSION: Final = 1
@@ -142,7 +142,7 @@ class UsageStore:
 
     def write(self, records: Iterable[DecisionRecord]) -> None:
         """All of them, or with an sqlite3.Error none."""
-        rows = []
+        rows: list[tuple[Caller, Way, Facts]] = []
         for count, record in enumerate(records):
             rows += rows_of(record, self._zone)
             if count % _TURN == 0:

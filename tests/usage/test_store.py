@@ -82,12 +82,14 @@ def test_what_no_client_waited_for_is_calls_without_a_request(field: str) -> Non
 
 
 def test_whatever_vendors_and_clients_say_can_be_stored(tmp_path: Path) -> None:
-    usage = {"input_tokens": 10**30, "output_tokens": -5, "cached_tokens": 2.0}
+    usage = {"input_tokens": 10**30, "output_tokens": -5, "cached_tokens": 2.0, "search_units": float("inf")}
     store = UsageStore(tmp_path / "u.db")
     store.write([record("r", 0.0, attempt(usage=usage), model="\ud800" + "x" * 1000, tags={"t": "\udfff"})])
     store.close()
-    found = read(tmp_path / "u.db", "SELECT input_tokens, output_tokens, cached_tokens, asked FROM usage")
-    assert found == [(10**15, 0, 2, "\\ud800" + "x" * 255)]
+    found = read(
+        tmp_path / "u.db", "SELECT input_tokens, output_tokens, cached_tokens, search_units, asked FROM usage"
+    )
+    assert found == [(10**15, 0, 2, 10**15, "\\ud800" + "x" * 255)]
 
 
 @pytest.mark.parametrize(
