@@ -85,12 +85,13 @@ class Histogram:
 class _Route:
     """Sums of one route."""
 
-    __slots__ = ("cached", "duration", "statuses", "variants")
+    __slots__ = ("cached", "cost", "duration", "statuses", "variants")
 
     def __init__(self) -> None:
         self.statuses: dict[int, int] = {}
         self.cached: dict[str, int] = {}
         self.variants: dict[str, int] = {}
+        self.cost = 0
         self.duration = Histogram()
 
 
@@ -123,13 +124,14 @@ class Metrics:
 
     def record(self, record: DecisionRecord) -> None:
         """A request has ended. Of a copy or a probe that no client waited for, only its calls count."""
-        if record.aside_of is not None or record.probe_of is not None:
-            for attempt in record.attempts:
-                self._attempt(attempt)
-            return
         route = self._routes.get(record.route)
         if route is None:
             route = self._routes[record.route] = _Route()
+        for attempt in record.attempts:
+            self._attempt(attempt)
+            route.cost += attempt.cost.total
+        if record.aside_of is not None or record.probe_of is not None:
+            return
         status = record.status
         route.statuses[status] = route.statuses.get(status, 0) + 1
         if record.duration_ms is not None:
@@ -140,8 +142,6 @@ class Metrics:
             self._no_room[record.refused_by] = self._no_room.get(record.refused_by, 0) + 1
         if record.variant is not None:
             route.variants[record.variant] = route.variants.get(record.variant, 0) + 1
-        for attempt in record.attempts:
-            self._attempt(attempt)
 
     def _attempt(self, attempt: AttemptRecord) -> None:
         sums = self._deployments.get(attempt.deployment)
@@ -251,16 +251,26 @@ class Metrics:
             "From a request's arrival to the end of its answer.",
             labels=("route",),
         )
+        cost: Rows = {}
         for route, sums in self._routes.items():
+            cost[(route or "",)] = sums.cost / 1e9
             for status, count in sums.statuses.items():
                 requests[(route or "", str(status))] = count
             cached.update({(route or "", how): count for how, count in sums.cached.items()})
             variants.update({(route or "", arm): count for arm, count in sums.variants.items()})
-            durations.add_metric((route or "",), buckets=sums.duration.buckets(), sum_value=sums.duration.sum)
+            if sums.statuses:
+                buckets = sums.duration.buckets()
+                durations.add_metric((route or "",), buckets=buckets, sum_value=sums.duration.sum)
         yield counter(
             "engine_requests", "Finished requests, by the answer's status.", ("route", "status"), requests
         )
         yield durations
+        yield counter(
+            "engine_route_cost_usd",
+            "What a route's calls cost, in dollars; copies of its requests too.",
+            ("route",),
+            cost,
+        )
         yield counter("engine_cache_requests", "Requests by what a cache did.", ("route", "result"), cached)
         yield counter("engine_variants", "Requests by the arm of a split.", ("route", "variant"), variants)
 

@@ -52,6 +52,7 @@ def test_sums() -> None:
     }
     assert tokens == {"input": 100, "cached": 40, "output": 7}
     assert found["engine_cost_usd_total", "deployment=near"] == 0.0015
+    assert found["engine_route_cost_usd_total", "route=a"] == 0.0015
     assert found["engine_usage_estimated_total", "deployment=near"] == 1
     assert found["engine_first_token_seconds_count", "deployment=near"] == 1
     assert found["engine_first_token_seconds_sum", "deployment=near"] == 0.03
@@ -92,3 +93,24 @@ def test_caches_and_splits() -> None:
     assert found["engine_cache_requests_total", "result=hit", "route=a"] == 2
     assert found["engine_cache_requests_total", "result=miss", "route=a"] == 1
     assert found["engine_variants_total", "route=a", "variant=new"] == 2
+
+
+def test_a_copy_costs_its_route_and_is_no_request_of_it() -> None:
+    metrics = Metrics()
+    copy = record("a", 200, attempt("near", role="mirror", cost=Cost(input=2_000_000)))
+    copy.aside_of = "other"
+    metrics.record(copy)
+    found = samples(metrics)
+    assert found["engine_route_cost_usd_total", "route=a"] == 0.002
+    assert not [name for name in found if name[0].startswith(("engine_requests_total", "engine_request_dur"))]
+
+
+def test_who_had_no_room() -> None:
+    metrics = Metrics()
+    for name in ("budget/day", "budget/day", "limit/few/er"):
+        refused = record("a", 402)
+        refused.refused_by = name
+        metrics.record(refused)
+    found = samples(metrics)
+    assert found["engine_requests_without_room_total", "kind=budget", "name=day"] == 2
+    assert found["engine_requests_without_room_total", "kind=limit", "name=few/er"] == 1
