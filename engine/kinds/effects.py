@@ -40,6 +40,7 @@ class Admission:
 
     why: the reason in words, where there are better ones than its class.
     cooling: a vendor wants this pause: after it the target is as good as any.
+    for_money: it costs more than the request may spend, whatever else has room.
     """
 
     lease: int | None
@@ -47,6 +48,7 @@ class Admission:
     retry_after_ms: int | None = None
     why: str | None = None
     cooling: bool = False
+    for_money: bool = False
 
 
 @dataclass(slots=True)

@@ -249,6 +249,8 @@ class Executor:
                     answer = await self._leases.reserve(run, cast(Reserve, effect))
                     if answer.lease is None:
                         run.give_back(cast(Reserve, effect).attempt)
+                        if run.purse is not None and not answer.for_money:
+                            run.purse.busy = True
                 elif kind in _AT_ONCE:
                     answer = self._answer_now(run, effect)
                 else:

@@ -20,7 +20,7 @@ from engine.runtime.pending import Pending
 from engine.runtime.purse import Fund, Purse
 from engine.runtime.record import BudgetUse
 from engine.runtime.run import Run
-from engine.runtime.shortfall import Shortfall, no_partition, told
+from engine.runtime.shortfall import Shortfall, no_partition, told, too_dear
 from engine.runtime.snapshot import Place
 from engine.runtime.terms import BudgetTerm
 from engine.runtime.vendor_quota import quota_asks, skipped, used
@@ -107,11 +107,16 @@ class Funds:
         return _after(purse, effect.names) if effect.after else _before(purse, effect.names)
 
     def refusal(self, run: Run) -> EngineError | None:
-        """What a request is told that nobody answered because a budget had no room; None: none refused."""
+        """What a request is told that nobody answered because it may not spend so much; None: it is not that.
+
+        Where somebody may have room in a moment, it is not: a budget may have none for a month.
+        """
         purse = run.purse
-        if purse is None or not purse.shortfalls:
+        if purse is None or purse.busy:
             return None
-        return told(purse.shortfalls, run.snapshot.zone)
+        if purse.shortfalls:
+            return told(purse.shortfalls, run.snapshot.zone)
+        return None if purse.beyond is None else too_dear(purse.beyond)
 
     # --- an attempt -------------------------------------------------------------------------------------
 
@@ -129,12 +134,14 @@ class Funds:
             budget = term.budget
             amount = worst if budget.measure == "cost" else run.worst_tokens(place)
             if amount is None:
-                return Admission(None, "full", why=_unknown(place, budget.name, budget.measure))
+                return Admission(
+                    None, "full", why=_unknown(place, budget.name, budget.measure), for_money=True
+                )
             if partition is None:
                 partition = _placed_partition(run, term, place)
                 if partition is None:
                     why = f"{place.deployment.name} has no value of `per` in {budget.name}"
-                    return Admission(None, "full", why=why)
+                    return Admission(None, "full", why=why, for_money=True)
             asks.append(Ask(self._account(run, term, partition, now), amount))
             uses.append(BudgetUse(budget.name, partition, amount, None, budget.measure))
         asks += quota_asks(run, place)
@@ -246,7 +253,7 @@ class Funds:
             if step.at >= 1 and step.alert is not None and refusal.why == "spent":
                 spent = Standing(budget.limit, spent=refusal.used, left=max(0, budget.limit - refusal.used))
                 self._alerts(budget.name, use.partition, step, spent)
-        return Admission(None, "full", refusal.retry_after_ms, shortfall.words())
+        return Admission(None, "full", refusal.retry_after_ms, shortfall.words(), for_money=True)
 
     async def _tell(self, held: Held) -> None:
         """Tell of the steps below 100% that are reached by now."""
@@ -305,13 +312,14 @@ def _beyond(purse: Purse, worst: int | None, place: Place) -> Admission | None:
     """Why `per_request.cost` does not let the attempt be made; None: it does."""
     assert purse.most is not None
     if worst is None:
-        return Admission(None, "full", why=_unknown(place, "per_request.cost", "cost"))
+        return Admission(None, "full", why=_unknown(place, "per_request.cost", "cost"), for_money=True)
     used = purse.held + purse.spent
     if not worst or used + worst <= purse.most:
         return None
     words = f"per_request.cost is {show_money(purse.most)}: {show_money(used)} of it is spent or held, and a "
     words += f"call of {place.deployment.name} may cost {show_money(worst)}"
-    return Admission(None, "full", why=words)
+    purse.beyond = words
+    return Admission(None, "full", why=words, for_money=True)
 
 
 def _unknown(place: Place, name: str, measure: str) -> str:

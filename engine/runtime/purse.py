@@ -21,10 +21,22 @@ class Purse:
 
     most: `per_request.cost`. held, spent: of it, by all attempts so far. shares: of budgets, how much of the
     limit was spent or held when the request began; only those that somebody asks for. tells: somebody is told
-    of a step below 100%.
+    of a step below 100%. shortfalls: the budgets that had no room; beyond: how `per_request.cost` had none.
+    busy: a target was skipped that may have room in a moment, without any money.
     """
 
-    __slots__ = ("funds", "held", "holds", "most", "shares", "shortfalls", "spent", "tells")
+    __slots__ = (
+        "beyond",
+        "busy",
+        "funds",
+        "held",
+        "holds",
+        "most",
+        "shares",
+        "shortfalls",
+        "spent",
+        "tells",
+    )
 
     def __init__(self, funds: Sequence[Fund], most: int | None, shares: Mapping[str, float]) -> None:
         self.funds = funds
@@ -33,6 +45,8 @@ class Purse:
         self.shares = shares
         self.held = self.spent = self.holds = 0
         self.shortfalls: list[Shortfall] = []
+        self.beyond: str | None = None
+        self.busy = False
 
     def another(self) -> Purse:
         """For a copy of the request, which is one of its own."""

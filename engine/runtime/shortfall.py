@@ -65,6 +65,11 @@ def told(shortfalls: Sequence[Shortfall], zone: tzinfo) -> EngineError:
     )
 
 
+def too_dear(why: str) -> BudgetExceeded:
+    """The error of a request that may not cost so much."""
+    return BudgetExceeded(why, budget="per_request.cost", partition="", retry_after_ms=None)
+
+
 def no_partition(budget: str, per: str) -> NotAdmitted:
     """The error of a request that has no value of `per`."""
     words = f"the budget `{budget}` is kept by `{per}`, and this request has no value for it"

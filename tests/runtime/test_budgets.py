@@ -15,7 +15,7 @@ from engine.kinds.hedge import Hedge
 from engine.kinds.jumps import Jump, Jumps
 from engine.kinds.mirror import Mirror
 from engine.plan.money import Budget, BudgetStep, MoneySegment, Window
-from engine.plan.types import Call, Ceilings, Node, Streaming
+from engine.plan.types import Call, Ceilings, Concurrent, Node, Streaming
 from engine.plan.values import Expr
 from engine.plan.vendors import Facts, PriceRow
 from engine.runtime.views import Key, Texts
@@ -158,6 +158,27 @@ async def test_a_call_that_failed_is_told_before_a_budget(bench: Maker, kit: Kit
         **money(budget(limit=WORST)),
     )
     assert (await b.fails()).code == "overloaded"
+
+
+async def test_who_may_have_room_in_a_moment_is_told_before_a_budget(
+    bench: Maker, kit: Kit, until: Waiter
+) -> None:
+    """The free target is taken for a moment: nobody should wait for the end of the month."""
+    b = bench(
+        kit.fallback(kit.use("a"), kit.use("c")),
+        {"a": [kit.Say()], "c": [kit.Say(first=50)]},
+        deployments=(
+            kit.deployment("a"),
+            kit.deployment("c", facts=FREE, concurrent=Concurrent(most=1)),
+        ),
+        **money(budget(limit=1_000)),
+    )
+    asked = asyncio.create_task(b.run())
+    await until(lambda: b.upstream.calls == ["c"])
+    error = await b.fails()
+    assert (error.status, error.code) == (503, "no_candidate")
+    assert error.retry_after_ms == 1_000
+    await asked
 
 
 async def test_what_nobody_knows_the_price_of_is_not_called(bench: Maker, kit: Kit) -> None:
@@ -383,7 +404,9 @@ async def test_per_request_cost(bench: Maker, kit: Kit) -> None:
     assert b.record.status == 504
     assert b.record.cost <= 3 * (WORST + 100_000)
     c = bench(kit.use("a"), {"a": [kit.Say()]}, per_request=Ceilings(cost=WORST))
-    assert (await c.fails()).code == "no_candidate"
+    error = await c.fails()
+    assert (error.status, error.code, error.retry_after_ms) == (402, "budget_exceeded", None)
+    assert "per_request.cost is $0.006" in error.message
 
 
 async def test_per_request_cost_counts_branches_together(bench: Maker, kit: Kit) -> None:
