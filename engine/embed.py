@@ -100,7 +100,7 @@ class Engine:
         plan = self._plan
         if plan is None:
             plan = await asyncio.to_thread(_compile, self.workspace, self._env)
-        recording = self._recording = Recording(self.workspace)
+        recording = self._recording = Recording(self.workspace, serves=False)
         self.executor.sinks += recording.take(await recording.open(plan.manifest.settings))
         transport = _as_transport(self._transport)
         try:

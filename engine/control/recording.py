@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -47,14 +47,18 @@ _NOTHING = Opened(Settings())
 
 
 class Recording:
-    """Of one process. root: the workspace, which paths are relative to."""
+    """Of one process. root: the workspace, which paths are relative to. serves: it is a sidecar, which keeps
+    usage also where no file says so; a script that asks once leaves no file behind.
+    """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, *, serves: bool = True) -> None:
+        self._root, self._serves = root, serves
         self._now = _NOTHING
 
     async def open(self, settings: Settings) -> Opened:
         """Open what these settings ask for. Raises OSError, ValueError: it cannot be."""
+        if not self._serves and settings.usage is not None and settings.usage.optional:
+            settings = replace(settings, usage=None)
         return await asyncio.to_thread(self._open, settings)
 
     def take(self, opened: Opened) -> list[Sink]:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,9 @@ from running import Running, running, write_workspace
 from vendor import Vendor, streams
 
 from engine.cli.main import main
+from engine.control.compile_child import compile_here
+from engine.control.recording import Recording
+from engine.plan.types import Settings, UsageFile
 from engine.usage import writer
 
 KEPT = "usage: {file: u.db}\n"
@@ -92,11 +96,6 @@ async def test_nothing_is_served_that_could_not_be_recorded(vendor: Vendor, tmp_
 async def test_a_store_that_nobody_asked_for_keeps_nobody_from_starting(
     vendor: Vendor, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
-    from engine.control.compile_child import compile_here
-    from engine.control.recording import Recording
-
     folder = write_workspace(tmp_path / "ws", vendor.port, settings=KEPT)
     (folder / "u.db").mkdir()
     plan = compile_here(folder, None).plan
@@ -110,6 +109,16 @@ async def test_a_store_that_nobody_asked_for_keeps_nobody_from_starting(
     assert recording.take(opened) == []
     assert "cannot be the usage store" in recording.status()["failing"]
     await recording.close()
+
+
+async def test_an_embedded_engine_leaves_no_file_that_nobody_asked_for(tmp_path: Path) -> None:
+    asked = UsageFile("u.db", 10**9, 10**9)
+    for usage, files in ((replace(asked, optional=True), []), (asked, ["u.db"])):
+        recording = Recording(tmp_path, serves=False)
+        opened = await recording.open(Settings(usage=usage))
+        assert len(recording.take(opened)) == len(files)
+        await recording.close()
+        assert [path.name for path in tmp_path.iterdir()] == files
 
 
 async def test_a_reload_keeps_the_store_that_both_plans_name(kept: Running) -> None:
