@@ -122,9 +122,9 @@ class Quotas:
                         return
                     full = _part_of(refused.account, parts)
                 limit = full.limit
-                if limit.use is not None and (refused is None or refused.why != "store"):
+                if limit.use in run.bound.jumps and (refused is None or refused.why != "store"):
                     quota.counted.remove(full)
-                    if quota.jump is None:
+                    if quota.jump is None and limit.use is not None:
                         quota.jump = (limit.use, _used_up(full, refused))
                     continue
                 if refused is not None and (error := _final(full, refused, tokens)) is not None:

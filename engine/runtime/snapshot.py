@@ -15,6 +15,7 @@ from datetime import UTC, tzinfo
 from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 from zoneinfo import ZoneInfo
 
+from engine.kinds.jumps import Jumps
 from engine.kinds.table import KINDS
 from engine.kinds.use import Use, longest
 from engine.plan.code import bind_expr
@@ -151,6 +152,7 @@ class BoundRoute:
     most_output: tokens of the longest answer that one of its targets gives, as far as that is known.
     terms: what holds for all of its requests. special: for those of some keys (by the person's id()).
     compared: the budgets whose use its expressions read.
+    jumps: where its requests may be led before anybody is asked.
     counts: calls have to be counted whatever its terms say: for those, or in limits of its deployments.
     """
 
@@ -165,6 +167,7 @@ class BoundRoute:
     special: dict[int, tuple[Person, Terms]] = dataclasses.field(default_factory=dict)
     compared: tuple[BudgetTerm, ...] = ()
     counts: bool = False
+    jumps: frozenset[str] = frozenset()
     meanings: dict[int, str] = dataclasses.field(
         default_factory=dict
     )  # by the node's id(); filled when asked
@@ -348,6 +351,7 @@ class Snapshot:
             terms=self.terms.route(route),
             most_output=max((place.deployment.facts.output or 0 for place in places.values()), default=0),
             compared=compared,
+            jumps=_jumps(route.start),
             counts=bool(compared) or any(place.limits for place in places.values()),
         )
 
@@ -443,6 +447,13 @@ def _targets(node: Node) -> Iterator[Use]:
     for value in _inside(node):
         if isinstance(value, Node):
             yield from _targets(value)
+
+
+def _jumps(start: Node) -> frozenset[str]:
+    """The names of the branches that a limit or a budget may take in the place of a route's start."""
+    if not isinstance(start, Jumps):
+        return frozenset()
+    return frozenset(branch.name for branch in start.branches if branch.before)
 
 
 def _turns(route: Route) -> Iterator[Expr]:

@@ -447,6 +447,13 @@ async def test_a_request_larger_than_a_limit_goes_elsewhere(limited: Any, kit: K
     assert (await b.run(max_tokens=50)).deployment == "a"
 
 
+async def test_a_route_that_has_no_such_branch_turns_away(limited: Any, kit: Kit) -> None:
+    """A key that the state store keeps may name a limit whose jump no file puts into this route."""
+    b = limited(Limit("l", requests=a_minute(1), on_exceed="use", use="b"))
+    await b.run()
+    assert (await b.fails()).status == 429
+
+
 # --- the vendor's quota -------------------------------------------------------------------------------
 
 

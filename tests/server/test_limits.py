@@ -12,9 +12,12 @@ import http_sfv
 import httpx
 import pytest
 from clients import STREAMS, WHOLES
-from running import Running, running, write_workspace
+from running import CHAT, HELLO, Running, running, write_workspace
 from scripted import Connection
 from vendor import Vendor, answers, chat, silence, streams
+
+from engine.keys.form import make
+from engine.keys.hashing import PUBLIC, digest, shown
 
 ROUTES = """\
 deployments:
@@ -235,3 +238,50 @@ async def test_headroom_is_what_vendors_say_and_what_is_left_of_their_quota(
     # What is unknown is as good as full, so both are asked once. Then it is 45% of `near` by its vendor's
     # word, and of `far` what is left of its own quota (75%, 50%, 25%): its vendor says that there is more.
     assert (sorted(served[:2]), served[2:]) == (["far", "near"], ["far", "far", "near", "far"])
+
+
+# --- keys, groups and floors --------------------------------------------------------------------------
+
+BOT, OTHER = make(), make()
+PEOPLE = f"""\
+deployments:
+  near: {{provider: fake, model: m-1}}
+limits:
+  slow: {{per: key.id, requests: 2/h}}
+  own: {{per: key.id, requests: 3/h}}
+routes:
+  one: near
+keys:
+  tags: {{kind: [dev, ci]}}
+  clients:
+    bot: {{hash: "{shown(digest(BOT.encode(), PUBLIC))}", tags: {{kind: ci}}}}
+    other: {{hash: "{shown(digest(OTHER.encode(), PUBLIC))}", tags: {{kind: dev}}, limits: [own]}}
+groups:
+  ci: {{when: 'key.tags.kind == "ci"', limits: [slow]}}
+"""
+FLOOR = """\
+require:
+  all: {limits: [fair]}
+limits:
+  fair: {per: key.org, requests: 4/h, headers: false}
+"""
+
+
+async def test_whom_a_limit_holds_for(vendor: Vendor, tmp_path: Path) -> None:
+    """A group's, a key's own, and a floor's for everybody, which the two share."""
+    folder = write_workspace(tmp_path / "ws", vendor.port, routes=PEOPLE)
+    (folder / "policies").mkdir()
+    (folder / "policies" / "floor.yaml").write_text(FLOOR)
+    asked = [*[BOT] * 3, *[OTHER] * 3]
+    async with running(folder) as started:
+        body = {"model": "one", "messages": HELLO}
+        answers = [
+            await started.client.post(CHAT, json=body, headers={"authorization": f"Bearer {key}"})
+            for key in asked
+        ]
+    assert [each.status_code for each in answers] == [200, 200, 429, 200, 200, 429]
+    told = [list(items(each.headers, "ratelimit").items()) for each in answers]
+    assert [name for ((name, _),) in told] == ["slow"] * 3 + ["own"] * 3
+    assert [parameters["r"] for ((_, parameters),) in told] == [1, 0, 0, 2, 1, 1]
+    assert "the limit `slow` of 'bot' has no room now" in answers[2].text
+    assert "the limit `fair` has no room now; come back" in answers[5].text
