@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC
+from inspect import isawaitable
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ from engine.compiler.pipeline import compile_workspace
 from engine.control.counts import as_json, carry, counted, lines, merged
 from engine.plan.fate import fate
 from engine.plan.plan import Plan
-from engine.state.ledger import Ask
+from engine.state.ledger import Ask, Ledger
 from engine.state.ledger_accounts import budget_account
 from engine.state.memory_ledger import MemoryLedger
+from engine.state.open import open_ledger
 
 NOW = 1_764_000_000_000  # 2025-11-24
 DOLLAR = 10**9
@@ -93,13 +95,13 @@ def test_what_becomes_of_limits(after: str, told: str, tmp_path: Path) -> None:
     assert str(fate(old, plan(tmp_path, {}, {"l": after})).limits) == told
 
 
-def spend(ledger: MemoryLedger, made: Plan, **used: dict[str, float]) -> None:
+def spend(ledger: Ledger, made: Plan, **used: dict[str, float]) -> None:
     for name, parts in used.items():
         for partition, dollars in parts.items():
             account = budget_account(made.money().budgets[name], partition, NOW, UTC)
             hold = f"{name}/{partition}"
             assert ledger.reserve(hold, [Ask(account, 0)], NOW) is None
-            ledger.settle(hold, [round(dollars * DOLLAR)], NOW)
+            assert ledger.settle(hold, [round(dollars * DOLLAR)], NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -153,19 +155,24 @@ async def test_one_partition_and_little(tmp_path: Path) -> None:
     assert again == {}  # another month, another day
 
 
-async def test_what_moved_stays_moved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", ["memory", "sqlite:state.db"])
+async def test_what_moved_stays_moved(state: str, tmp_path: Path) -> None:
     """Also of a partition that nobody asked for before the plan changed once more."""
     old = plan(tmp_path, {"month": TEAMS})
-    ledger = MemoryLedger()
+    ledger = await open_ledger(state, tmp_path, lambda: NOW / 1000)
     spend(ledger, old, month={"support": 42.1, "a/b": 1})
     moved = plan(tmp_path, {"monthly": TEAMS[:-1] + ", was: month}"})
     await carry(ledger, old.money(), moved.money(), fate(old, moved).budgets.moves, NOW, UTC)
     settled = plan(tmp_path, {"monthly": TEAMS})
     for partition, used in (("support", 42.1), ("a/b", 1), ("else", 0)):
         account = budget_account(settled.money().budgets["monthly"], partition, NOW, UTC)
-        (standing,) = ledger.look([account], NOW)
-        assert standing.used == round(used * DOLLAR)
+        standings = ledger.look([account], NOW)
+        assert not isawaitable(standings)
+        assert standings[0].used == round(used * DOLLAR)
     assert ledger.open_holds() == 0
+    counts = await counted(ledger, settled.money(), NOW, UTC)
+    assert (counts["monthly"].partitions, counts["monthly"].used) == (2, round(43.1 * DOLLAR))
+    await ledger.close()
 
 
 async def test_another_unit_or_per_counts_apart(tmp_path: Path) -> None:
