@@ -52,7 +52,8 @@ def run(args: argparse.Namespace) -> int:
         Path(args.out).write_bytes(done.plan.dump() + b"\n")
         message(f"wrote {args.out}")
     if args.against:
-        return _compare(_other(args.against, args.env), done.plan, args.format)
+        state = str(done.settings.state), Path(args.workspace)
+        return _compare(_other(args.against, args.env), done.plan, args.format, *state)
     if args.format == "json":
         sys.stdout.flush()
         sys.stdout.buffer.write(done.plan.dump() + b"\n")
@@ -75,25 +76,31 @@ def _only(plan: Plan, route: str | None) -> tuple[str, ...] | None:
     return (route,)
 
 
-def _compare(old: Plan, new: Plan, format: str) -> int:
+def _compare(old: Plan, new: Plan, format: str, store: str, root: Path) -> int:
+    from engine.cli.plan_amounts import amounts
     from engine.explain import plan_diff
     from engine.plan.fate import fate
     from engine.plan.fate_names import Names
 
     found = plan_diff.compare(old, new)
+    state = fate(old, new)
+    told = amounts(old, new, state.budgets, store, root) if found and old.money().budgets else []
     if format == "json":
         changes = [difference.as_json() for difference in found]
-        state = fate(old, new).as_json()
-        write_json({"from": old.revision, "to": new.revision, "differences": changes, "state": state})
+        words = state.as_json()
+        if told:
+            words["budgets"]["amounts"] = told
+        write_json({"from": old.revision, "to": new.revision, "differences": changes, "state": words})
     else:
         write(plan_diff.show(found))
         if found:
-            state_of = fate(old, new)
-            write(f"state of deployments: {state_of.deployments}")
-            write(f"state of routes: {state_of.routes}")
-            for what, names in (("budgets", state_of.budgets), ("limits", state_of.limits)):
+            write(f"state of deployments: {state.deployments}")
+            write(f"state of routes: {state.routes}")
+            for what, names in (("budgets", state.budgets), ("limits", state.limits)):
                 if names != Names():
                     write(f"counts of {what}: {names}")
+            for line in told:
+                write(f"  {line}")
     return 1 if found else 0
 
 

@@ -6,16 +6,29 @@ told, so a change of `defaults` shows at every target that it reaches, and a mov
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from engine import units
 from engine.explain.plan_view import linked
 from engine.plan.codec import encode
+from engine.plan.fate_counters import show_window
 from engine.plan.plan import Plan
 
-What = Literal["route", "deployment", "provider", "dialect", "settings"]
+What = Literal[
+    "route",
+    "deployment",
+    "provider",
+    "dialect",
+    "budget",
+    "limit",
+    "key",
+    "group",
+    "require",
+    "keys",
+    "settings",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +70,12 @@ def compare(old: Plan, new: Plan) -> tuple[Difference, ...]:
         *_each("deployment", _deployments(old), _deployments(new)),
         *_each("provider", _providers(old), _providers(new)),
         *_each("dialect", _dialects(old), _dialects(new)),
+        *_each("budget", _budgets(old), _budgets(new)),
+        *_each("limit", _named(old.money().limits.values()), _named(new.money().limits.values())),
+        *_each("key", _named(old.people().clients), _named(new.people().clients)),
+        *_each("group", _named(old.people().groups), _named(new.people().groups)),
+        *_each("require", _named(old.people().floors), _named(new.people().floors)),
+        *_each("keys", {"keys": _declared(old)}, {"keys": _declared(new)}),
         *_each("settings", {"engine.yaml": _settings(old)}, {"engine.yaml": _settings(new)}),
     )
 
@@ -94,6 +113,25 @@ def _providers(plan: Plan) -> dict[str, Any]:
 
 def _dialects(plan: Plan) -> dict[str, Any]:
     return {name: _plain(encode(plan.dialect(name))) for name in plan.manifest.dialects}
+
+
+def _budgets(plan: Plan) -> dict[str, Any]:
+    """With limits and windows as they are written."""
+    found = _named(plan.money().budgets.values())
+    for name, budget in plan.money().budgets.items():
+        shown = units.show_money(budget.limit) if budget.measure == "cost" else f"{budget.limit} tokens"
+        found[name] |= {"limit": shown, "window": show_window(budget.window)}
+    return found
+
+
+def _named(parts: Iterable[Any]) -> dict[str, Any]:
+    return {part.name: _plain(encode(part)) for part in parts}
+
+
+def _declared(plan: Plan) -> Any:
+    """What is said of all keys: tags, organisations, who vouches for them."""
+    said = _plain(encode(plan.people()))
+    return {name: value for name, value in said.items() if name not in ("clients", "groups", "floors")}
 
 
 def _settings(plan: Plan) -> Any:

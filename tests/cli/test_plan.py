@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+import time
+from datetime import UTC
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,9 @@ import pytest
 from engine.cli import graph as graph_command
 from engine.cli import main as cli
 from engine.plan.plan import Plan
+from engine.state.ledger import Ask
+from engine.state.ledger_accounts import budget_account
+from engine.state.open import open_ledger
 
 WORKSPACES = Path(__file__).parent.parent / "compiler" / "workspaces"
 GOOD = WORKSPACES / "good"
@@ -147,3 +153,53 @@ def test_text_of_users_cannot_break_out(run, tmp_path: Path) -> None:
     assert '"] --> x' not in out
     run("graph", tmp_path, "-o", tmp_path / "g.dot")
     assert '\\"] --> x' in (tmp_path / "g.dot").read_text()
+
+
+BUDGETED = """\
+deployments: {{a: {{provider: onnx, model: smollm2-135m-instruct}}}}
+routes: {{r: {{start: a, budgets: [{name}]}}}}
+keys: {{tags: {{team: {{}}}}}}
+budgets:
+  {name}: {{limit: {limit}, window: {window}, per: key.tags.team{more}}}
+"""
+
+
+def budgeted(folder: Path, **said: str) -> Path:
+    said = {"name": "month", "limit": "$500", "window": "month", "more": "", **said}
+    (folder / "routes").mkdir(parents=True, exist_ok=True)
+    (folder / "routes" / "r.yaml").write_text(BUDGETED.format(**said))
+    (folder / "engine.yaml").write_text("timezone: UTC\nstate: sqlite:state.db\n")
+    return folder
+
+
+async def _spend(folder: Path, plan: Plan, team: str, dollars: int) -> None:
+    ledger = await open_ledger("sqlite:state.db", folder)
+    now = int(time.time() * 1000)
+    account = budget_account(plan.money().budgets["month"], team, now, UTC)
+    for answer in (ledger.reserve(team, [Ask(account, 0)], now), ledger.settle(team, [dollars * 10**9], now)):
+        assert answer is None
+    await ledger.close()
+
+
+def test_against_tells_what_becomes_of_budgets(run, tmp_path: Path) -> None:
+    """With what they have counted, where that is in a file; and a changed budget is a difference."""
+    old = budgeted(tmp_path / "old")
+    run("plan", old, "--out", tmp_path / "old.json")
+    plan = Plan.load((tmp_path / "old.json").read_bytes())
+    new = budgeted(tmp_path / "new", limit="$400")
+    code, out, _ = run("plan", new, "--against", tmp_path / "old.json")
+    assert (code, out.splitlines()[:2]) == (1, ["budget month: changed", "  ~ limit: $500 -> $400"])
+    assert out.endswith("counts of budgets: 1 survive\n")
+    assert not (new / "state.db").exists()
+    asyncio.run(_spend(new, plan, "support", 42))
+    asyncio.run(_spend(new, plan, "sales", 10))
+    kept = "  month: 2 teams keep $52.00, of $400 each; support $42.00 (it was of $500)\n"
+    assert run("plan", new, "--against", tmp_path / "old.json")[1].endswith(f"1 survive\n{kept}")
+    budgeted(new, window="week")
+    code, out, _ = run("plan", new, "--against", tmp_path / "old.json", "--format", "json")
+    assert code == 1
+    assert json.loads(out)["state"]["budgets"] == {
+        "survive": 0,
+        "resets": ["month (window month -> week)"],
+        "amounts": ["month: $52.00 of 2 teams no longer counts (window month -> week)"],
+    }
