@@ -14,16 +14,19 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.arguments import Parser
+from engine.cli.asker import add_key, asker
 from engine.cli.output import CommandFailed, is_terminal, message, paint, write_json
 
 if TYPE_CHECKING:
     from engine.embed import Engine
     from engine.plan.plan import Plan
+    from engine.runtime.views import Key
 
 
 def register(parser: Parser) -> None:
     parser.add_argument("prompt", nargs="?", metavar="PROMPT", help="one message; without it, a conversation")
     parser.add_argument("--model", "-m", metavar="MODEL", help="the name to ask for")
+    add_key(parser)
     parser.add_argument("--workspace", "-w", default=".", metavar="WS", help="its folder (default: .)")
     parser.add_argument("--env", metavar="NAME", help="apply the overlay envs/NAME")
     parser.add_argument("--max-tokens", type=int, metavar="N", help="length of an answer at most")
@@ -36,15 +39,18 @@ def run(args: argparse.Namespace) -> int:
     plan = compiled(args.workspace, args.env, quiet=True).plan
     if plan is None:
         return 1
-    return asyncio.run(_converse(args, plan))
+    key = asker(args.key, plan, args.workspace)
+    return asyncio.run(_converse(args, plan, key))
 
 
-async def _converse(args: argparse.Namespace, plan: Plan) -> int:
+async def _converse(args: argparse.Namespace, plan: Plan, key: Key) -> int:
     from engine.embed import Engine
 
     async with Engine.open(args.workspace, plan=plan) as engine:
-        model = args.model or _only_model(engine)
-        fields = {} if args.max_tokens is None else {"max_tokens": args.max_tokens}
+        model = args.model or _only_model(engine, key)
+        fields: dict[str, Any] = {"key": key}
+        if args.max_tokens is not None:
+            fields["max_tokens"] = args.max_tokens
         for deployment, why in engine.snapshot.missing.items():
             message(f"{paint('note', 'yellow', stream=sys.stderr)}: {deployment}: {why}")
         if args.prompt is not None:
@@ -52,8 +58,9 @@ async def _converse(args: argparse.Namespace, plan: Plan) -> int:
         return await _many(engine, model, fields)
 
 
-def _only_model(engine: Engine) -> str:
-    names = [name for name in engine.snapshot.matcher.names() if not name.endswith("*")]
+def _only_model(engine: Engine, key: Key) -> str:
+    person = engine.snapshot.person(key)
+    names = [name for name in engine.snapshot.matcher.names(person=person) if not name.endswith("*")]
     if len(names) == 1:
         return names[0]
     raise CommandFailed(f"which model? There is: {', '.join(names) or 'none'}", help="pick one with -m MODEL")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from engine.cli.arguments import Parser, did_you_mean
+from engine.cli.asker import add_key, asker, told
 from engine.cli.output import CommandFailed, write, write_json
 from engine.plan.values import OperationName
 
@@ -41,6 +42,7 @@ def register(parser: Parser) -> None:
         choices=get_args(OperationName),
         help="what is asked with the request (default: told by its fields)",
     )
+    add_key(parser)
     parser.add_argument(
         "--at", metavar="TIME", help="the time of the request, like 2026-12-01T10:00 (default: now)"
     )
@@ -110,6 +112,7 @@ def _explain_request(args: argparse.Namespace) -> int:
         where = f"{error.param}: " if error.param else ""
         raise CommandFailed(f"{args.what}: {where}{error.message}") from None
     dialect = spoken(body, operation)
+    key = asker(args.key, plan, args.workspace)
     driven = drive(
         plan,
         request,
@@ -117,6 +120,7 @@ def _explain_request(args: argparse.Namespace) -> int:
         script=script,
         route=args.route,
         wall=_wall(args.at, snapshot),
+        key=key,
         dialect=dialect,
         body=None if dialect is None else body,
         refuses=Previews(snapshot).refuses,
@@ -126,7 +130,8 @@ def _explain_request(args: argparse.Namespace) -> int:
     if args.format == "json":
         write_json(_as_json(driven, plan, sent))
     else:
-        write("\n".join(_as_text(driven, sent)))
+        who = told(snapshot.person(key))
+        write("\n".join([*([] if who is None else [who]), *_as_text(driven, sent)]))
     return 0
 
 

@@ -16,6 +16,7 @@ from typing import Final
 from engine.keys.hashing import PUBLIC, digest
 from engine.plan.people import Client
 from engine.runtime.views import Key, Texts
+from engine.state.keys import StoredKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +79,20 @@ def _key(client: Client) -> Key:
         budgets=client.budgets,
         ips=client.ips,
     )
+
+
+def of_store(stored: StoredKey) -> Entry:
+    """A key of the state store as an entry."""
+    said = stored.said
+    key = Key(
+        id=stored.id,
+        name=stored.name,
+        org=said.org,
+        tags=Texts(said.tags),
+        groups=said.groups,
+        models=said.models,
+        limits=said.limits,
+        budgets=said.budgets,
+        ips=said.ips,
+    )
+    return Entry(stored.digest, key, math.inf if stored.ends is None else stored.ends)

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from engine.keys import hashing
 from engine.observe.log import Log
-from engine.runtime.keyring import Entry
-from engine.runtime.views import Key, Texts
+from engine.runtime.keyring import Entry, of_store
 from engine.server.identity import Identities
 from engine.state.keys import OTHER_SECRET, KeyStore, StoredKey
 from engine.state.open_keys import open_keys
@@ -115,20 +113,4 @@ async def _nowhere() -> KeyStore | None:
 
 
 def _entries(stored: list[StoredKey]) -> dict[bytes, Entry]:
-    return {key.digest: _entry(key) for key in stored}
-
-
-def _entry(stored: StoredKey) -> Entry:
-    said = stored.said
-    key = Key(
-        id=stored.id,
-        name=stored.name,
-        org=said.org,
-        tags=Texts(said.tags),
-        groups=said.groups,
-        models=said.models,
-        limits=said.limits,
-        budgets=said.budgets,
-        ips=said.ips,
-    )
-    return Entry(stored.digest, key, math.inf if stored.ends is None else stored.ends)
+    return {key.digest: of_store(key) for key in stored}
