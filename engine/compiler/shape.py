@@ -18,7 +18,8 @@ from engine.compiler.document import Document, Path
 from engine.compiler.shape_words import near_key, say
 from engine.compiler.spec_tree import owner_of
 from engine.diagnostics import Diagnostics, Span
-from engine.spec.fault import FAULT, looks_secret
+from engine.keys.looks import looks_secret
+from engine.spec.fault import FAULT
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -10,7 +10,8 @@ from pydantic_core import ErrorDetails
 
 from engine.compiler.document import Path
 from engine.compiler.suggest import did_you_mean
-from engine.spec.fault import FAULT, looks_secret, shown
+from engine.keys.looks import looks_secret
+from engine.spec.fault import FAULT, shown
 from engine.spec.model import Spec, called, fields
 from engine.spec.nodes.node import EDGE_CHILD, KIND_KEYS, Edge, NodeSpec, kinds_in
 

@@ -7,6 +7,7 @@ nothing. Without one the hash is made under a fixed text.
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import re
 from typing import Final
@@ -17,6 +18,9 @@ PUBLIC: Final = b"llm-runner-router client key, version 1"
 #: A hash as it stands in files.
 SHOWN: Final = "hmac-sha256:"
 PATTERN: Final = r"hmac-sha256:[0-9a-f]{64}"
+
+#: Of SHA-256, in bytes.
+_BLOCK: Final = 64
 
 #: Shorter than this a secret can be guessed.
 LEAST: Final = 16
@@ -31,6 +35,24 @@ _PLACEHOLDER: Final = re.compile(
 def digest(key: bytes, secret: bytes) -> bytes:
     """The 32 bytes that are kept of a key."""
     return hmac.digest(secret, key, "sha256")
+
+
+class Hasher:
+    """`digest` under one secret, for whoever makes many: half of the work of RFC 2104 is done once."""
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, secret: bytes) -> None:
+        block = (secret if len(secret) <= _BLOCK else hashlib.sha256(secret).digest()).ljust(_BLOCK, b"\0")
+        self._inner = hashlib.sha256(bytes(each ^ 0x36 for each in block))
+        self._outer = hashlib.sha256(bytes(each ^ 0x5C for each in block))
+
+    def digest(self, key: bytes) -> bytes:
+        """The 32 bytes that are kept of a key."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(key)
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def proof(secret: bytes) -> bytes:

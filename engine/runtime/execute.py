@@ -17,6 +17,7 @@ from random import Random
 from typing import Any, Final, cast
 
 from engine.errors import EngineError
+from engine.keys.looks import safe
 from engine.kinds.effects import (
     Aside,
     Attempt,
@@ -160,7 +161,7 @@ class Executor:
             id=inbound.request_id,
             at=moment(wall),
             revision=snapshot.revision,
-            model=request.get("model"),
+            model=safe(request.get("model", "")) or None,
             operation=inbound.operation,
             dialect=inbound.dialect,
             stream=bool(request.get("stream", False)),

@@ -1,7 +1,8 @@
 """The client keys that a process knows, by the hash of each: who shows this one?
 
-A look-up costs the same whatever is shown: the hash of it is made, looked for as a whole, and compared in
-constant time with what was found, or with one that nobody has. Unknown, expired and refused are one answer.
+A look-up costs the same whatever is shown: the hash of it is made and looked for as a whole, then compared in
+constant time with what was found, or with another key of the table, which is as far away in memory. Unknown,
+expired and refused are one answer.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ from __future__ import annotations
 import hmac
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from engine.keys.hashing import PUBLIC, digest
+from engine.keys.hashing import PUBLIC, Hasher
 from engine.plan.people import Client
 from engine.runtime.views import Key, Texts
 from engine.state.keys import StoredKey
@@ -28,33 +29,48 @@ class Entry:
     expires: float = math.inf
 
 
-#: What is compared where nothing is found.
-_NOBODY: Final = Entry(os.urandom(32), Key(), 0.0)
+class Table:
+    """Keys by their hashes."""
 
+    __slots__ = ("_all", "_by_digest")
 
-class Keyring:
-    """Keys under one secret.
-
-    Args:
-        entries: the keys.
-        secret: what their hashes are made under.
-    """
-
-    __slots__ = ("_by_digest", "secret")
-
-    def __init__(self, entries: Iterable[Entry] = (), secret: bytes = PUBLIC) -> None:
-        self.secret = secret
-        self._by_digest: Mapping[bytes, Entry] = {entry.digest: entry for entry in entries}
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self._by_digest = {entry.digest: entry for entry in entries}
+        self._all = tuple(self._by_digest.values()) or (Entry(os.urandom(32), Key(), 0.0),)
 
     def __len__(self) -> int:
         return len(self._by_digest)
 
-    def find(self, shown: bytes, more: Mapping[bytes, Entry], now: float) -> Key | None:
+    def find(self, digest: bytes) -> Entry:
+        """The key of this hash; any other where there is none."""
+        other = int.from_bytes(digest[:7], "big") % len(self._all)
+        found = self._by_digest.get(digest)
+        return self._all[other] if found is None else found
+
+
+EMPTY: Final = Table()
+
+
+class Keyring:
+    """The keys of a plan, and the secret that its hashes, and those kept elsewhere, are made under."""
+
+    __slots__ = ("_digest", "secret", "table")
+
+    def __init__(self, entries: Iterable[Entry] = (), secret: bytes = PUBLIC) -> None:
+        self.secret = secret
+        self.table = Table(entries)
+        self._digest = Hasher(secret).digest
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def find(self, shown: bytes, more: Table, now: float) -> Key | None:
         """Who shows this; None: nobody. `more`: keys that are kept elsewhere. `now`: epoch seconds."""
-        made = digest(shown, self.secret)
-        found = self._by_digest.get(made) or more.get(made) or _NOBODY
-        good = hmac.compare_digest(found.digest, made) & (now < found.expires)
-        return found.key if good else None
+        made = self._digest(shown)
+        mine, other = self.table.find(made), more.find(made)
+        is_mine, is_other = hmac.compare_digest(mine.digest, made), hmac.compare_digest(other.digest, made)
+        found = other if is_other else mine
+        return found.key if (is_mine | is_other) & (now < found.expires) else None
 
 
 def in_git(clients: Iterable[Client]) -> list[Entry]:

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from engine.errors import RequestError
 from engine.policies.networks import Networks, client_address
-from engine.runtime.keyring import Entry, Keyring
+from engine.runtime.keyring import EMPTY, Keyring, Table
 from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import ANONYMOUS, Key
 from engine.server.credential import shown
@@ -42,7 +42,7 @@ class Source(Protocol):
 class Identities:
     """One process's ways to know who asks.
 
-    sources: asked in this order where it is no client key. stored: the keys of the state store, by digest.
+    sources: asked in this order where it is no client key. stored: the keys of the state store.
     closed: somebody has a key there, or had one: nobody is anonymous any more. trusted: the proxies whose
     word on a client's address counts.
     """
@@ -52,7 +52,7 @@ class Identities:
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self.sources: tuple[Source, ...] = ()
-        self.stored: Mapping[bytes, Entry] = {}
+        self.stored: Table = EMPTY
         self.closed = False
         self.trusted = Networks(())
 

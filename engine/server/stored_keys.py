@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 from engine.keys import hashing
 from engine.observe.log import Log
-from engine.runtime.keyring import Entry, of_store
+from engine.runtime.keyring import EMPTY, Table, of_store
 from engine.server.identity import Identities
-from engine.state.keys import OTHER_SECRET, KeyStore, StoredKey
+from engine.state.keys import OTHER_SECRET, KeyStore
 from engine.state.open_keys import open_keys
 from engine.state.store_fault import StoreFault
 
@@ -87,16 +87,16 @@ class StoredKeys:
         version = await self._store.version()
         if version is None:  # another store stands in its place
             await self._close()
-            self._take({})
+            self._take(EMPTY)
         elif version != self._version:
             proof = await self._store.proof()
             if proof is not None and proof != hashing.proof(self._secret()):
                 raise StoreFault(OTHER_SECRET)
             every = await self._store.every()
-            self._take(await asyncio.to_thread(_entries, every))
+            self._take(await asyncio.to_thread(lambda: Table(map(of_store, every))))
             self._version = version
 
-    def _take(self, keys: Mapping[bytes, Entry]) -> None:
+    def _take(self, keys: Table) -> None:
         identities = self._identities
         identities.stored = keys
         identities.closed = identities.closed or bool(keys)
@@ -110,7 +110,3 @@ class StoredKeys:
 
 async def _nowhere() -> KeyStore | None:
     return None
-
-
-def _entries(stored: list[StoredKey]) -> dict[bytes, Entry]:
-    return {key.digest: of_store(key) for key in stored}

@@ -12,7 +12,8 @@ from pydantic import PlainValidator, WithJsonSchema
 from typing_extensions import TypeAliasType
 
 from engine import units
-from engine.spec.fault import fault, looks_secret, shown, wrong_type
+from engine.keys.looks import looks_secret
+from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.json_form import json_form
 
 

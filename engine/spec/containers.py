@@ -8,7 +8,8 @@ from pydantic import BeforeValidator, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from engine.spec.fault import fault, looks_secret, shown
+from engine.keys.looks import looks_secret
+from engine.spec.fault import fault, shown
 from engine.spec.names import Name
 
 T = TypeVar("T")

@@ -6,24 +6,14 @@ value's location; `compiler/shape.py` turns that location into a file, line and 
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from pydantic_core import PydanticCustomError
 
+from engine.keys.looks import looks_secret
+
 #: Error type of everything raised here: tells our own faults from pydantic's.
 FAULT: Final = "engine_fault"
-
-#: Texts that are keys of well-known services, whatever the field. Prefixes as the vendors document them.
-_KEYS: Final = re.compile(
-    r"\b(?:sk-(?:ant-|proj-|or-v1-|svcacct-)?[A-Za-z0-9_-]{20,}|(?:AKIA|ASIA)[0-9A-Z]{16}\b"
-    r"|gsk_[A-Za-z0-9]{20,}"
-    r"|hf_[A-Za-z0-9]{30,}|AIza[0-9A-Za-z_-]{35}|xai-[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{36,}"
-    r"|github_pat_[A-Za-z0-9_]{30,}|xox[abprs]-[A-Za-z0-9-]{10,}|glpat-[A-Za-z0-9_-]{20,}"
-    r"|engk_[A-Za-z0-9_-]{16,}"
-    r"|(?:r8|pplx|nvapi|fw|tgp_v1)[_-][A-Za-z0-9_-]{30,})"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----|\bhooks\.slack\.com/services/T[A-Za-z0-9]+/"
-)
 
 _SHOWN: Final = 48
 
@@ -33,16 +23,6 @@ def fault(
 ) -> PydanticCustomError:
     """An error with a diagnostic's code. `at` is where, below the value that is validated."""
     return PydanticCustomError(FAULT, "{message}", {"code": code, "message": message, "help": help, "at": at})
-
-
-def looks_secret(text: str) -> bool:
-    """True for a text that holds what a vendor would call a key. Such a text is never printed."""
-    return _KEYS.search(text) is not None
-
-
-def without_secrets(text: str) -> str:
-    """The text with stars for what a vendor would call a key; as long as before."""
-    return _KEYS.sub(lambda found: "*" * len(found[0]), text)
 
 
 def shown(value: Any) -> str:

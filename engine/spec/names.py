@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final
 from pydantic import PlainValidator
 from typing_extensions import TypeAliasType
 
-from engine.spec.fault import fault, looks_secret, shown, wrong_type
+from engine.keys.looks import looks_secret
+from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.json_form import json_form
 from engine.spec.plain import read_text
 

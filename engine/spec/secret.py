@@ -8,8 +8,9 @@ from typing import Annotated, Any, Final
 from pydantic import BeforeValidator, PlainValidator
 from typing_extensions import TypeAliasType
 
+from engine.keys.looks import looks_secret
 from engine.plan.values import Secret
-from engine.spec.fault import fault, looks_secret
+from engine.spec.fault import fault
 from engine.spec.json_form import json_form
 from engine.spec.one_or_more import OrOne
 

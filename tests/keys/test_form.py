@@ -8,7 +8,7 @@ import hmac
 import pytest
 
 from engine.keys import form, hashing
-from engine.spec.fault import looks_secret
+from engine.keys.looks import looks_secret
 
 
 def test_a_key_says_what_it_is_and_holds_256_random_bits() -> None:
@@ -37,6 +37,13 @@ def test_what_is_kept_is_its_hmac_sha256() -> None:
     assert kept == hmac.new(secret, key, hashlib.sha256).digest()
     assert hashing.shown(kept) == f"hmac-sha256:{kept.hex()}"
     assert kept != hashing.digest(key, hashing.PUBLIC)
+
+
+@pytest.mark.parametrize("secret", [b"", b"short", b"x" * 64, b"y" * 65, bytes(range(256))])
+def test_a_hasher_makes_the_same(secret: bytes) -> None:
+    hasher = hashing.Hasher(secret)
+    for key in (b"", b"k", form.make().encode(), b"z" * 3_000):
+        assert hasher.digest(key) == hmac.new(secret, key, hashlib.sha256).digest()
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
+from engine.keys.looks import looks_secret
 from engine.plan.values import Secret
 from engine.spec.address import Address, BaseUrl, Url
 from engine.spec.amounts import (
@@ -25,7 +26,7 @@ from engine.spec.amounts import (
 from engine.spec.amounts import Window as WindowType
 from engine.spec.call import FailureName
 from engine.spec.expression import Expression
-from engine.spec.fault import looks_secret, shown
+from engine.spec.fault import shown
 from engine.spec.names import AllowedZone, ModelPattern, Name, Word, Zone
 from engine.spec.nodes.hedge import After
 from engine.spec.plain import ErrorStatus, Flag, Fraction, Moment, Natural, Positive, Text, Weight

@@ -25,7 +25,7 @@ from engine.compiler.render.count import counted, summary
 from engine.compiler.render.excerpt import excerpt, visible
 from engine.compiler.text_lines import split_lines
 from engine.diagnostics import Diagnostic, Span
-from engine.spec.fault import without_secrets
+from engine.keys.looks import without_secrets
 
 _COLOURS: Final[dict[Severity, str]] = {"error": "\x1b[1;31m", "warning": "\x1b[1;33m", "note": "\x1b[1;36m"}
 #: Codes whose place is where a secret stands, or what may be one.
