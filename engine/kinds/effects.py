@@ -288,6 +288,7 @@ class Outcome:
     final: answered by the graph itself (reject, respond): nobody else is asked.
     rotates: another credential of the deployment could be shown at once.
     should_retry: whether the vendor said that it is worth repeating; None: it did not.
+    unsent: nothing of the call went out.
     reply: what the driver put there (a whole answer or a live stream); the text of a `respond`.
     """
 
@@ -303,6 +304,7 @@ class Outcome:
     final: bool = False
     rotates: bool = False
     should_retry: bool | None = None
+    unsent: bool = False
     reply: Any = None
 
 

@@ -328,6 +328,7 @@ def _failed(effect: Attempt, error: Error) -> Outcome:
         code=error.get("code"),
         retry_after_ms=error.get("retry_after_ms"),
         should_retry=error.get("should_retry"),
+        unsent=error.get("unsent", False),
         deployment=effect.target.deployment,
         attempt=effect.attempt,
     )

@@ -22,6 +22,8 @@ _UNKNOWN: Final = frozenset({"timeout", "cut", "cancelled", "invalid_output"})
 
 def may_be_billed(outcome: Outcome) -> bool:
     """Whether a call that was sent and failed so may be billed all the same."""
+    if outcome.unsent:
+        return False
     if outcome.failure in _UNKNOWN:
         return True
     answered = outcome.status is None or outcome.status < 400

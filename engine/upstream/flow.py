@@ -25,6 +25,8 @@ def transport_failure(deployment: str, error: TransportError) -> Error:
     told = below_http(error.failure, f"{deployment}: {error}")
     if error.lasting:
         told["should_retry"] = False
+    if error.unsent:
+        told["unsent"] = True
     return told
 
 

@@ -354,6 +354,7 @@ class _NotSent(Exception):
     def __init__(self, failure: FailureClass, message: str) -> None:
         super().__init__(message)
         self.error = below_http(failure, message)
+        self.error["unsent"] = True
 
 
 def _unread(outbound: Outbound, error: SecretMissing) -> _NotSent:

@@ -83,7 +83,7 @@ def _refuse(error: httpx.RequestError, *, begun: bool) -> NoReturn:
     """httpx's errors as ours; `begun`: the headers were there. Its words may hold a URL with a key in it."""
     match error:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
-            raise TransportError("timeout", "no connection in time") from error
+            raise TransportError("timeout", "no connection in time", unsent=True) from error
         case httpx.TimeoutException():
             raise TransportError("timeout", "no answer in time") from error
         case httpx.ConnectError() | httpx.UnsupportedProtocol() | httpx.ProxyError():

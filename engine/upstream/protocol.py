@@ -48,14 +48,22 @@ class HttpReply(Protocol):
 
 
 class TransportError(Exception):
-    """A call that failed below HTTP. lasting: another try would fail the same way."""
+    """A call that failed below HTTP. lasting: another try would fail the same way. unsent: nothing of it went
+    out, as where there was no connection.
+    """
 
     def __init__(
-        self, failure: Literal["connect", "timeout", "cut", "server"], message: str, *, lasting: bool = False
+        self,
+        failure: Literal["connect", "timeout", "cut", "server"],
+        message: str,
+        *,
+        lasting: bool = False,
+        unsent: bool = False,
     ) -> None:
         super().__init__(message)
         self.failure = failure
         self.lasting = lasting
+        self.unsent = unsent or failure == "connect"
 
 
 class Transport(Protocol):

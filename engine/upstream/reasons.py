@@ -32,7 +32,7 @@ def unconnected(error: Exception, whom: str = "") -> TransportError:
     place = f"no connection{whom}"
     match error:
         case TimeoutError():
-            return TransportError("timeout", f"{place} in time")
+            return TransportError("timeout", f"{place} in time", unsent=True)
         case socket.gaierror() | UnicodeError():
             return TransportError("connect", "the host's name could not be resolved")
         case ssl.SSLCertVerificationError():

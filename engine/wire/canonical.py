@@ -267,6 +267,7 @@ class Error(TypedDict, total=False):
     param: str
     retry_after_ms: int
     should_retry: bool  # the vendor said whether it is worth repeating
+    unsent: bool  # True: nothing of the call went out, so nobody can bill it
 
 
 #: Events that carry content: the first of them ends `timeout.first_token` and is the commit point.

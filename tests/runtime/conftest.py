@@ -185,9 +185,13 @@ class Say:
 class Fail:
     """A failure before any content."""
 
-    def __init__(self, failure: str, after: float = 0, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self, failure: str, after: float = 0, retry_after_ms: int | None = None, *, unsent: bool = False
+    ) -> None:
         self.error = Error(failure=failure, message=f"told: {failure}", status=500)  # type: ignore[typeddict-item]
         self.after = after
+        if unsent:
+            self.error["unsent"] = True
         if retry_after_ms is not None:
             self.error["retry_after_ms"] = retry_after_ms
 

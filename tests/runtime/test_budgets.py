@@ -256,6 +256,12 @@ async def test_a_failure(bench: Maker, kit: Kit, failure: str, billed: bool, str
     assert use.settled
 
 
+async def test_a_connection_that_was_never_there(bench: Maker, kit: Kit) -> None:
+    b = bench(kit.use("a", retry_extra=0), {"a": [kit.Fail("timeout", unsent=True)]}, **money(budget()))
+    await b.fails()
+    assert b.record.attempts[0].budgets[0].settled == 0
+
+
 @pytest.mark.parametrize("thinks", [False, True])
 async def test_a_stream_of_a_model_that_thinks_first(bench: Maker, kit: Kit, thinks: bool) -> None:
     facts = Facts(prices=kit.deployment("a").facts.prices, output=1_000, efforts=("low",) if thinks else None)
