@@ -28,7 +28,9 @@ from engine.runtime.sinks import Sink
 from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import ANONYMOUS, Key
 from engine.state.health import Health
+from engine.state.ledger import Ledger
 from engine.state.memory import MemoryState
+from engine.state.open import open_ledger
 from engine.state.protocol import State
 from engine.upstream.protocol import Transport
 from engine.wire.canonical import Reply, Request
@@ -53,6 +55,7 @@ class Engine:
         state: State | None,
         sinks: Sequence[Sink],
         plan: Plan | None,
+        ledger: Ledger | None = None,
     ) -> None:
         self.workspace = Path(workspace)
         self._env = env
@@ -60,7 +63,10 @@ class Engine:
         self._transport = transport
         self._recording: Recording | None = None
         self.state: State = state or MemoryState()
-        self.executor = Executor(self.state, clock or SystemClock(), Random(), sinks, Health(Random().random))
+        health = Health(Random().random)
+        self.executor = Executor(self.state, clock or SystemClock(), Random(), sinks, health, ledger)
+        self._ledger = ledger
+        self._opened: Ledger | None = None
         self._snapshot: Snapshot | None = None
 
     @classmethod
@@ -74,6 +80,7 @@ class Engine:
         state: State | None = None,
         sinks: Sequence[Sink] = (),
         plan: Plan | None = None,
+        ledger: Ledger | None = None,
     ) -> Engine:
         """An engine to enter with `async with`, which compiles the workspace and provisions its plan.
 
@@ -86,29 +93,47 @@ class Engine:
             state: what outlives a request; one of your own may be shared between engines.
             sinks: called with every decision record when its request has ended; must return at once.
             plan: the workspace's plan, where it is compiled already.
+            ledger: where budgets and limits are counted, and stays yours. Default: the store that the
+                workspace's `state:` names, as for a sidecar; with `plan`, the default one.
 
         Raises:
             PlanError: on entering: the workspace does not compile; `diagnostics` says what, where and why.
+            OSError: on entering: a file that the plan needs cannot be used; the message says what to do.
         """
-        return cls(workspace, env, transport, clock, state, sinks, plan)
+        return cls(workspace, env, transport, clock, state, sinks, plan, ledger)
 
     async def __aenter__(self) -> Self:
         # Deferred: who only wants a type does not pay for what runs a plan.
         from engine.control.provision import provision
         from engine.control.recording import Recording
+        from engine.spec.defaults import STATE
 
-        plan = self._plan
-        if plan is None:
-            plan = await asyncio.to_thread(_compile, self.workspace, self._env)
+        if self._plan is None:
+            plan, store = await asyncio.to_thread(_compile, self.workspace, self._env)
+        else:
+            plan, store = self._plan, STATE
         recording = self._recording = Recording(self.workspace, serves=False)
         self.executor.sinks += recording.take(await recording.open(plan.manifest.settings))
         transport = _as_transport(self._transport)
         try:
+            await self._count(plan, store)
             self._snapshot = await provision(plan, root=self.workspace, transport=transport)
         except BaseException:
-            await recording.close()
+            await self._close()
             raise
         return self
+
+    async def _count(self, plan: Plan, store: str) -> None:
+        """Open the state store, where the plan counts something and nobody gave a ledger."""
+        if plan.manifest.money and self._ledger is None:
+            self._opened = await open_ledger(store, self.workspace, self.executor.clock.wall)
+            self.executor.count_in(self._opened)
+
+    async def _close(self) -> None:
+        if self._recording is not None:
+            await self._recording.close()
+        if self._opened is not None:
+            await self._opened.close()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -116,8 +141,7 @@ class Engine:
         snapshot, self._snapshot = self._snapshot, None
         if snapshot is not None:
             await snapshot.drain()
-        if self._recording is not None:
-            await self._recording.close()
+        await self._close()
 
     @property
     def snapshot(self) -> Snapshot:
@@ -258,14 +282,15 @@ class Engine:
         return read_chat(self.snapshot, body)
 
 
-def _compile(workspace: Path, env: str | None) -> Plan:
+def _compile(workspace: Path, env: str | None) -> tuple[Plan, str]:
+    """The plan, and the state store that the workspace names."""
     # Deferred: a plan that is compiled already needs no compiler.
-    from engine.compiler.pipeline import compile_workspace
+    from engine.compiler.pipeline import compile_folder
 
-    plan, diagnostics = compile_workspace(workspace, env)
-    if plan is None:
-        raise PlanError(diagnostics)
-    return plan
+    done = compile_folder(workspace, env)
+    if done.plan is None:
+        raise PlanError(done.diagnostics)
+    return done.plan, done.settings.state
 
 
 def _as_transport(given: Transport | httpx.AsyncBaseTransport | None) -> Transport | None:

@@ -16,9 +16,10 @@ CODES = (
     Code(
         "E501",
         "address-changed",
-        why="`listen`, `admin` and `probes` are bound, `workers` are started, and which files `tls` names is "
-        "read when the process starts. A reload that changed one of them and took the rest would run half of "
-        "what the files say, so it is refused whole. (What lies in the files of `tls` may change any time.)",
+        why="`listen`, `admin` and `probes` are bound, `workers` are started, `state` is opened, and which "
+        "files `tls` names is read when the process starts. A reload that changed one of them and took the "
+        "rest would run half of what the files say, so it is refused whole. (What lies in the files of `tls` "
+        "may change any time.)",
         fix="Restart the process, or put the old value back.",
     ),
     Code(
@@ -39,9 +40,15 @@ CODES = (
     Code(
         "N230",
         "state-in-memory",
-        why="Budgets, limits and health are kept in memory, so a restart begins from zero, and hosts do "
-        "not share them. Durable stores are not built yet.",
-        fix="Nothing to do now.",
+        why="Budgets, limits and health are kept in memory, so a restart begins from zero, and each worker "
+        "counts by itself.",
+        fix="Leave `state` out, or write `state: sqlite:PATH`: the file outlives the process, and all "
+        "processes of the host share it.",
+        bad={"engine.yaml": "state: memory\n", "routes/main.yaml": HERE + "routes:\n  chat: here\n"},
+        good={
+            "engine.yaml": "state: sqlite:.engine/state.db\n",
+            "routes/main.yaml": HERE + "routes:\n  chat: here\n",
+        },
     ),
     Code(
         "E231",

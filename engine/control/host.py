@@ -40,6 +40,7 @@ from engine.state.health import Health
 from engine.state.ledger import Ledger
 from engine.state.memory import MemoryState
 from engine.state.memory_ledger import MemoryLedger
+from engine.state.open import open_ledger
 from engine.upstream.choice import default_transport
 from engine.upstream.secrets import Secrets
 
@@ -60,8 +61,11 @@ class Host:
         metrics: Metrics,
         models: Pool | None = None,
         probes: ProbeShare | None = None,
+        state: str = "memory",
     ) -> None:
         self.workspace = workspace
+        self._state = state
+        self._counting = False  # in that store, since the first plan that counts something
         self._metrics = metrics
         self._transport = default_transport()
         self._models = models
@@ -92,13 +96,15 @@ class Host:
         metrics: Metrics,
         models: Pool | None = None,
         probes: ProbeShare | None = None,
+        state: str = "memory",
     ) -> AsyncIterator[Host]:
         """A host; on leaving, its connections, workers and files are closed.
 
         models: where local models come from; None: from a pool of its own, made for the first of them.
         probes: who makes the probes where several processes serve; None: this process alone.
+        state: where budgets and limits are counted (`engine.state.open`); opened for the first that do.
         """
-        host = cls(workspace, metrics, models, probes)
+        host = cls(workspace, metrics, models, probes, state)
         try:
             yield host
         finally:
@@ -112,6 +118,7 @@ class Host:
 
             self._models = LocalModels()
         try:
+            await self._count(plan)
             keyring = make_keyring(plan.people())
             self.outsiders.prepare(plan.people())
             opened = await self.recording.open(plan.manifest.settings)
@@ -137,6 +144,12 @@ class Host:
         self._running = snapshot
         self._prober.take(snapshot)
         return snapshot
+
+    async def _count(self, plan: Plan) -> None:
+        """Open the state store, if this is the first plan that counts something. Raises OSError."""
+        if plan.manifest.money and not self._counting:
+            self.executor.count_in(await open_ledger(self._state, self.workspace, self.executor.clock.wall))
+            self._counting = True
 
     def live(self) -> None:
         """What was provisioned last serves now: state that outlives a plan follows it."""
@@ -296,6 +309,7 @@ class Host:
         if self._models is not None:
             await self._models.close()
         await self.recording.close()
+        await self._ledger.close()
 
 
 def model_gauges(metrics: Metrics, models: Callable[[], list[ModelStatus]]) -> None:

@@ -143,8 +143,8 @@ class Reloader:
         if settings.fixed() != self._settings.fixed():
             changed = _diagnostic(
                 "E501",
-                "`listen`, `tls`, `admin`, `probes` or `workers` changed; a running sidecar keeps its "
-                "addresses and its number of processes",
+                "`listen`, `tls`, `admin`, `probes`, `workers` or `state` changed; a running sidecar keeps "
+                "its addresses, its number of processes and its state store",
             )
             return self._reject(plan.revision, [changed], why)
         if plan.revision == self.snapshot.revision:

@@ -131,6 +131,10 @@ class Executor:
         self.asides = Asides(clock, self._drive, self._finish)
         self.probes = Probes(self._begin, self.funds.begin, self._drive, self._finish)
 
+    def count_in(self, ledger: Ledger) -> None:
+        """From here on budgets and limits are counted there; nothing may be held in the one before."""
+        self.ledger = self.funds.ledger = self.quotas.ledger = ledger
+
     async def execute(self, snapshot: Snapshot, inbound: Inbound) -> Answer:
         """Serve one request.
 

@@ -60,7 +60,7 @@ class Funds:
     """Those of an executor."""
 
     def __init__(self, ledger: Ledger, clock: Clock, alerts: Alerts = no_alerts) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._clock = clock
         self._alerts = alerts
         self._held: dict[int, Held] = {}  # by the lease of the attempt
@@ -89,7 +89,7 @@ class Funds:
         """How much of these budgets' limits is spent or held, by name."""
         now = self._now()
         accounts = [self._account(run, fund.term, fund.partition or "", now) for fund in looked]
-        found = self._ledger.look(accounts, now)
+        found = self.ledger.look(accounts, now)
         standings = await found if isawaitable(found) else found
         return {
             fund.term.budget.name: standing.used / max(standing.limit, 1)
@@ -151,7 +151,7 @@ class Funds:
         if asks:
             refusal: Refused | None = None
             try:
-                found = self._ledger.reserve(held.name, asks, now)
+                found = self.ledger.reserve(held.name, asks, now)
                 if found is not None:
                     refusal = found if isinstance(found, Refused) else await self._answered(held, found)
             except BaseException:
@@ -175,7 +175,7 @@ class Funds:
         held = self._held.get(lease)
         if held is None or held.sent:
             return None
-        waiting = self._ledger.sent(held.name, self._now()) if held.asks else None
+        waiting = self.ledger.sent(held.name, self._now()) if held.asks else None
         if waiting is not None:
             return _once_told(held, waiting)
         held.sent = True
@@ -198,7 +198,7 @@ class Funds:
         amounts = used(held.asks, cost, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
         for use, amount in zip(held.uses, amounts, strict=False):  # limits follow
             use.settled = amount
-        return self._surely(self._ledger.settle(held.name, amounts, self._now()))
+        return self._surely(self.ledger.settle(held.name, amounts, self._now()))
 
     def release(self, lease: int) -> Awaitable[None] | None:
         """The attempt has used nothing."""
@@ -211,8 +211,8 @@ class Funds:
         if not held.asks:
             return None
         if held.sent and len(held.asks) > len(held.uses):  # it was a request, for the deployment's limits
-            return self._surely(self._ledger.settle(held.name, used(held.asks, 0, 0), self._now()))
-        return self._surely(self._ledger.release(held.name, self._now()))
+            return self._surely(self.ledger.settle(held.name, used(held.asks, 0, 0), self._now()))
+        return self._surely(self.ledger.release(held.name, self._now()))
 
     # --- what these need --------------------------------------------------------------------------------
 
@@ -238,7 +238,7 @@ class Funds:
         try:
             return await waiting
         except BaseException:
-            self._surely(self._ledger.release(held.name, self._now()))
+            self._surely(self.ledger.release(held.name, self._now()))
             raise
 
     def _refused(self, held: Held, refusal: Refused, place: Place, now: int) -> Admission:
@@ -259,7 +259,7 @@ class Funds:
         """Tell of the steps below 100% that are reached by now."""
         for fund, ask, use in zip(held.purse.funds, held.asks, held.uses, strict=False):  # limits follow
             if fund.term.told:
-                found = self._ledger.look((ask.account,), self._now())
+                found = self.ledger.look((ask.account,), self._now())
                 standing = (await found if isawaitable(found) else found)[0]
                 share = standing.used / max(standing.limit, 1)
                 for step in fund.term.told:

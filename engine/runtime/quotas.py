@@ -94,7 +94,7 @@ class Quotas:
     """The executor's side of clients' limits."""
 
     def __init__(self, ledger: Ledger, clock: Clock) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._clock = clock
         self.lines = WaitingLines(clock)
         self._pending = Pending()
@@ -109,7 +109,7 @@ class Quotas:
         """
         parts = [term.of(run) for term in run.terms.limits]
         hold = f"{run.inbound.request_id}/limits"
-        quota = run.quota = run.inbound.quota = Quota(hold, parts, self._ledger, self._clock)
+        quota = run.quota = run.inbound.quota = Quota(hold, parts, self.ledger, self._clock)
         tokens = run.most_tokens() if any(part.limit.tokens is not None for part in parts) else 0
         began = self._clock.now_ms()
         ticket: Ticket | None = None
@@ -149,9 +149,9 @@ class Quotas:
         quota.held = False
         now = wall_ms(self._clock)
         if failure is not None and not run.record.attempts:
-            waiting = self._ledger.release(quota.hold, now)
+            waiting = self.ledger.release(quota.hold, now)
         else:
-            waiting = self._ledger.settle(quota.hold, used(quota.asks, run.record), now)
+            waiting = self.ledger.settle(quota.hold, used(quota.asks, run.record), now)
         if waiting is not None:
             await self._pending.finish(waiting)
         if self.lines:
@@ -174,7 +174,7 @@ class Quotas:
         if not quota.asks:
             return None
         quota.held = True  # where this is cancelled, nobody knows whether it is
-        refused = self._ledger.reserve(quota.hold, quota.asks, wall_ms(self._clock))
+        refused = self.ledger.reserve(quota.hold, quota.asks, wall_ms(self._clock))
         if refused is not None and not isinstance(refused, Refused):
             refused = await refused
         quota.held = refused is None

@@ -144,8 +144,9 @@ class DataWorker:
     async def _begin(self, words: dict[str, Any]) -> None:
         self.settings = ProcessSettings.from_json(words["settings"])
         self._serves: frozenset[Surface] = frozenset(words["serves"])
+        workspace, state = Path(words["workspace"]), self.settings.state
         self.host = await self._stack.enter_async_context(
-            Host.open(Path(words["workspace"]), self._metrics, self._models, self._probe_share())
+            Host.open(workspace, self._metrics, self._models, self._probe_share(), state)
         )
 
     async def _prepare(self, frame: Frame) -> None:

@@ -128,7 +128,8 @@ class Sidecar:
             sockets = {name: bind(address) for name, address in self._addresses().items()}
             for sock in sockets.values():
                 stack.callback(sock.close)
-            self.host = await stack.enter_async_context(Host.open(self._options.workspace, self.metrics))
+            host = Host.open(self._options.workspace, self.metrics, state=self.settings.state)
+            self.host = await stack.enter_async_context(host)
             await self._control(plan)
             self.reloader.bare = compiled.bare
             stack.push_async_callback(self.reloader.close)

@@ -32,7 +32,7 @@ LIMIT_QUEUE: Final = 100
 STICKY_TTL_MS: Final = 3_600_000
 
 LISTEN: Final = "127.0.0.1:8080"
-STATE: Final = "memory"
+STATE: Final = "sqlite:.engine/state.db"
 BODY_LIMIT: Final = 20 * 2**20
 DRAIN_MS: Final = 30_000
 HEARTBEAT_MS: Final = 15_000

@@ -31,13 +31,12 @@ def compiled(folder: Path) -> Compiled:
 
 
 def told(found: tuple[Diagnostic, ...]) -> str:
-    """The diagnostics as text. N230 is left out: it is said of every workspace of this release."""
+    """The diagnostics as text."""
     lines: list[str] = []
     for d in found:
-        if d.code != "N230":
-            lines.append(str(d))
-            lines += [f"    {r.span}: {r.message}" for r in d.related]
-            lines += [f"    help: {d.help}"] if d.help else []
+        lines.append(str(d))
+        lines += [f"    {r.span}: {r.message}" for r in d.related]
+        lines += [f"    help: {d.help}"] if d.help else []
     return "".join(line + "\n" for line in lines)
 
 

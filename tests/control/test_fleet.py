@@ -26,7 +26,7 @@ from engine.plan.types import SCHEMA_VERSION, Manifest, Settings
 
 SETTINGS = ProcessSettings(
     **dict.fromkeys((f.name for f in dataclasses.fields(ProcessSettings)), 0)
-    | {"tls": None, "trusted_proxies": ()}
+    | {"tls": None, "trusted_proxies": (), "state": "memory"}
 )  # type: ignore[arg-type]
 
 

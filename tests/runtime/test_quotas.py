@@ -390,7 +390,7 @@ class Away:
 
 async def test_a_store_that_is_away(limited: Any) -> None:
     b = limited(Limit("l", requests=a_minute(1), on_state_loss="reject"))
-    b.executor.quotas._ledger = Away(b.executor.ledger)
+    b.executor.quotas.ledger = Away(b.executor.ledger)
     error = await b.fails()
     assert (error.status, error.code, error.retry_after_ms) == (503, "overloaded", 5_000)
     assert "the limit `l` cannot be counted now" in error.message

@@ -41,7 +41,7 @@ def check(subject: Subject) -> None:
             "N230",
             "`state: memory`: budgets, limits and health last as long as the process",
             subject.setting_place("state") if "state" in settings.model_fields_set else None,
-            help="durable stores are not built yet; a restart begins from zero",
+            help="a restart begins from zero; `state: sqlite:.engine/state.db` outlives it",
         )
     if settings.timezone is None:
         _needs_timezone(subject)
