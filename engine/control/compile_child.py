@@ -114,7 +114,6 @@ def _settings(spec: Settings) -> ProcessSettings:
         debounce_ms=int(spec.debounce),
         tls=_tls(spec.tls),
         trusted_proxies=spec.trusted_proxies or (),
-        state=spec.state,
     )
 
 

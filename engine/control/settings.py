@@ -28,7 +28,6 @@ class ProcessSettings:
     state: where counts and keys are kept, as `memory` or `sqlite:PATH`.
     admin_key: where the key is read, as `env:NAME` or `file:PATH`; never the key.
     tls: of `listen`; None: plain HTTP. trusted_proxies: ranges of addresses.
-    state: where budgets and limits are counted (`engine.state.open`).
     """
 
     listen: str
@@ -48,7 +47,6 @@ class ProcessSettings:
     debounce_ms: int
     tls: TlsFiles | None
     trusted_proxies: tuple[str, ...]
-    state: str
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ProcessSettings:
