@@ -14,7 +14,7 @@ import logging
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, cast
@@ -37,9 +37,10 @@ AWAY_S: Final = 1.0
 #: After a spin that led nowhere, others do not spin for so long: the loop has other work.
 CROWDED_S: Final = 0.05
 
+#: So many at a time: whoever reads many may do other work in between.
 _ROWS: Final = (
     "SELECT id, key, measure, shape, most, ends_ms, period_ms, burst, spent, held, lost, at_ms, slots "
-    "FROM accounts WHERE ends_ms IS NULL OR ends_ms > ? ORDER BY key"
+    "FROM accounts WHERE id > ? AND (ends_ms IS NULL OR ends_ms > ?) ORDER BY id LIMIT 100"
 )
 _ONCE: Final = (
     "INSERT INTO once VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET until_ms = ?2 "
@@ -136,11 +137,22 @@ class SqliteLedger:
             return [replace(row, limit=account.limit) for account, row in pairs]
 
     def rows(self, now_ms: int) -> Rows:
-        try:
-            found = self._books.db.execute(_ROWS, (now_ms,)).fetchall()
-        except sqlite3.Error:
-            return self._share.rows(now_ms)
-        return list(_standings(found, now_ms))
+        """Read as they are asked for; while the file is away, what this process uses of its share."""
+        last = 0
+        while True:
+            try:
+                found = self._books.db.execute(_ROWS, (last, now_ms)).fetchall()
+            except sqlite3.Error:
+                yield from self._share.rows(now_ms)
+                return
+            if not found:
+                return
+            last = found[-1][0]
+            for row in found:
+                account = account_of(row[1:8])
+                counter = counter_of(account)
+                counter.restore(cast(Kept, row[8:]))
+                yield account, standing(account, counter, now_ms)
 
     def once(self, key: str, ttl_ms: int, now_ms: int) -> bool:
         """While the file is away, true for the first of this process."""
@@ -298,11 +310,3 @@ def _held(asks: Sequence[Ask], now_ms: int) -> Held:
 def _shared(account: Account) -> Account:
     """So much of it is this process's while the file is away."""
     return replace(account, limit=account.share, burst=min(account.burst, account.share))
-
-
-def _standings(found: Iterable[Sequence[object]], now_ms: int) -> Iterable[tuple[Account, Standing]]:
-    for row in found:
-        account = account_of(row[1:8])
-        counter = counter_of(account)
-        counter.restore(cast(Kept, row[8:]))
-        yield account, standing(account, counter, now_ms)
