@@ -77,6 +77,15 @@ CODES = (
         + "limits:\n  quota: {requests: 500/min}\nroutes:\n  chat: here\n",
     ),
     Code(
+        "E273",
+        "partition-of-text",
+        why="Each value of `per` is counted under its own name, which stands in the state store, in messages "
+        "and in what `/admin/budgets` shows. What users write belongs into none of them.",
+        fix="Count by who asks or what for.",
+        bad=_limited("{per: request.text, requests: 100/min}"),
+        good=_limited("{per: request.user, requests: 100/min}"),
+    ),
+    Code(
         "N270",
         "limit-counted-apart",
         why="A limit counts over all hosts where they share the state store. Memory is each process's own, "

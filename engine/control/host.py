@@ -255,6 +255,7 @@ class Host:
         self.money.register(self._metrics)
         health_figures.register(self._metrics, self.health, self.executor.clock, current)
         queue_figures.register(self._metrics, self.executor.queues)
+        queue_figures.register_limits(self._metrics, self.executor.quotas.lines)
         gauge = self._metrics.gauge
         gauge("engine_open_attempts", "Calls that are running.", ("deployment",), in_flight)
         gauge(

@@ -1,4 +1,4 @@
-"""What metrics and `/admin/status` tell of places and queues."""
+"""What metrics and `/admin/status` tell of places and queues, and of who waits for room in limits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 from engine.observe.metrics import Metrics
 from engine.runtime.queue import Lines, Queues, Seen
+from engine.runtime.waiting import Seen as Waited
+from engine.runtime.waiting import WaitingLines
 
 Numbers = Iterable[tuple[tuple[str, ...], float]]
 
@@ -44,6 +46,21 @@ def register(metrics: Metrics, queues: Queues) -> None:
         (*labels, "why"),
         refused,
     )
+
+
+def register_limits(metrics: Metrics, lines: WaitingLines) -> None:
+    """Figures by limit. Partitions may be anything that clients say, so none is a label."""
+
+    def read(of: Callable[[Waited], float]) -> Callable[[], Numbers]:
+        return lambda: [((name,), of(seen)) for name, seen in lines.seen().items()]
+
+    metrics.gauge(
+        "engine_limit_waiting", "Who waits for room in a limit.", ("limit",), read(lambda seen: seen.waiting)
+    )
+    metrics.counter("engine_limit_waits", "Waits for room in a limit that ended.", ("limit",),
+                    read(lambda seen: seen.waits))  # fmt: skip
+    metrics.counter("engine_limit_wait_seconds", "How long they took together.", ("limit",),
+                    read(lambda seen: seen.waited_s))  # fmt: skip
 
 
 def status(queues: Queues) -> dict[str, Any]:

@@ -128,18 +128,19 @@ class Quotas:
                         quota.jump = (limit.use, _used_up(full, refused))
                     continue
                 if refused is not None and (error := _final(full, refused, tokens)) is not None:
+                    error.refused_by = f"limit/{limit.name}"
                     raise error
                 if ticket is None or ticket.name != full.name:
                     if ticket is not None:
                         ticket.leave()
-                    ticket = self.lines.join(full.name, limit.queue)
+                    ticket = self.lines.join(limit.name, full.name, limit.queue)
                 if ticket is None or not await self._waited(ticket, limit, refused, began, run):
                     raise self._turned_away(quota, full, refused)
         finally:
             if ticket is not None:
                 ticket.leave()
                 waited = f"{self._clock.now_ms() - began:.0f} ms for room"
-                run.record.path.append(Step(ticket.name.split("/", 2)[1], "queued", waited))
+                run.record.path.append(Step(ticket.limit, "queued", waited))
 
     async def leave(self, run: Run, failure: str | None) -> None:
         """The request is over, and so are its calls: what they used is counted, the rest is given back."""

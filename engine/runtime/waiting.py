@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final
 
 from engine.runtime.clock import Clock
@@ -18,13 +19,24 @@ from engine.runtime.clock import Clock
 POLL_MS: Final = 100
 
 
+@dataclass(slots=True)
+class Seen:
+    """What happened in the lines of a limit. Waits that ended, in number and seconds; who waits now."""
+
+    waits: int = 0
+    waited_s: float = 0.0
+    waiting: int = 0
+
+
 class Ticket:
     """Somebody in a line. `leave` must be called, whatever becomes of it."""
 
-    __slots__ = ("_clock", "_future", "_line", "_lines", "_woken", "name")
+    __slots__ = ("_began", "_clock", "_future", "_line", "_lines", "_woken", "limit", "name")
 
-    def __init__(self, lines: WaitingLines, name: str, clock: Clock) -> None:
+    def __init__(self, lines: WaitingLines, limit: str, name: str, clock: Clock) -> None:
+        self.limit = limit
         self.name = name
+        self._began = clock.now_ms()
         self._lines = lines
         self._clock = clock
         self._line = lines.made(name)
@@ -70,6 +82,7 @@ class Ticket:
 
     def leave(self) -> None:
         """Out of the line; the next may try."""
+        self._lines.ended(self.limit, self._clock.now_ms() - self._began)
         first = self.first
         del self._line[self]
         if not self._line:
@@ -84,15 +97,35 @@ class WaitingLines:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lines: dict[str, OrderedDict[Ticket, None]] = {}
+        self._seen: dict[str, Seen] = {}
 
     def waiting(self, name: str) -> int:
         """How many wait."""
         line = self._lines.get(name)
         return 0 if line is None else len(line)
 
-    def join(self, name: str, most: int) -> Ticket | None:
-        """A place at the end of the line; None: as many wait as may (0: nobody ever does)."""
-        return None if self.waiting(name) >= most else Ticket(self, name, self._clock)
+    def seen(self) -> dict[str, Seen]:
+        """What happened, by limit."""
+        now: dict[str, int] = {}
+        for line in self._lines.values():
+            limit = next(iter(line)).limit
+            now[limit] = now.get(limit, 0) + len(line)
+        for limit, seen in self._seen.items():
+            seen.waiting = now.get(limit, 0)
+        return self._seen
+
+    def join(self, limit: str, name: str, most: int) -> Ticket | None:
+        """A place at the end of a partition's line; None: as many wait as may (0: nobody ever does)."""
+        if self.waiting(name) >= most:
+            return None
+        self._seen.setdefault(limit, Seen())
+        return Ticket(self, limit, name, self._clock)
+
+    def ended(self, limit: str, waited_ms: float) -> None:
+        """Somebody waits no longer."""
+        seen = self._seen[limit]
+        seen.waits += 1
+        seen.waited_s += waited_ms / 1000
 
     def freed(self, name: str) -> None:
         """Something was given back: the first may try."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Discriminator, GetJsonSchemaHandler, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, GetJsonSchemaHandler, Tag, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from engine.spec.amounts import PositiveCount, PositiveDuration, Rate, Ratio
 from engine.spec.defaults import PRINTED
 from engine.spec.expression import Expression
-from engine.spec.fault import fault
+from engine.spec.fault import fault, shown
 from engine.spec.model import Spec, about
 from engine.spec.names import Target
 from engine.spec.plain import Flag, Positive
@@ -75,8 +75,15 @@ def _exceed(value: Any) -> str | None:
     return "form:word"
 
 
+def _word(value: Any) -> Any:
+    if value != "reject":
+        said = "reject, `{queue: 2s}` or `{use: NODE}`"
+        raise fault("E102", f"{shown(value)} stands where {said} is expected")
+    return value
+
+
 OnExceed = Annotated[
-    Annotated[Literal["reject"], Tag("form:word")]
+    Annotated[Literal["reject"], BeforeValidator(_word), Tag("form:word")]
     | Annotated[Queue, Tag("form:queue")]
     | Annotated[Jump, Tag("form:use")],
     Discriminator(_exceed),

@@ -175,6 +175,9 @@ async def test_who_waits_is_answered(limited: Running, vendor: Vendor) -> None:
         gate.set()
         await first.aread()
     assert (await second).status_code == 200
+    metrics = (await limited.client.get("/metrics")).text
+    assert 'engine_limit_waits_total{limit="waits"} 1.0' in metrics
+    assert 'engine_limit_waiting{limit="waits"} 0.0' in metrics
 
 
 def _body(model: str, **more: Any) -> dict[str, Any]:

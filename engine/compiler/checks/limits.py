@@ -8,6 +8,7 @@ from typing import Any
 
 from engine.compiler.checks.subject import Subject
 from engine.compiler.document import Path
+from engine.compiler.expr import fields_read
 from engine.compiler.lower_jumps import attached
 from engine.diagnostics import Related
 from engine.kinds.outline import reached
@@ -28,6 +29,7 @@ class _Named:
 def check(subject: Subject) -> None:
     clients, deployments = tuple(_clients(subject)), tuple(_deployments(subject))
     _attached(subject)
+    _partitions(subject)
     for each in clients:
         _never_fits(subject, each)
         _waits_too_long(subject, each)
@@ -77,6 +79,22 @@ def _attached(subject: Subject) -> None:
             help="name it in the `limits` of a route, a group, a key or a deployment; keys that are kept in "
             "the state store may",
         )
+
+
+def _partitions(subject: Subject) -> None:
+    """What a user wrote is in no key of a store, no message and no figure."""
+    for section in ("budgets", "limits"):
+        for name in sorted(getattr(subject.spec, section)):
+            path: Path = (section, name, "per")
+            expr = subject.expressions.get(path)
+            if expr is not None and "request.text" in fields_read(expr):
+                subject.out.add(
+                    "E273",
+                    "a partition by `request.text` would keep what users write, as its name",
+                    subject.document.span(path),
+                    help="take something that says who asks or what for: `key.id`, `request.user`, "
+                    "`request.model`",
+                )
 
 
 # --- what never fits
