@@ -76,6 +76,7 @@ class GuardedProtocol(HttpToolsProtocol):
     _in_head = False
     _head_bytes = 0
     _data_bytes = 0
+    _silent = 0  # bytes since the last of a body: chunks' extensions, trailers
     _head_timer: asyncio.TimerHandle | None = None
     _answer = _BAD
     _running: Cycle | None = None  # the request being answered; `cycle` is the last that came
@@ -132,6 +133,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; one that comes behind a body (a trailer) is none, and nothing is done with it."""
+        if not self._in_head:
+            return
         if len(self.headers) == MAX_HEADERS:
             self._answer = _LARGE
             raise _TooLargeError
@@ -149,6 +153,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 self.transport.close()
             return
         self._data_bytes = len(data)
+        self._silent += len(data)
         super().data_received(data)
         if self._in_head:  # mostly a head comes in one piece, and costs nothing here
             self._head_bytes += len(data)
@@ -156,6 +161,15 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._refuse(_LARGE)
             elif self._head_timer is None:
                 self._head_timer = self.loop.call_later(HEAD_S, self._slow)
+        elif self._silent > MAX_HEAD and not self._refused:
+            self._refuse(_LARGE)
+
+    def on_chunk_header(self) -> None:
+        self._silent = 0
+
+    def on_body(self, body: bytes) -> None:
+        self._silent = 0
+        super().on_body(body)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -163,7 +177,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head_bytes = 0
+        self._head_bytes = self._silent = 0
         self._stop_timer()
         if self._data_bytes > MAX_HEAD or len(self.headers) > MAX_HEADERS:
             size = sum(len(name) + len(value) for name, value in self.headers)

@@ -53,7 +53,7 @@ IssuerUrl = Annotated[
     str,
     PlainValidator(_issuer),
     json_form(
-        r"^https?://[^\\s/?#@]+(/[^\\s?#]*)?$",
+        r"^https?://[^\s/?#@]+(/[^\s?#]*)?$",
         "An issuer's name, letter by letter as its tokens have it.",
         "https://login.acme.ai/realms/main",
     ),
@@ -72,7 +72,7 @@ JwksPlace = Annotated[
     str,
     PlainValidator(_jwks),
     json_form(
-        r"^(https?://[^\\s/?#@]+(/[^\\s?#]*)?|file:.+)$",
+        r"^(https?://[^\s/?#@]+(/[^\s?#]*)?|file:.+)$",
         "Where an issuer's keys are: https, http in a private network, or a file.",
         "https://login.acme.ai/realms/main/certs",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import io
+import json
 import os
 import ssl
 from pathlib import Path
@@ -104,6 +105,32 @@ async def test_where_the_limits_are(sidecar: Running) -> None:
     ):
         answer = await sidecar.send_raw(post({"model": "one", "messages": HELLO}, *rows))
         assert answer.split(b" ")[1] == status, (rows[0][:10], answer[:200])
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [(b"2\r\n{}\r\n0\r\nx-more: ", b"y"), (b"2;x=", b"y"), (b"2\r\n{}\r\n0\r\n", b"x-more: y\r\n")],
+    ids=["a trailer", "a chunk's extension", "many trailers"],
+)
+async def test_what_is_no_body_does_not_grow_in_place_of_one(
+    sidecar: Running, start: bytes, more: bytes
+) -> None:
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n".encode()
+    sent = head + start + more * (16 * MEGABYTE // len(more))
+    await ask(sidecar.address, sent)
+    before = resident()
+    told = await ask(sidecar.address, sent)
+    assert told.startswith(b"HTTP/1.1 431 ")
+    assert resident() - before < 8 * MEGABYTE
+
+
+async def test_a_trailer_is_no_header(sidecar: Running, vendor: Vendor) -> None:
+    """Proxies look at heads; what comes behind a body would be what they have not seen."""
+    body = json.dumps({"model": "one", "messages": HELLO}).encode()
+    rows = f"POST {CHAT} HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    trailers = b"0\r\nx-engine-timeout-ms: soon\r\nhost: b\r\nauthorization: Bearer x\r\n\r\n"
+    answer = await sidecar.send_raw(rows.encode() + b"%x\r\n%b\r\n" % (len(body), body) + trailers)
+    assert answer.split(b" ")[1] == b"200", answer
 
 
 async def test_a_bad_head_behind_an_open_answer_is_no_part_of_it(sidecar: Running, vendor: Vendor) -> None:
