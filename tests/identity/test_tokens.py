@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from engine.errors import RequestError
 from engine.identity import tokens as tokens_module
 from engine.identity.fetch import NotFetched
 from engine.identity.key_set import KeySet, read_key_set
-from engine.identity.tokens import Tokens
+from engine.identity.tokens import LibraryMissing, Tokens
 from engine.observe.log import Log
 from engine.observe.metrics import Metrics
 from engine.plan.identity import Issuer, Take
@@ -333,6 +334,16 @@ async def test_two_issuers_with_one_subject_are_two_people(worlds: Worlds) -> No
     assert there is not None
     assert here.id != there.id
     assert await one.who(token(claims(iss="https://other.ai"))) is None
+
+
+async def test_without_the_library_such_a_plan_does_not_run(
+    worlds: Worlds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = worlds()
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    world.tokens.prepare(People())
+    with pytest.raises(LibraryMissing, match=r"pip install 'llm-runner-router\[auth\]'"):
+        world.tokens.prepare(world.people)
 
 
 async def test_nothing_of_a_token_is_logged(worlds: Worlds) -> None:

@@ -227,6 +227,34 @@ async def test_an_authority_that_is_taken_out_lets_nobody_in(files: TlsFiles) ->
             await bot.get("/")
 
 
+@pytest.mark.usefixtures("quick")
+async def test_no_session_outlives_the_authority_it_began_under(files: TlsFiles) -> None:
+    lines = io.StringIO()
+    must = TlsFiles(files.certificate, files.key, files.clients, required=True)
+    shows = trusting(BOT)
+    shows.maximum_version = ssl.TLSVersion.TLSv1_2  # there a session is known after the handshake
+
+    def shake(session: ssl.SSLSession | None) -> tuple[ssl.SSLSession | None, bool | None]:
+        host, _, port = listener.address.rpartition(":")
+        with (
+            socket.create_connection((host, int(port)), 5) as sock,
+            shows.wrap_socket(sock, server_hostname="127.0.0.1", session=session) as made,
+        ):
+            made.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            assert b"bot.acme.ai" in made.recv(4096)
+            return made.session, made.session_reused
+
+    async with listening(must, log=Log(stream=lines, text=False)) as listener:
+        session, _ = await asyncio.to_thread(shake, None)
+        again = await asyncio.to_thread(shake, session)
+        assert again[1] is True
+        assert files.clients is not None
+        put(files.clients, OTHERS.cert_pem.bytes())
+        await until(lambda: logged(lines, "certificate_reloaded"))
+        with pytest.raises(OSError):
+            await asyncio.to_thread(shake, session)
+
+
 async def test_the_end_of_a_clients_side_ends_it_without_a_log_line(
     files: TlsFiles, caplog: pytest.LogCaptureFixture
 ) -> None:
