@@ -185,3 +185,16 @@ async def test_who_has_no_value_is_told_so(budgeted: Running) -> None:
     assert answer.status_code == 403
     assert answer.json()["error"]["code"] == "budget_partition_missing"
     assert (await budgeted.chat("user", user="u-1")).status_code == 200
+
+
+async def test_a_restart_keeps_what_is_spent(vendor: Vendor, tmp_path: Path) -> None:
+    folder = write_workspace(tmp_path / "ws", vendor.port, routes=ROUTES, settings=SETTINGS)
+    file = folder / "engine.yaml"
+    file.write_text(file.read_text().replace("state: memory", "state: sqlite:.engine/state.db"))
+    async with running(folder) as started:
+        for _ in range(3):
+            assert (await started.chat("wide")).status_code == 200
+        assert spent(started, "wide") == 3 * COST
+    async with running(folder) as started:
+        assert (await started.chat("wide")).status_code == 200
+        assert spent(started, "wide") == 4 * COST
