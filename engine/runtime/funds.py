@@ -195,7 +195,7 @@ class Funds:
         held.purse.spent += cost
         if not held.asks:
             return None
-        amounts = used(held.asks, cost, usage.get("input_tokens", 0) + usage.get("output_tokens", 0))
+        amounts = used(held.asks, cost, _tokens(held, usage))
         for use, amount in zip(held.uses, amounts, strict=False):  # limits follow
             use.settled = amount
         return self._surely(self.ledger.settle(held.name, amounts, self._now()))
@@ -265,6 +265,13 @@ class Funds:
                 for step in fund.term.told:
                     if share >= step.at:
                         self._alerts(use.name, use.partition, step, standing)
+
+
+def _tokens(held: Held, usage: Usage) -> int:
+    """Input and output; of a ranking, which is billed by searches, what it was at most."""
+    if "search_units" in usage and "input_tokens" not in usage:
+        return next((ask.amount for ask in held.asks if ask.account.measure == "tokens"), 0)
+    return usage.get("input_tokens", 0) + usage.get("output_tokens", 0)
 
 
 async def _once_told(held: Held, waiting: Awaitable[None]) -> None:
