@@ -31,7 +31,7 @@ class StoredKeys:
     """Follows one store for one process's `identities`."""
 
     def __init__(self, identities: Identities, log: Log) -> None:
-        self._identities = identities
+        self.identities = identities
         self._log = log
         self._open: Open = _nowhere
         self._secret: Callable[[], bytes] = lambda: hashing.PUBLIC
@@ -61,7 +61,7 @@ class StoredKeys:
 
     def told(self) -> dict[str, Any]:
         """For `/admin/status`: how many are good now, and why the store cannot be asked, if so."""
-        return {"stored": len(self._identities.stored), "store": self._why or "ok"}
+        return {"stored": len(self.identities.stored), "store": self._why or "ok"}
 
     async def _follow(self) -> None:
         while True:
@@ -97,7 +97,7 @@ class StoredKeys:
             self._version = version
 
     def _take(self, keys: Table) -> None:
-        identities = self._identities
+        identities = self.identities
         identities.stored = keys
         identities.closed = identities.closed or bool(keys)
         self._log.info("client_keys", known=len(keys))

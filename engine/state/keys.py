@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, Self
 
 
@@ -61,6 +61,10 @@ class StoredKey:
         """From when on it is nobody's, whatever the reason."""
         ends = [at for at in (self.expires, self.revoked) if at is not None]
         return min(ends) if ends else None
+
+    def but(self, *, revoked: int) -> Self:
+        """The same, revoked from then on."""
+        return replace(self, revoked=revoked)
 
     def text(self) -> str:
         """As JSON, but for its digest."""
