@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from engine.errors import EngineError, PlanError
+from engine.plan.money import BudgetStep
 from engine.plan.plan import Plan
 from engine.replies import ChatReply, ChatStream, Counted, Embedded, Reranked
 from engine.runtime.clock import Clock, SystemClock
@@ -28,7 +29,7 @@ from engine.runtime.sinks import Sink
 from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import ANONYMOUS, Key
 from engine.state.health import Health
-from engine.state.ledger import Ledger
+from engine.state.ledger import Ledger, Standing
 from engine.state.memory import MemoryState
 from engine.state.open import open_ledger
 from engine.state.protocol import State
@@ -39,6 +40,7 @@ from engine.wire.operations import AnyRequest, EmbeddingInput, EmbeddingReply, R
 if TYPE_CHECKING:
     import httpx
 
+    from engine.control.alerting import Alerting
     from engine.control.recording import Recording
     from engine.server.app import App
 
@@ -64,7 +66,10 @@ class Engine:
         self._recording: Recording | None = None
         self.state: State = state or MemoryState()
         health = Health(Random().random)
-        self.executor = Executor(self.state, clock or SystemClock(), Random(), sinks, health, ledger)
+        self._alerting: Alerting | None = None
+        self.executor = Executor(
+            self.state, clock or SystemClock(), Random(), sinks, health, ledger, self._alert
+        )
         self._ledger = ledger
         self._opened: Ledger | None = None
         self._snapshot: Snapshot | None = None
@@ -104,6 +109,7 @@ class Engine:
 
     async def __aenter__(self) -> Self:
         # Deferred: who only wants a type does not pay for what runs a plan.
+        from engine.control.alerting import Alerting
         from engine.control.provision import provision
         from engine.control.recording import Recording
         from engine.spec.defaults import STATE
@@ -118,6 +124,8 @@ class Engine:
         try:
             await self._count(plan, store)
             self._snapshot = await provision(plan, root=self.workspace, transport=transport)
+            self._alerting = Alerting(self.workspace)
+            self._alerting.begin(self.executor, self._snapshot, transport)
         except BaseException:
             await self._close()
             raise
@@ -129,7 +137,13 @@ class Engine:
             self._opened = await open_ledger(store, self.workspace, self.executor.clock.wall)
             self.executor.count_in(self._opened)
 
+    def _alert(self, budget: str, partition: str, step: BudgetStep, standing: Standing) -> None:
+        if self._alerting is not None:
+            self._alerting(budget, partition, step, standing)
+
     async def _close(self) -> None:
+        if self._alerting is not None:
+            await self._alerting.close()
         if self._recording is not None:
             await self._recording.close()
         if self._opened is not None:

@@ -17,6 +17,7 @@ from engine.runtime.clock import VirtualClock
 from engine.runtime.record import DecisionRecord
 from engine.runtime.views import Key
 from engine.state.memory import MemoryState
+from engine.usage.sums import Span, used
 
 HI = [{"role": "user", "content": "hi"}]
 
@@ -215,6 +216,33 @@ async def test_the_decision_log(tmp_path: Path) -> None:
 def test_run_sync(tmp_path: Path) -> None:
     reply = Engine.run_sync(workspace(tmp_path), model="echo", messages=HI)
     assert reply.text == "Closed until Monday."
+
+
+async def test_alerts_and_usage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It tells of budgets by the transport it was given, and keeps usage where that is said."""
+    monkeypatch.setenv("EMBED_WEBHOOK", "http://127.0.0.1:9/hook")
+    told: list[dict[str, Any]] = []
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        if request.url.path == "/hook":
+            told.append(body)
+            return httpx.Response(204)
+        return completion("Hello.", body["model"])
+
+    routes = """
+deployments: {first: {provider: acme, model: large}}
+routes: {assistant: {start: first, budgets: [day]}}
+budgets: {day: {limit: 4k tokens, window: day, steps: [{at: 50%, alert: ops}]}}
+alerts: {ops: {webhook: env:EMBED_WEBHOOK}}
+"""
+    settings = "state: memory\ntimezone: UTC\nusage: {file: u.db}\n"
+    root = workspace(tmp_path, routes, settings)
+    async with Engine.open(root, transport=httpx.MockTransport(handle)) as engine:
+        await engine.chat(model="assistant", messages=HI, max_tokens=3_000)
+    assert [(each["budget"], each["step"], each["limit"]) for each in told] == [("day", 0.5, 4_000)]
+    found = used([root / "u.db"], ["deployment"], Span(), None)
+    assert (found.total["requests"], found.total["output_tokens"]) == (1, 3)
 
 
 async def test_as_an_asgi_app(tmp_path: Path) -> None:

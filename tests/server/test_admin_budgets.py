@@ -80,9 +80,11 @@ async def test_who_refused_stands_in_metrics_and_usage(sidecar: Running) -> None
 
 
 async def test_several_workers_tell_as_one(vendor: Vendor, tmp_path: Path) -> None:
-    """Each counts by itself, in its memory: what all spent is the sum."""
+    """What they share, one of them tells: neither the document nor the metrics have it twice."""
     settings = "timezone: UTC\nworkers: 2\nusage: {file: u.db}\n"
     folder = write_workspace(tmp_path / "ws", vendor.port, routes=ROUTES, settings=settings)
+    said = (folder / "engine.yaml").read_text().replace("state: memory", "state: sqlite:s.db")
+    (folder / "engine.yaml").write_text(said)
     async with serve(folder, "--no-watch") as served:
         for number in range(12):
             async with httpx.AsyncClient(base_url=served.url, timeout=10) as client:  # a new connection each
@@ -90,12 +92,11 @@ async def test_several_workers_tell_as_one(vendor: Vendor, tmp_path: Path) -> No
                 assert (await client.post(CHAT, json=body)).status_code == 200
         async with httpx.AsyncClient(base_url=served.url, timeout=10) as client:
             document = (await client.get("/admin/budgets", params={"most": "1000"})).json()
-            status = (await client.get("/admin/status")).json()
             text = (await client.get("/metrics")).text
-        assert len({worker["pid"] for worker in status["workers"]}) == 2
-        assert (document["shared"], document["processes"]) == (False, 2)
-        spent = sum(row["spent"] for row in document["budgets"]["day"]["partitions"])
-        assert round(spent * 1e9) == 12 * 42_000
+        assert (document["shared"], document["processes"]) == (True, 2)
+        rows = document["budgets"]["day"]["partitions"]
+        assert round(sum(row["spent"] for row in rows) * 1e9) == 12 * 42_000
+        assert sorted(row["partition"] for row in rows) == [f"u{n}" for n in range(6)]
         (line,) = [row for row in text.splitlines() if row.startswith("engine_budget_spent{")]
         assert float(line.rsplit(" ", 1)[1]) == pytest.approx(12 * 0.000042)
         served.process.terminate()
