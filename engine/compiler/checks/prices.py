@@ -30,8 +30,11 @@ class Held:
 def check(subject: Subject) -> None:
     _of_policies(subject)
     told: set[str] = set()
-    for name in sorted(subject.lowered.routes):
-        held = ceilings_of(subject, name) or _budgets(subject, name)
+    floors, people = _floors(subject), _people(subject)
+    for name, route in sorted(subject.lowered.routes.items()):
+        held = ceilings_of(subject, name)
+        held = held or _money(subject, ("routes", name), subject.spec.routes[name].budgets) or floors
+        held = held or [each for each, models in people if _may_ask(models, route.match.models)][:1]
         if not held:
             continue
         worst = WorstCost(subject.linked(name), subject.lowered.deployments)
@@ -55,29 +58,30 @@ def ceilings_of(subject: Subject, route: str | None = None) -> list[Held]:
     return [Held("`per_request.cost`", (*path, "per_request", "cost")) for path in found]
 
 
-def _budgets(subject: Subject, route: str | None = None) -> list[Held]:
-    """The budgets of money that a request of the route may count in: its own, floors', groups' and keys'."""
+def _floors(subject: Subject) -> list[Held]:
+    """The budgets of money that floors lay under every route, or under some of its requests."""
+    floors = sorted(subject.spec.require.items())
+    return [held for name, floor in floors for held in _money(subject, ("require", name), floor.budgets)]
+
+
+def _people(subject: Subject) -> list[tuple[Held, tuple[str, ...] | None]]:
+    """The budgets of money of groups and keys, and the models that these may ask for (None: all)."""
     spec = subject.spec
-    own = None if route is None else spec.routes[route].budgets
     clients = (spec.keys.clients if spec.keys is not None else None) or {}
     people: list[tuple[Path, Client | Group]] = [
         *((("groups", name), group) for name, group in sorted(spec.groups.items())),
         *((("keys", "clients", name), client) for name, client in sorted(clients.items())),
     ]
-    holders: list[tuple[Path, tuple[str, ...] | None]] = [
-        (("routes", str(route)), own),
-        *((("require", name), floor.budgets) for name, floor in sorted(spec.require.items())),
-        *(
-            (path, each.budgets)
-            for path, each in people
-            if route is None or _may_ask(each.models, subject.lowered.routes[route].match.models)
-        ),
-    ]
+    return [(held, each.models) for path, each in people for held in _money(subject, path, each.budgets)]
+
+
+def _money(subject: Subject, path: Path, names: tuple[str, ...] | None) -> list[Held]:
+    """Those of these budgets that count money."""
+    budgets = subject.lowered.money.budgets
     return [
-        Held(f"the budget `{budget}`", (*path, "budgets", index))
-        for path, names in holders
-        for index, budget in enumerate(names or ())
-        if _is_money(subject, budget)
+        Held(f"the budget `{name}`", (*path, "budgets", index))
+        for index, name in enumerate(names or ())
+        if name in budgets and budgets[name].measure == "cost"
     ]
 
 
@@ -95,16 +99,11 @@ def _overlap(a: str, b: str) -> bool:
     return a.startswith(b[:-1]) if b.endswith("*") else a == b
 
 
-def _is_money(subject: Subject, name: str) -> bool:
-    budget = subject.lowered.money.budgets.get(name)
-    return budget is not None and budget.measure == "cost"
-
-
 def _of_policies(subject: Subject) -> None:
     """What a policy counts in money does not rest on a price that anybody may edit."""
     floors = [
         held
-        for held in (*_budgets(subject), *ceilings_of(subject))
+        for held in (*_floors(subject), *ceilings_of(subject))
         if held.path[0] == "require" and subject.merged.in_policies(held.path[:2])
     ]
     if not floors:
