@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from engine.compiler.document import Document, Path
 from engine.compiler.expr import Place, Scope, answer_scope, compile_expression, fields_read
 from engine.compiler.lower_concurrency import concurrency
-from engine.compiler.lower_jumps import with_jumps
+from engine.compiler.lower_jumps import everywhere, with_jumps
 from engine.diagnostics import Diagnostics
 from engine.plan import narrow
 from engine.plan.link import inherit
@@ -64,6 +64,7 @@ class Lowerer:
         self.timezone = timezone
         self.in_policies = in_policies
         self.places: dict[str, Path] = {}
+        self.everywhere = everywhere(spec)
 
     def node(self, spec: NodeSpec, path: Path) -> Node:
         """The plan's node for a child, or for a named node at `("nodes", NAME)`."""
@@ -135,7 +136,9 @@ class Lowerer:
         return Route(
             name=name,
             match=self._match(name, spec.match),
-            start=with_jumps(self.spec, name, self.node(spec.start, (*path, "start")), self.places),
+            start=with_jumps(
+                self.spec, name, self.node(spec.start, (*path, "start")), self.places, self.everywhere
+            ),
             call=inherit(call, options(spec)),
             admit=self._admit(spec.admit),
             per_request=self._ceilings(spec.per_request),

@@ -6,7 +6,7 @@ and those of budgets and limits that no file attaches to anything: only keys in 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -15,7 +15,6 @@ from engine.kinds.jumps import Jump, Jumps
 from engine.kinds.use import Use
 from engine.plan.types import Call, Node, Ref
 from engine.spec import limit as limits
-from engine.spec.route import Route
 from engine.spec.workspace import Workspace
 from engine.units import show_ratio
 
@@ -33,14 +32,26 @@ class _Branch:
     after: bool = False
 
 
-def with_jumps(spec: Workspace, name: str, start: Node, places: dict[str, Path]) -> Node:
+def everywhere(spec: Workspace) -> dict[Section, tuple[str, ...]]:
+    """The budgets and limits that every route may come under, whatever it names itself."""
+    return {section: _everywhere(spec, section) for section in _SECTIONS}
+
+
+def with_jumps(
+    spec: Workspace,
+    name: str,
+    start: Node,
+    places: dict[str, Path],
+    everywhere: Mapping[Section, tuple[str, ...]],
+) -> Node:
     """A route's start with the jumps that may apply to it; the start itself where there are none.
 
     `places` is told where each new node is written.
     """
     found: dict[str, _Branch] = {}
     for section in _SECTIONS:
-        for each in _attached(spec, spec.routes[name], section):
+        own = getattr(spec.routes[name], section) or ()
+        for each in dict.fromkeys((*own, *everywhere[section])):
             for target, path, why, at_end in _uses(spec, section, each):
                 branch = found.setdefault(target, _Branch(path))
                 branch.why.append(why)
@@ -68,11 +79,10 @@ def attached(spec: Workspace, section: Section) -> set[str]:
     return {name for holder in holders for name in getattr(holder, section, None) or ()}
 
 
-def _attached(spec: Workspace, route: Route, section: Section) -> list[str]:
-    own = getattr(route, section) or ()
+def _everywhere(spec: Workspace, section: Section) -> tuple[str, ...]:
     floors = (name for holder in _floors(spec) for name in getattr(holder, section, None) or ())
     free = sorted(getattr(spec, section).keys() - attached(spec, section))
-    return list(dict.fromkeys((*own, *floors, *free)))
+    return tuple(dict.fromkeys((*floors, *free)))
 
 
 def _floors(spec: Workspace) -> Iterator[Any]:
