@@ -27,5 +27,9 @@ class Outsiders:
         self._tokens.live(people)
         self.sources = tuple(source for source in (self._tokens, Certificates(people.certificates)) if source)
 
+    def told(self) -> dict[str, dict[str, object]]:
+        """Of each identity provider: how many keys of it are good, and why the last fetch failed."""
+        return self._tokens.told()
+
     async def close(self) -> None:
         await self._tokens.close()

@@ -211,6 +211,16 @@ class Tokens:
 
     # --- figures ----------------------------------------------------------------------------------------
 
+    def told(self) -> dict[str, dict[str, object]]:
+        """Name -> `keys` that are good now, and why they are not fetched (`failing`)."""
+        return {
+            rules.issuer.name: {
+                "keys": 0 if rules.keys.keys is None else len(rules.keys.keys),
+                "failing": rules.keys.failing,
+            }
+            for rules in self._rules.values()
+        }
+
     def _count(self, rules: _Rules, result: str) -> None:
         labels = (rules.issuer.name, result)
         self._counts[labels] = self._counts.get(labels, 0) + 1

@@ -61,6 +61,7 @@ class DataPlane:
             "usage": host.recording.status,
             "alerts": host.alerts.told,
             "keys": self.keys.told,
+            "issuers": host.outsiders.told,
             "places": lambda: queue_figures.status(host.executor.queues),
         }
 

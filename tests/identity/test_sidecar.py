@@ -236,7 +236,12 @@ async def test_an_issuer_that_is_away_when_it_starts(
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, "identity_unavailable")
             assert int(answer.headers["retry-after"]) >= 1
             assert await told(plain, {}) == "401 invalid_key"
+            issuers = (await plain.get("/admin/status")).json()["issuers"]
+            assert issuers["corp"]["keys"] == 0
+            assert "answered 500" in issuers["corp"]["failing"]
             provider.shows_keys()
             async with asyncio.timeout(10):
                 while await told(plain, shown) != "support of acme":
                     await asyncio.sleep(0.1)
+            issuers = (await plain.get("/admin/status")).json()["issuers"]
+            assert issuers == {"corp": {"keys": 3, "failing": None}}
