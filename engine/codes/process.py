@@ -98,7 +98,7 @@ CODES = (
         "breakers, cooldowns and retry budgets, latencies, what a `cache` or a sticky choice remembers in "
         "memory. A bound holds for each worker, so the sidecar as a whole may reach it once for each. "
         "Budgets and limits are one over all workers where the state store is SQLite or Redis; in memory, "
-        "and with `scope: host`, each worker has its own.",
+        "and with `scope: host` beside Redis, each worker has its own.",
         fix="Divide the bound by the number of workers, or write `workers: 1`; for budgets and limits, take "
         "a state store that the workers share.",
         bad={

@@ -16,12 +16,17 @@ from engine.spec.defaults import LIMIT_QUEUE, LOCAL_SHARE
 _OWN: Final = frozenset({"key.id", "key.name", "key.org"})
 
 
-def lower_limits(low: Lowerer) -> dict[str, money.Limit]:
-    """Every limit of the workspace, by name."""
-    return {name: _limit(low, name, spec) for name, spec in sorted(low.spec.limits.items())}
+def lower_limits(low: Lowerer, state: str) -> dict[str, money.Limit]:
+    """Every limit of the workspace, by name.
+
+    `scope: host` is the store's own scope where that is a file of the host: all its processes count in it. In
+    memory and beside a store of several hosts, each process counts by itself.
+    """
+    of_host = state.startswith("sqlite:")
+    return {name: _limit(low, name, spec, of_host) for name, spec in sorted(low.spec.limits.items())}
 
 
-def _limit(low: Lowerer, name: str, spec: written.Limit) -> money.Limit:
+def _limit(low: Lowerer, name: str, spec: written.Limit, of_host: bool) -> money.Limit:
     per = low.expressions.get(("limits", name, "per"))
     exceed = spec.on_exceed
     queue = exceed if isinstance(exceed, written.Queue) else None
@@ -37,7 +42,7 @@ def _limit(low: Lowerer, name: str, spec: written.Limit) -> money.Limit:
         wait_ms=0 if queue is None else queue.queue,
         queue=0 if queue is None else queue.most or LIMIT_QUEUE,
         use=None if jump is None else jump.use,
-        scope=spec.scope or "fleet",
+        scope="host" if spec.scope == "host" and not of_host else "fleet",
         on_state_loss=loss,
         share=0.0 if loss == "reject" else LOCAL_SHARE if spec.share is None else spec.share,
         told=of_one(per) if spec.headers is None else spec.headers,

@@ -223,7 +223,7 @@ def _lower(work: Work) -> None:
     lowered.people = people(low, work.settings.keys_secret)
     work.places = low.places
     lowered.money = MoneySegment(
-        lower_budgets(low), lower_limits(low), low.always("budgets"), lower_alerts(low)
+        lower_budgets(low), lower_limits(low, work.settings.state), low.always("budgets"), lower_alerts(low)
     )
     deployments = Deployments(spec, document, work.vendors, work.expressions, work.out)
     for name in sorted(spec.deployments):

@@ -115,7 +115,8 @@ class Limit(Spec):
     )
     on_exceed: OnExceed = about("What happens beyond it.", default="reject", shown="reject")
     scope: Literal["fleet", "host"] | None = about(
-        "Counted over all that share the state store, or by each process for itself.",
+        "Counted over all that share the state store, or by each host for itself: in its own SQLite file; in "
+        "memory, and beside Redis, by each process.",
         shown=PRINTED["limit.scope"],
     )
     on_state_loss: Literal["reject", "local_share"] | None = about(
@@ -155,7 +156,7 @@ class Limit(Spec):
             if self.scope == "host" and getattr(self, key) is not None:
                 raise fault(
                     "E113",
-                    f"`{key}` does nothing with `scope: host`: no state store is asked",
+                    f"`{key}` does nothing with `scope: host`: no state store that can be away is asked",
                     "remove it",
                     at=(key,),
                 )

@@ -81,7 +81,7 @@ def _counted_by_worker(subject: Subject) -> None:
             subject.document.key_span((section, name)),
             help="`state: sqlite:.engine/state.db` counts over all of them"
             if memory
-            else "without `scope: host` all of them count together",
+            else "without `scope: host` all of them count together, in Redis",
         )
 
 
