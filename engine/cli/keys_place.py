@@ -127,6 +127,7 @@ class Place:
             budgets=money.budgets.keys(),
             limits=money.limits.keys(),
             models={name for _, match in self.plan.manifest.matches for name in match.models},
+            bound=_bound(self.plan),
         )
 
     def _clients(self) -> tuple[Client, ...]:
@@ -147,3 +148,20 @@ class Place:
             until = None if each.expires is None else datetime.fromtimestamp(each.expires, UTC).isoformat()
             found[each.name] = ("expired" if over else "good", said.as_json(), until)
         return found
+
+
+def _bound(plan: Plan) -> set[str]:
+    """The budgets and limits with a `use` that is no branch of some route: a key of the store cannot bring
+    them there.
+    """
+    from engine.kinds.jumps import Jumps
+
+    money = plan.money()
+    uses = {name: {step.use for step in each.steps} - {None} for name, each in money.budgets.items()}
+    uses |= {name: {each.use} - {None} for name, each in money.limits.items()}
+    uses = {name: targets for name, targets in uses.items() if targets}
+    if not uses:
+        return set()
+    starts = [plan.route(name).start for name in plan.manifest.routes]
+    known = [{each.name for each in s.branches} if isinstance(s, Jumps) else set[str]() for s in starts]
+    return {name for name, targets in uses.items() if not all(targets <= branches for branches in known)}

@@ -145,6 +145,22 @@ def test_what_is_refused_and_why(keys: Keys, words: list[str], says: str) -> Non
     assert not (keys.folder / ".engine").exists()
 
 
+def test_what_leads_elsewhere_is_not_brought_to_routes_that_do_not_know_it(keys: Keys) -> None:
+    """A route has the branches of its own limits, and of those that no file attaches to anything."""
+    (keys.folder / "routes" / "main.yaml").write_text(
+        "routes:\n  one: {start: {respond: Hi.}, limits: [own]}\n  two: {start: {respond: Hi.}}\n"
+        "nodes:\n  closed: {respond: Later.}\n  busy: {respond: Busy.}\nlimits:\n"
+        "  own: {requests: 5/min, on_exceed: {use: closed}}\n"
+        "  free: {requests: 5/min, on_exceed: {use: busy}}\n"
+        "  plain: {requests: 5/min}\n"
+    )
+    code, out, err = keys("new", "bot", "--limit", "own")
+    assert (code, out) == (2, "")
+    assert "sends requests elsewhere" in err
+    assert keys("new", "bot", "--limit", "own", "--print")[0] == 0
+    assert keys.json("new", "bot", "--limit", "free", "--limit", "plain")["limits"] == ["free", "plain"]
+
+
 def test_memory_keeps_no_keys(keys: Keys) -> None:
     (keys.folder / "engine.yaml").write_text("state: memory\n")
     code, _, err = keys("new", "bot", *GOOD)
