@@ -310,6 +310,9 @@ class Host:
         if self._models is not None:
             await self._models.close()
         await self.recording.close()
+        for task in self._carrying:
+            task.cancel()
+        await asyncio.gather(*self._carrying, return_exceptions=True)
         await self._ledger.close()
 
 

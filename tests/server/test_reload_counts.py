@@ -71,6 +71,7 @@ async def test_counts_hold_under_load(state: str, vendor: Vendor, tmp_path: Path
         assert served > 3
         assert await spent(sidecar, "monthly") == pytest.approx(served * COST)
         assert sidecar.sidecar.host.executor.ledger.open_holds() == 0
+        assert (folder / ".engine" / "state.db").exists() == (state != "memory")
 
         write(folder, "monthly", "{limit: $400, window: week, per: request.user}")
         (reset,) = await reload(sidecar)
