@@ -24,6 +24,8 @@ from typing import Final
 from engine.runtime.record import DecisionRecord
 from engine.usage.rows import CALLER, COLUMNS, FACTS, WAY, Caller, Facts, Way, rows_of
 
+#: Stands in the file's header, so that no other database is taken for this one.
+APPLICATION: Final = 0x454E4755
 #: Counts up with another shape of the tables (`PRAGMA user_version`).
 SCHEMA_VERSION: Final = 1
 
@@ -105,6 +107,7 @@ _SCHEMA: Final = (
     "CREATE INDEX calls_at ON calls (at_ms)",
     _HOURS,
     _VIEW,
+    f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
@@ -128,7 +131,6 @@ class UsageStore:
         """Opens the file, and makes it where there is none. Raises StoreFault."""
         self.path, self._zone = path, zone
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             _create(path)
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
         except (OSError, sqlite3.Error) as error:
@@ -195,8 +197,15 @@ class UsageStore:
 
 
 def _create(path: Path) -> None:
-    """Names of keys and tags are nobody's business but the operator's."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    """Names of keys and tags are nobody's business but the operator's, and none of Git's."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ignored = path.parent / ".gitignore"
+    if path.parent.name == ".engine" and not ignored.exists():
+        ignored.write_text("*\n")
+    # Never opened once it exists: closing it again would take away the locks that this process's SQLite has.
+    if not path.exists():
+        with contextlib.suppress(FileExistsError):  # made by another process meanwhile
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _prepare(db: sqlite3.Connection) -> None:
@@ -231,12 +240,15 @@ def _in_wal(db: sqlite3.Connection) -> None:
 
 def check_version(db: sqlite3.Connection) -> int:
     """The version of the tables; 0: there are none. Raises StoreFault for another than ours."""
+    (application,) = db.execute("PRAGMA application_id").fetchone()
     (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version not in (0, SCHEMA_VERSION):
-        raise StoreFault(f"its tables are of version {version}, this engine's of {SCHEMA_VERSION}")
-    if version == 0 and db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone() != (0,):
+    if application == APPLICATION:
+        if version != SCHEMA_VERSION:
+            raise StoreFault(f"its tables are of version {version}, this engine's of {SCHEMA_VERSION}")
+        return SCHEMA_VERSION
+    if application or version or db.execute("SELECT COUNT(*) FROM sqlite_master").fetchone() != (0,):
         raise StoreFault("it is the database of something else")
-    return int(version)
+    return 0
 
 
 def _numbers(

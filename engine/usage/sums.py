@@ -76,7 +76,7 @@ def _reading(path: Path) -> sqlite3.Connection:
     address = path.absolute().as_uri()
     db = sqlite3.connect(f"{address}?mode=ro", uri=True, timeout=5, isolation_level=None)
     try:
-        db.execute("SELECT 1 FROM sqlite_schema").fetchone()
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
     except sqlite3.OperationalError:
         # A copy in a folder where nothing can be written: nobody writes it either.
         db.close()

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from recorded import START, attempt, record
 
+from engine.state.sqlite_ledger import SqliteLedger
 from engine.usage.rows import COLUMNS, FACTS, HOUR_MS, rows_of, slot_of
 from engine.usage.store import SUMS, StoreFault, UsageStore
 from engine.wire.pricing import Cost
@@ -172,6 +173,7 @@ def _other(path: Path) -> None:
 
 
 def _newer(path: Path) -> None:
+    UsageStore(path).close()
     db = sqlite3.connect(path)
     db.execute("PRAGMA user_version = 99")
     db.close()
@@ -184,6 +186,7 @@ def _newer(path: Path) -> None:
         (lambda path: path.mkdir(), "directory"),
         (_other, "the database of something else"),
         (_newer, "version 99"),
+        (lambda path: SqliteLedger(path).close_now(), "the database of something else"),
         (lambda path: os.mkfifo(path), "cannot be the usage store"),
     ],
 )
@@ -201,3 +204,17 @@ def test_every_column_of_the_view_is_a_row_s(tmp_path: Path) -> None:
     names = [name for _, name, *_ in read(tmp_path / "u.db", "PRAGMA table_info(usage)")]
     assert tuple(names) == COLUMNS
     assert set(FACTS) < set(COLUMNS)
+
+
+def test_a_second_store_on_the_file_leaves_the_first_its_locks(tmp_path: Path) -> None:
+    """As after a reload: POSIX drops a process's locks with any file of it that is closed."""
+    path = tmp_path / ".engine" / "u.db"
+    first = UsageStore(path)
+    first._db.execute("BEGIN IMMEDIATE")
+    UsageStore(path).close()
+    code = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('BEGIN IMMEDIATE')"
+    other = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True)
+    assert "database is locked" in other.stderr
+    first._db.execute("ROLLBACK")
+    first.close()
+    assert (path.parent / ".gitignore").read_text() == "*\n"
