@@ -182,9 +182,9 @@ class Funds:
         return None
 
     def may_be_billed(self, lease: int) -> bool:
-        """Whether the attempt holds something, and its bytes may have gone out."""
+        """Whether money or a budget of tokens counts the attempt, and its bytes may have gone out."""
         held = self._held.get(lease)
-        return held is not None and held.sent
+        return held is not None and held.sent and (bool(held.uses) or held.purse.most is not None)
 
     def settle(self, lease: int, cost: int, usage: Usage) -> Awaitable[None] | None:
         """The attempt has used this much."""

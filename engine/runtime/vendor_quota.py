@@ -1,8 +1,8 @@
 """The limits of deployments: what every call made there counts in, because the vendor counts it too.
 
 They are asked in the same hold as a call's budgets: a target without room is skipped as `full`, and the walk
-goes on. A call counts as a request from when its bytes go out, whatever becomes of it: vendors count those
-that fail, too. Its tokens are those that it used.
+goes on. A call counts as a request from when it is begun, whatever becomes of it: vendors count those that
+fail, too. Its tokens are those that it used.
 """
 
 from __future__ import annotations

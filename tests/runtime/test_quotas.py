@@ -520,6 +520,17 @@ async def test_every_call_counts_in_the_vendors_quota(quoted: Any, kit: Kit) -> 
     assert (await b.fails()).status == 503
 
 
+@pytest.mark.parametrize("failure", ["timeout", "cut", "connect"])
+async def test_a_failed_call_costs_nothing_where_no_money_is_counted(
+    quoted: Any, kit: Kit, failure: str
+) -> None:
+    limit = Limit("tpm", tokens=a_minute(5_000), told=True)
+    b = quoted(limit, script={"a": [kit.Fail(failure)], "b": [kit.Say()]})
+    await b.run()
+    first = b.record.attempts[0]
+    assert (first.deployment, first.failure, first.closed, first.cost.total) == ("a", failure, "released", 0)
+
+
 @pytest.mark.parametrize("told", [0.9, 0.1, None], ids=["vendor has more", "vendor has less", "says nothing"])
 async def test_headroom_is_the_tightest(quoted: Any, kit: Kit, told: float | None) -> None:
     """Half of its own limit is left of `a`; the other is half empty by the vendor's word."""
