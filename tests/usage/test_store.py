@@ -183,7 +183,7 @@ def _newer(path: Path) -> None:
     ("spoil", "why"),
     [
         (lambda path: path.write_text("no database " * 100), "not a database"),
-        (lambda path: path.mkdir(), "directory"),
+        (lambda path: path.mkdir(), "unable to open"),
         (_other, "the database of something else"),
         (_newer, "version 99"),
         (lambda path: SqliteLedger(path).close_now(), "the database of something else"),
