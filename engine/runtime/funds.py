@@ -25,7 +25,7 @@ from engine.runtime.snapshot import Place
 from engine.runtime.terms import BudgetTerm
 from engine.runtime.vendor_quota import quota_asks, skipped, used
 from engine.state.ledger import Account, Ask, Ledger, Refused, Standing
-from engine.state.ledger_accounts import budget_account
+from engine.state.ledger_accounts import budget_account, short
 from engine.units import show_money, show_ratio
 from engine.wire.canonical import Usage
 
@@ -293,13 +293,13 @@ def _value(run: Run, term: BudgetTerm) -> str:
     """Of `per`; "" where there is none."""
     if term.per is None or term.placed:
         return ""
-    return str(term.per(run.view, run.inbound.key, run.clock, run.labels))
+    return short(str(term.per(run.view, run.inbound.key, run.clock, run.labels)))
 
 
 def _placed_partition(run: Run, term: BudgetTerm, place: Place) -> str | None:
     """The same of a `per` that reads the deployment; None: it has none, and must have one."""
     assert term.per is not None
-    value = str(term.per(run.view, run.inbound.key, run.clock, run.labels, place_view(place)))
+    value = short(str(term.per(run.view, run.inbound.key, run.clock, run.labels, place_view(place))))
     return None if not value and term.budget.missing == "reject" and run.role != "probe" else value
 
 

@@ -28,7 +28,7 @@ def budget_account(budget: Budget, partition: str, wall_ms: int, zone: tzinfo) -
     """Where a budget counts what one value of `per` uses now; zone: the workspace's."""
     window, _, ends_ms = window_of(budget.window, wall_ms, zone)
     unit = "" if budget.measure == "cost" else f":{budget.measure}"
-    rest = f"{window}{unit}{_apart(budget.per)}/{_partition(partition)}"
+    rest = f"{window}{unit}{_apart(budget.per)}/{short(partition)}"
     return Account(
         f"budget/{budget.name}/{rest}",
         budget.measure,
@@ -89,7 +89,7 @@ def counter_of(account: Account) -> Counter:
 
 
 def _limit_key(limit: Limit, measure: Measure, partition: str) -> str:
-    return f"limit/{limit.name}/{measure}{_apart(limit.per)}/{_partition(partition)}"
+    return f"limit/{limit.name}/{measure}{_apart(limit.per)}/{short(partition)}"
 
 
 def partition_of(account: Account) -> str:
@@ -102,7 +102,8 @@ def _apart(per: Expr | None) -> str:
     return "" if per is None else f":{hashlib.sha256(meaning(per)).hexdigest()[:8]}"
 
 
-def _partition(value: str) -> str:
+def short(value: str) -> str:
+    """A value of `per` as it is counted and told: whole, or its beginning and a digest."""
     if len(value) <= LONGEST:
         return value
     return f"{value[: LONGEST - 65]}#{hashlib.sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()}"

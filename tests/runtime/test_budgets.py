@@ -211,6 +211,19 @@ async def test_each_value_of_per_has_its_own(bench: Maker, kit: Kit) -> None:
     assert "(globex)" in error.message
 
 
+async def test_a_long_value_is_kept_in_short(bench: Maker, kit: Kit) -> None:
+    """Whatever a client sends: neither a record nor a store nor a message holds all of it."""
+    b = bench(kit.use("a"), {"a": [kit.Say()]}, **money(budget(limit=WORST + 100_000, per=per(0, "user"))))
+    for ending in ("x", "y"):
+        await b.run(user="u" * 100_000 + ending)
+    first, second = (record.attempts[0].budgets[0].partition for record in b.records)
+    assert first != second
+    assert len(first) == len(second) == 200
+    assert set(spent(b)) == {f"b/{first}", f"b/{second}"}
+    error = await b.fails(user="u" * 100_000 + "x")
+    assert len(error.message) < 500
+
+
 @pytest.mark.parametrize("missing", ["reject", "share"])
 async def test_a_request_without_a_value(bench: Maker, kit: Kit, missing: str) -> None:
     b = bench(kit.use("a"), {"a": [kit.Say()]}, **money(budget(per=per(1, "org"), missing=missing)))
