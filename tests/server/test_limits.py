@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import anthropic
 import http_sfv
 import httpx
+import openai
 import pytest
 from clients import STREAMS, WHOLES
 from running import CHAT, HELLO, Running, running, write_workspace
@@ -136,6 +138,22 @@ async def test_beyond_a_limit_in_every_format(limited: Running) -> None:
         assert answer.headers["content-type"].startswith("application/json")
         if dialect in SAID:
             assert SAID[dialect].items() <= answer.json()["error"].items(), dialect
+
+
+async def test_the_vendors_own_clients_know_it(limited: Running) -> None:
+    await limited.chat("once")
+    async with openai.AsyncOpenAI(base_url=f"{limited.url}/v1", api_key="k", max_retries=0) as client:
+        with pytest.raises(openai.RateLimitError) as told:
+            await client.chat.completions.create(model="once", messages=[{"role": "user", "content": "Hi"}])
+    assert (told.value.code, int(told.value.response.headers["retry-after"]) > 3_000) == (
+        "rate_limit_exceeded",
+        True,
+    )
+    async with anthropic.AsyncAnthropic(base_url=limited.url, api_key="k", max_retries=0) as client:
+        with pytest.raises(anthropic.RateLimitError):
+            await client.messages.create(
+                model="once", max_tokens=10, messages=[{"role": "user", "content": "Hi"}]
+            )
 
 
 async def test_more_than_a_limit_ever_has_is_no_429(limited: Running) -> None:
