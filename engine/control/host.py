@@ -180,6 +180,7 @@ class Host:
         self._running = running
         self._fate = None
         self._prober.take(running)
+        self.outsiders.live(running.plan.people())
         await snapshot.close()
 
     # --- what is told -----------------------------------------------------------------------------------
