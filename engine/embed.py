@@ -276,12 +276,30 @@ class Engine:
         return asyncio.run(ask())
 
     def asgi(self) -> App:
-        """The sidecar as an ASGI app over this engine, to mount in an app of your own."""
+        """The sidecar as an ASGI app over this engine, to mount in an app of your own.
+
+        Where the workspace has client keys in Git, every path asks for one, as the sidecar does; with token
+        issuers or certificates and no key in Git, nobody comes in: those need `engine serve`.
+
+        Raises:
+            ValueError: `keys_secret` cannot be read.
+        """
         # Deferred: only this needs the server.
+        from engine.control.keyring import make_keyring
         from engine.server.app import App
         from engine.server.service import Service
 
-        service = Service(current=lambda: self.snapshot, executor=self.executor)
+        def current() -> Snapshot:
+            snapshot = self.snapshot
+            if snapshot.keyring is None:
+                people = snapshot.plan.people()
+                snapshot.keyring = make_keyring(people)
+                service.identities.closed = bool(people.issuers or people.certificates)
+            return snapshot
+
+        service = Service(current=current, executor=self.executor)
+        if self._snapshot is not None:
+            current()
         self.executor.sinks.append(service.metrics.record)
         return App(service)
 

@@ -13,6 +13,7 @@ import pytest
 
 from engine import Engine, PlanError
 from engine.errors import NoRoute, RequestError, UpstreamError
+from engine.keys.hashing import PUBLIC, digest, shown
 from engine.runtime.clock import VirtualClock
 from engine.runtime.record import DecisionRecord
 from engine.runtime.views import Key
@@ -252,6 +253,19 @@ async def test_as_an_asgi_app(tmp_path: Path) -> None:
             answer = await client.post("/v1/chat/completions", json={"model": "assistant", "messages": HI})
     assert answer.status_code == 200
     assert answer.json()["choices"][0]["message"]["content"] == "hello"
+
+
+async def test_as_an_asgi_app_it_asks_for_the_keys_of_the_plan(tmp_path: Path) -> None:
+    root = workspace(tmp_path)
+    hashed = shown(digest(b"engk_mine", PUBLIC))
+    (root / "routes" / "keys.yaml").write_text(f"keys: {{clients: {{bot: {{hash: '{hashed}'}}}}}}\n")
+    async with Engine.open(root, transport=Vendor(fine).transport) as engine:
+        transport = httpx.ASGITransport(app=engine.asgi())
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            assert (await client.get("/v1/models")).status_code == 401
+            assert (await client.get("/v1/models", headers={"x-api-key": "engk_mine"})).status_code == 200
+        reply = await engine.chat(model="assistant", messages=HI)  # in the program itself nobody is asked
+    assert reply.text == "hello"
 
 
 LOCAL = """

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.control.keyring import KeysSecretFault, keys_secret
 from engine.diagnostics import Diagnostic
 from engine.plan.plan import Plan
 from engine.upstream.auth import authenticator
@@ -59,6 +60,10 @@ def missing_secrets(plan: Plan, env: Mapping[str, str]) -> tuple[Diagnostic, ...
             except SecretMissing as error:
                 needed.setdefault(str(error), set()).add(f"the alert `{alert.name}`")
     found = []
+    try:
+        keys_secret(plan.people().secret, env)
+    except KeysSecretFault as fault:
+        found.append(Diagnostic("E244", str(fault), None, "set it where `engine serve` runs"))
     for reason, users in sorted(needed.items()):
         names = ", ".join(sorted(users))
         advice = "put the file there" if "the secret file" in reason else "set it where `engine serve` runs"

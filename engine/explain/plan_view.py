@@ -11,7 +11,7 @@ from typing import Final
 
 from engine import units
 from engine.compiler.overspend import Counting
-from engine.explain import budget_view, limits_view, price_book
+from engine.explain import budget_view, limits_view, people_view, price_book
 from engine.kinds.balance import Balance
 from engine.kinds.cache import Cache
 from engine.kinds.cascade import Cascade, Check
@@ -91,7 +91,9 @@ def show(plan: Plan, routes: tuple[str, ...] | None = None, where: Counting | No
     found = {deployment for name in names for deployment in reached(linked(plan, name).start)}
     book = price_book.show(plan, sorted(found))
     budgets = [] if where is None or routes is not None else budget_view.show(plan, where)
-    return "\n\n".join([head, *("\n".join(_route(plan, name)) for name in names), *budgets, book])
+    people = people_view.show(plan) if routes is None else []
+    shown = ("\n".join(_route(plan, name)) for name in names)
+    return "\n\n".join([head, *shown, *people, *budgets, book])
 
 
 def _route(plan: Plan, name: str) -> Iterator[str]:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from engine.plan.identity import Certificate, Issuer
 from engine.plan.types import Admit, Ceilings
 from engine.plan.values import Expr, Secret
+
+#: The group of keys that are in no other.
+DEFAULT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)

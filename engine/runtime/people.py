@@ -14,7 +14,7 @@ from engine.errors import NotAdmitted
 from engine.plan import narrow
 from engine.plan.code import bind_expr
 from engine.plan.money import MoneySegment
-from engine.plan.people import Floor, Group, People
+from engine.plan.people import DEFAULT, Floor, Group, People
 from engine.plan.types import Admit, Ceilings
 from engine.policies.networks import Networks
 from engine.runtime.views import Key
@@ -24,9 +24,6 @@ Test = Callable[..., Any]
 
 #: So many keys are remembered at a time. Tokens of an identity provider come and go.
 _KNOWN: Final = 10_000
-
-#: The group of keys that are in no other.
-DEFAULT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)

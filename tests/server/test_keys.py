@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from running import CHAT, HELLO, ROUTES, Running, post, running, write_workspace
+from serving import Served, serve
 from vendor import Vendor
 
 from engine.keys.form import make
@@ -276,3 +278,46 @@ async def test_other_machines_are_let_in_with_keys_only(durable: Path, where: st
             for path in ("/metrics", "/admin/status"):  # nobody gave them an admin key
                 assert (await client.get(path)).status_code == 404
             assert (await client.get("/healthz")).status_code == 200
+
+
+@pytest.mark.skipif(os.name != "posix", reason="several workers need a POSIX system")
+async def test_every_worker_follows_the_store(durable: Path) -> None:
+    """Each request is a connection of its own, so that all workers are asked."""
+
+    async def seen(served: Served, key: str) -> set[int]:
+        statuses = set()
+        for _ in range(12):
+            async with httpx.AsyncClient(base_url=served.url) as client:
+                statuses.add((await client.get("/v1/models", headers={"x-api-key": key})).status_code)
+        return statuses
+
+    async def until(served: Served, key: str, status: int) -> None:
+        async with asyncio.timeout(20):
+            while await seen(served, key) != {status}:
+                await asyncio.sleep(0.05)
+
+    keys = SqliteKeys(durable / ".engine" / "keys.db")
+    made = _stored(GOOD, "bot")
+    await keys.add(made, proof(PUBLIC))
+    async with serve(durable, "--workers", "2", "--no-watch") as served:
+        assert await seen(served, OTHER) == {401}
+        await until(served, GOOD, 200)
+        await keys.revoke([made], int(time.time()))
+        await until(served, GOOD, 401)
+        async with httpx.AsyncClient(base_url=served.url) as client:
+            assert (await served.status(client))["keys"] == {"stored": 1, "store": "ok"}
+    await keys.close()
+
+
+async def test_a_reload_without_its_secret_is_refused(durable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plan that serves, and its keys, go on serving."""
+    (durable / "routes" / "keys.yaml").write_text(KEYS)
+    monkeypatch.delenv("KEYS_SECRET", raising=False)
+    async with running(durable) as started:
+        with (durable / "engine.yaml").open("a") as file:
+            file.write("keys_secret: env:KEYS_SECRET\n")
+        done = await started.sidecar.reloader.reload("asked")
+        assert done.result == "nack"
+        rejected = str(started.sidecar.status.as_json()["rejected"])
+        assert "KEYS_SECRET is not set" in rejected
+        assert (await started.client.get("/v1/models", headers={"x-api-key": GOOD})).status_code == 200

@@ -6,11 +6,20 @@ from engine.compiler.checks.subject import Subject
 from engine.compiler.document import Path
 from engine.compiler.expr import fields_read
 from engine.diagnostics import Related
+from engine.plan.people import DEFAULT
 
 
 def check(subject: Subject) -> None:
     for name in sorted(subject.spec.require):
         _condition(subject, ("require", name, "when"), f"the policy `{name}`", floor=True)
+    usual = subject.spec.groups.get(DEFAULT)
+    if usual is not None and usual.when is not None:
+        subject.out.add(
+            "E113",
+            f"the group `{DEFAULT}` is for keys in no other, so its `when` means nothing",
+            subject.document.span(("groups", DEFAULT, "when")),
+            help="remove it, or give the group another name",
+        )
     for name in sorted(subject.spec.groups):
         _condition(subject, ("groups", name, "when"), f"the group `{name}`", floor=False)
 
