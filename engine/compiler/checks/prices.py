@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from engine.compiler.checks.subject import Subject
 from engine.compiler.document import Path
@@ -17,6 +18,9 @@ from engine.kinds.outline import ANSWER, edges
 from engine.kinds.use import Use
 from engine.plan.types import Node
 from engine.spec.keys import Client, Group
+
+#: Models that a message names.
+_FEW: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +151,10 @@ def _report_gap(subject: Subject, route: str, use: Use, gap: What, held: Held) -
             f"nobody knows {prices} of `{name}`, and the route `{route}`, which leads to it, "
             f"counts in {held.what}",
             document.key_span(("deployments", name)),
-            help="write `price: {input: $0.15/M, output: $0.60/M}` at the deployment (or `request`, "
-            "`second`), `price: free`, or `price: unknown`: then nothing is reserved for its calls",
+            help=_listed(subject, name)
+            + "write `price: {input: $0.15/M, output: $0.60/M}` at the deployment "
+            "(or `request`, `second`), `price: free`, or `price: unknown`: then nothing is reserved for its "
+            "calls",
             related=[Related("reached here", subject.place(use)), counted],
         )
     else:
@@ -160,6 +166,19 @@ def _report_gap(subject: Subject, route: str, use: Use, gap: What, held: Held) -
             help="write `admit: {output: 4k}` at the route",
             related=[Related("the deployment", document.key_span(("deployments", name))), counted],
         )
+
+
+def _listed(subject: Subject, name: str) -> str:
+    """What the provider's table has instead of a model that it does not list; "" where nothing is like it."""
+    deployment = subject.lowered.deployments[name]
+    vendor = subject.vendors.vendor(deployment.provider)
+    if vendor is None or vendor.models.facts(deployment.model) is not None:
+        return ""
+    like = [each for each in vendor.models.names() if deployment.model in each][:_FEW]
+    if not like:
+        return ""
+    known = ", ".join(f"`{each}`" for each in like)
+    return f"{deployment.provider} lists no `{deployment.model}`, it has {known}; else "
 
 
 def _tools(subject: Subject, route: str, held: Held) -> None:
