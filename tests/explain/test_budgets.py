@@ -56,7 +56,8 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 def driven(plan: Plan, model: str = "r", **used: float) -> Driven:
     message = {"role": "user", "content": [{"type": "text", "text": "hi"}]}
     key = Key("k", "k", "acme", Texts())
-    return drive(plan, {"model": model, "messages": [message]}, key=key, used=used)  # type: ignore[typeddict-item]
+    before = {f"budget/{name}": share for name, share in used.items()}
+    return drive(plan, {"model": model, "messages": [message]}, key=key, used=before)  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize(
