@@ -10,23 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from inspect import isawaitable
-from typing import Any, Final
+from typing import Final
 
 from engine.errors import EngineError
 from engine.kinds.effects import Admission, Detour
 from engine.plan.money import BudgetStep
 from engine.runtime.clock import Clock
+from engine.runtime.partitions import partition, placed_partition, value
 from engine.runtime.pending import Pending
 from engine.runtime.purse import Fund, Purse
 from engine.runtime.record import BudgetUse
 from engine.runtime.run import Run
-from engine.runtime.shortfall import Shortfall, no_partition, told, too_dear
+from engine.runtime.shortfall import Shortfall, told, too_dear
 from engine.runtime.snapshot import Place
 from engine.runtime.terms import BudgetTerm
 from engine.runtime.vendor_quota import quota_asks, skipped, used
 from engine.state.ledger import Account, Ask, Ledger, Refused, Standing
-from engine.state.ledger_accounts import budget_account, short
-from engine.units import show_money, show_ratio
+from engine.state.ledger_accounts import budget_account
+from engine.units import show_money
 from engine.wire.canonical import Usage
 
 #: Told when a step of a budget is reached: (budget, partition, step, how it stands).
@@ -75,11 +76,11 @@ class Funds:
             NotAdmitted: a budget is kept by something that this request does not have.
         """
         terms = run.terms.budgets
-        funds = [Fund(term, None if term.placed else _partition(run, term)) for term in terms]
+        funds = [Fund(term, None if term.placed else partition(run, term)) for term in terms]
         compared = run.bound.compared
         looked = [fund for fund in funds if fund.term.early or (compared and fund.term in compared)]
         if compared:
-            looked += [Fund(term, _value(run, term)) for term in compared if term not in terms]
+            looked += [Fund(term, value(run, term)) for term in compared if term not in terms]
         shares = _NO_SHARES
         if looked:
             shares = run.clock.shares = await self._shares(run, looked)
@@ -104,7 +105,7 @@ class Funds:
         purse = run.purse
         if purse is None:
             return None
-        return _after(purse, effect.names) if effect.after else _before(purse, effect.names)
+        return purse.after(effect.names) if effect.after else purse.before(effect.names)
 
     def refusal(self, run: Run) -> EngineError | None:
         """What a request is told that nobody answered because it may not spend so much; None: it is not that.
@@ -130,20 +131,20 @@ class Funds:
         now = self._now()
         asks: list[Ask] = []
         uses: list[BudgetUse] = []
-        for term, partition in purse.funds:
+        for term, part in purse.funds:
             budget = term.budget
             amount = worst if budget.measure == "cost" else run.worst_tokens(place)
             if amount is None:
                 return Admission(
                     None, "full", why=_unknown(place, budget.name, budget.measure), for_money=True
                 )
-            if partition is None:
-                partition = _placed_partition(run, term, place)
-                if partition is None:
+            if part is None:
+                part = placed_partition(run, term, place)
+                if part is None:
                     why = f"{place.deployment.name} has no value of `per` in {budget.name}"
                     return Admission(None, "full", why=why, for_money=True)
-            asks.append(Ask(self._account(run, term, partition, now), amount))
-            uses.append(BudgetUse(budget.name, partition, amount, None, budget.measure))
+            asks.append(Ask(self._account(run, term, part, now), amount))
+            uses.append(BudgetUse(budget.name, part, amount, None, budget.measure))
         asks += quota_asks(run, place)
         purse.holds += 1
         held = Held(f"{run.inbound.request_id}/{purse.holds}", purse, asks, uses, worst or 0)
@@ -280,41 +281,6 @@ async def _once_told(held: Held, waiting: Awaitable[None]) -> None:
     held.sent = True
 
 
-def _partition(run: Run, term: BudgetTerm) -> str:
-    """Where the request counts. Raises NotAdmitted where it has nothing to count by."""
-    value = _value(run, term)
-    if not value and term.per is not None and term.budget.missing == "reject" and run.role != "probe":
-        assert term.budget.per is not None
-        raise no_partition(term.budget.name, term.budget.per.source)
-    return value
-
-
-def _value(run: Run, term: BudgetTerm) -> str:
-    """Of `per`; "" where there is none."""
-    if term.per is None or term.placed:
-        return ""
-    return short(str(term.per(run.view, run.inbound.key, run.clock, run.labels)))
-
-
-def _placed_partition(run: Run, term: BudgetTerm, place: Place) -> str | None:
-    """The same of a `per` that reads the deployment; None: it has none, and must have one."""
-    assert term.per is not None
-    value = short(str(term.per(run.view, run.inbound.key, run.clock, run.labels, place_view(place))))
-    return None if not value and term.budget.missing == "reject" and run.role != "probe" else value
-
-
-def place_view(place: Place) -> dict[str, Any]:
-    """`deployment.*` of a budget's `per`."""
-    deployment = place.deployment
-    return {
-        "name": deployment.name,
-        "provider": deployment.provider,
-        "model": deployment.model,
-        "region": deployment.region,
-        "residency": deployment.residency,
-    }
-
-
 def _beyond(purse: Purse, worst: int | None, place: Place) -> Admission | None:
     """Why `per_request.cost` does not let the attempt be made; None: it does."""
     assert purse.most is not None
@@ -332,27 +298,3 @@ def _beyond(purse: Purse, worst: int | None, place: Place) -> Admission | None:
 def _unknown(place: Place, name: str, measure: str) -> str:
     what = "what a call there may cost" if measure == "cost" else "how many tokens a call there may write"
     return f"{place.deployment.name}: nobody knows {what}, and {name} counts that"
-
-
-def _before(purse: Purse, names: Sequence[str]) -> tuple[str, str] | None:
-    """The step below 100% that is reached in the budget that is used most."""
-    best: tuple[float, str, str] | None = None
-    for fund in purse.funds:
-        budget = fund.term.budget
-        share = purse.shares.get(budget.name, 0.0)
-        reached = [step for step in budget.steps if step.at <= share and step.at < 1 and step.use in names]
-        if reached and (best is None or share > best[0]):
-            use = reached[-1].use
-            assert use is not None
-            why = f"{budget.name} is used to {share:.1%}, beyond {show_ratio(reached[-1].at)}"
-            best = share, use, why
-    return None if best is None else best[1:]
-
-
-def _after(purse: Purse, names: Sequence[str]) -> tuple[str, str] | None:
-    """Where the last step of a budget leads that had no room."""
-    for shortfall in purse.shortfalls:
-        use = next((step.use for step in reversed(shortfall.budget.steps) if step.use is not None), None)
-        if use is not None and use in names and shortfall.refused.why == "spent":
-            return use, f"{shortfall.budget.name} has no room"
-    return None
