@@ -114,6 +114,9 @@ class Keeper:
         else:
             self.lock.let_go()
 
+    def now_ms(self) -> int:
+        return int(self._wall() * 1000)
+
     # --- the log ----------------------------------------------------------------------------------------
 
     def _move_log(self) -> None:
@@ -164,7 +167,7 @@ class Keeper:
                 found = self._db.execute(left, (owner, LOST, BATCH)).fetchall()
                 for hold, phase, at_ms, asks in found:
                     phase = SENT if in_doubt else phase
-                    self._books.expire(hold, phase, at_ms, asks, int(self._wall() * 1000))
+                    self._books.expire(hold, phase, at_ms, asks, self.now_ms())
                     lost += phase == SENT
             count += len(found)
             if not found:

@@ -48,6 +48,10 @@ _ONCE: Final = (
 )
 
 
+class _Away(Exception):
+    """The file is not tried just now."""
+
+
 class SqliteLedger:
     """Implements `engine.state.ledger.Ledger`. Opening and closing wait for the disk; the rest does not.
 
@@ -73,6 +77,7 @@ class SqliteLedger:
         self._open: dict[str, Held] = {}
         self._late: deque[tuple[str, Held, tuple[int, ...], int]] = deque()  # settled, and not written yet
         self._share = MemoryLedger()  # what is used while the file is away
+        self._debts: dict[str, tuple[Account, int]] = {}  # and has to be written once it is back
         self._shared: set[str] = set()
         self._away_until = 0.0
         self._away = False
@@ -118,7 +123,9 @@ class SqliteLedger:
         if hold in self._shared:
             self._shared.discard(hold)
             self._share.settle(hold, amounts, now_ms)
-        self._late.append((hold, held, tuple(amounts), now_ms))
+            self._owe(held.accounts, amounts)
+        else:
+            self._late.append((hold, held, tuple(amounts), now_ms))
         self._flush()
 
     def release(self, hold: str, now_ms: int) -> None:
@@ -175,8 +182,9 @@ class SqliteLedger:
         self._books.db.execute(f"PRAGMA busy_timeout = {int(WAIT_S * 1000)}")
         self._away = False
         self._flush()
-        if self._late:
-            log.error("the state store %s: %d settlements could not be written", self.path, len(self._late))
+        if self._late or self._debts:
+            count = len(self._late) + len(self._debts)
+            log.error("the state store %s: %d settlements could not be written", self.path, count)
         self._books.db.close()
         self._keeper.close(done=not self._open and not self._late)
 
@@ -251,27 +259,41 @@ class SqliteLedger:
         if not sqlite_file.is_busy(error):
             self._lost(error)
 
+    def _owe(self, accounts: Sequence[Account], amounts: Sequence[int]) -> None:
+        for account, amount in zip(accounts, amounts, strict=True):
+            if amount:
+                _, before = self._debts.get(account.key, (account, 0))
+                self._debts[account.key] = (account, before + amount)
+
     def _flush(self) -> None:
         """Write what was settled, as far as it can be now; the rest in a moment."""
-        while self._late:
-            hold, held, amounts, at_ms = self._late[0]
-            if self._away and time.monotonic() < self._away_until:
-                break
-            try:
-                self._write(lambda: self._books.settle(hold, held, amounts, at_ms), SPIN_S)  # noqa: B023 # at once
-            except sqlite3.Error as error:
-                if not sqlite_file.is_busy(error):
-                    self._lost(error)
-                break
-            self._late.popleft()
-            if self._away:
-                self._found()
-        if self._late and self._flushing is None:
+        try:
+            while self._late:
+                self._write_late(*self._late[0])
+                self._late.popleft()
+            while self._debts:
+                key, (account, amount) = next(iter(self._debts.items()))
+                self._write_late("", Held((account,), (0,), 0), (amount,), self._keeper.now_ms())
+                del self._debts[key]
+        except sqlite3.Error as error:
+            if not sqlite_file.is_busy(error):
+                self._lost(error)
+        except _Away:
+            pass
+        if (self._late or self._debts) and self._flushing is None:
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
                 return  # without a loop, the next call writes it
             self._flushing = loop.call_later(0.02 if not self._away else AWAY_S, self._flush_again)
+
+    def _write_late(self, hold: str, held: Held, amounts: tuple[int, ...], at_ms: int) -> None:
+        """Raises _Away, sqlite3.Error."""
+        if self._away and time.monotonic() < self._away_until:
+            raise _Away
+        self._write(lambda: self._books.settle(hold, held, amounts, at_ms), SPIN_S)
+        if self._away:
+            self._found()
 
     def _flush_again(self) -> None:
         self._flushing = None
