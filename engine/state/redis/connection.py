@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.state.redis.address import Address, Place
+from engine.state.redis.address import Address, Login, Place
 
 Command = Sequence[str | bytes | int]
 
@@ -27,15 +26,6 @@ class Away(Exception):
     def __init__(self, why: str, at_once: bool = False) -> None:
         super().__init__(why)
         self.at_once = at_once
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """What is said when a connection opens. `ca`: a file of certificates to trust beside the system's."""
-
-    user: str | None = None
-    password: str | None = None
-    ca: str | None = None
 
 
 def missing() -> str | None:

@@ -19,7 +19,7 @@ from random import Random
 from typing import Any, Final
 
 from engine.state.redis.address import Address, Place
-from engine.state.redis.connection import Away, Command, Connection, Login, refusing
+from engine.state.redis.connection import Away, Command, Connection, refusing
 from engine.state.redis.scripts import GENERATION, Script, Work
 
 log = logging.getLogger("engine.state")
@@ -54,14 +54,12 @@ class Link:
     def __init__(
         self,
         address: Address,
-        login: Callable[[], Login] = Login,
         *,
         deadline_ms: int = DEADLINE_MS,
         settle_ms: int = SETTLE_MS,
         random: Random | None = None,
     ) -> None:
         self.address = address
-        self._login = login
         self._seconds = deadline_ms / 1000
         self._settle_ms = settle_ms
         self._random = random or Random()
@@ -220,7 +218,11 @@ class Link:
         """A connection to a primary; where it is another run of a server than before: a generation begins."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + seconds
-        lane = await Connection.dial(self.address, place, self._login(), seconds)
+        try:
+            login = self.address.login()
+        except ValueError as error:
+            raise Away(str(error), at_once=True) from None
+        lane = await Connection.dial(self.address, place, login, seconds)
         try:
             info, role = await lane.exchange([("INFO", "server"), ("ROLE",)], max(0.001, ends - loop.time()))
             for answer in (info, role):  # what a managed service forbids is not known, and no fault

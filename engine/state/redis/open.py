@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from engine.state.redis.address import parse
-from engine.state.redis.connection import Login, missing
+from engine.state.redis.connection import missing
 from engine.state.redis.journal import Journal
 from engine.state.redis.ledger import RedisLedger
 from engine.state.redis.store import RedisStore
@@ -22,12 +21,11 @@ log = logging.getLogger("engine.state")
 JOURNAL: Final = Path(".engine/redis.db")
 
 
-async def open_redis(address: str, login: Callable[[], Login] = Login) -> RedisStore:
+async def open_redis(address: str) -> RedisStore:
     """The store. One that is away now is no fault: it is looked for, and accounts do as they say meanwhile.
 
     Args:
-        address: `redis://HOST:PORT/0`, `rediss://...`, `redis+unix:///PATH`.
-        login: asked at each connection, so that a password may change.
+        address: as `engine.state.redis.address` says.
 
     Raises:
         StoreFault: it is no address, or the client library is missing.
@@ -37,9 +35,10 @@ async def open_redis(address: str, login: Callable[[], Login] = Login) -> RedisS
         raise StoreFault(lacking)
     try:
         parsed = parse(address)
+        parsed.login()
     except ValueError as error:
         raise StoreFault(f"state: {error}") from None
-    store = await RedisStore.open(parsed, login)
+    store = await RedisStore.open(parsed)
     # Where the store is new: until all have told what they hold, so that no first request is refused.
     await asyncio.sleep(store.link.settling_ms() / 1000)
     return store

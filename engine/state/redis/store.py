@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 from engine.state.redis.address import Address
-from engine.state.redis.connection import Login
 from engine.state.redis.feed import Feed
 from engine.state.redis.link import DEADLINE_MS, SETTLE_MS, Link
 
@@ -23,13 +21,12 @@ class RedisStore:
     async def open(
         cls,
         address: Address,
-        login: Callable[[], Login] = Login,
         *,
         settle_ms: int = SETTLE_MS,
         deadline_ms: int = DEADLINE_MS,
     ) -> RedisStore:
         """Look for it. Where it is not there, that is told, and it is looked for in the background."""
-        store = cls(Link(address, login, deadline_ms=deadline_ms, settle_ms=settle_ms))
+        store = cls(Link(address, deadline_ms=deadline_ms, settle_ms=settle_ms))
         await store.link.open()
         store.feed.start()
         return store
