@@ -207,11 +207,6 @@ VALUES: Final[Mapping[tuple[str, str], LaterValue]] = {
         "this operation",
         "chat, embeddings, rerank and count_tokens are",
     ),
-    ("Settings", "state"): LaterValue(
-        lambda store: store.startswith("redis"),
-        "a state store in Redis",
-        "write `state: sqlite:.engine/state.db`",
-    ),
 }
 
 

@@ -20,24 +20,40 @@ from engine.spec.plain import Flag, Positive, Text
 from engine.spec.secret import SecretRef
 from engine.spec.tls import Tls
 
-_STATE = r"memory|sqlite:.+|redis://[^\s/@]+(?::[0-9]+)?(?:/[0-9]+)?"
+_SERVER = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/@:,?#\[\]]+)(?::[0-9]{1,5})?"
+_LOGIN = r"(?:\?[a-z]+=[^&\s]+(?:&[a-z]+=[^&\s]+)*)?"
+_STATE = (
+    rf"memory|sqlite:.+|rediss?://{_SERVER}(?:,{_SERVER})*(?:/[0-9]+)?{_LOGIN}|"
+    rf"redis\+unix:///[^?@#\s]*{_LOGIN}"
+)
+#: What may follow the ? of a store's address.
+_SAID = ("user", "password", "ca", "db")
 
 
 def _state(value: Any) -> str:
     if not isinstance(value, str):
         raise wrong_type(value, "a state store (memory, sqlite:PATH or redis://HOST:PORT/0)")
-    if re.match(r"rediss?://[^/]*@", value):
+    said = value.partition("?")[2] if value.startswith("redis") else ""
+    if re.match(r"rediss?://[^/]*@", value) or re.search(r"password=(?!(?:env|file):)", said):
         # Never repeated: what stands before the @ is a password.
         raise fault(
             "E105",
             "a password stands in the state store's address (it is not shown)",
-            "leave it out of the address",
+            "write redis://HOST:PORT/0?password=env:NAME, and put it there",
         )
     if not re.fullmatch(_STATE, value):
         raise fault(
             "E104",
             f"{shown(value)} is no state store",
             "write memory, sqlite:.engine/state.db or redis://HOST:6379/0",
+        )
+    names = [part.partition("=")[0] for part in said.split("&")] if said else []
+    strange = next((name for name in names if name not in _SAID or names.count(name) > 1), None)
+    if strange is not None:
+        raise fault(
+            "E104",
+            f"`{strange}` does not belong behind the state store's address, or not twice",
+            f"there may be {', '.join(_SAID[:-1])}, and of a socket db",
         )
     return value
 
@@ -51,8 +67,13 @@ StateStore = TypeAliasType(
             {
                 "type": "string",
                 "pattern": f"^({_STATE})$",
-                "description": "memory, sqlite:PATH or redis://HOST:PORT/0.",
-                "examples": ["memory", "sqlite:.engine/state.db", "redis://127.0.0.1:6379/0"],
+                "description": "memory, sqlite:PATH or redis://HOST:PORT/0 (docs/state.md).",
+                "examples": [
+                    "memory",
+                    "sqlite:.engine/state.db",
+                    "redis://127.0.0.1:6379/0",
+                    "rediss://valkey.acme.internal:6379/0?user=engine&password=env:VALKEY_PASSWORD",
+                ],
             }
         ),
     ],

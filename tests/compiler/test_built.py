@@ -122,7 +122,7 @@ def test_what_is_not_built_is_refused(name: str, key: str) -> None:
             ["1:40 a secret from a vault (`vault:`)"],
         ),
         (Workspace, "credentials: {a: {provider: p, secret: file:/x}}", []),
-        (Settings, "state: redis://x:6379/0", ["1:8 a state store in Redis"]),
+        (Settings, "state: redis://x:6379/0\nreplicas: 3", []),
         (Settings, "state: memory\nworkers: 2\nprobes: null", []),
         (Settings, "admin_key: vault:x", ["1:12 a secret from a vault (`vault:`)"]),
         (

@@ -74,6 +74,16 @@ READ: list[tuple[Any, Any, Any]] = [
     (After, "p95", "p95"),
     (After, "800ms", 800),
     (StateStore, "redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
+    *(
+        (StateStore, text, text)
+        for text in (
+            "redis://valkey",
+            "redis://a:1,b:2/0",
+            "redis://[::1]:6379",
+            "rediss://a/0?user=engine&password=env:VALKEY&ca=/etc/ca.pem",
+            "redis+unix:///run/valkey.sock?db=1&password=file:/run/secrets/valkey",
+        )
+    ),
     (TimeZone, "Europe/Berlin", "Europe/Berlin"),
     (FailureName, "transient", "transient"),
 ]
@@ -143,6 +153,10 @@ REFUSED: list[tuple[Any, Any, str]] = [
     (After, "p5", "E103"),
     (StateStore, "postgres://x", "E104"),
     (StateStore, "redis://u:p@h", "E105"),
+    (StateStore, "rediss://h/0?password=s3cret", "E105"),
+    (StateStore, "redis://h/0?passwort=env:X", "E104"),
+    (StateStore, "redis://h/0?user=a&user=b", "E104"),
+    (StateStore, "redis://h:1:2/0", "E104"),
     (TimeZone, "Berlin", "E104"),
     (TimeZone, "../etc/passwd", "E104"),
 ]
