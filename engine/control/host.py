@@ -24,6 +24,7 @@ from engine.control.prober import Prober, ProbeShare
 from engine.control.provision import provision
 from engine.control.recording import Opened, Recording
 from engine.control.reload import ProvisionFault
+from engine.control.sharing import Sharing
 from engine.control.standings import Wanted
 from engine.identity.outsiders import Outsiders
 from engine.identity.tokens import LibraryMissing
@@ -36,11 +37,12 @@ from engine.plan.plan import Plan
 from engine.runtime.clock import SystemClock
 from engine.runtime.execute import Executor
 from engine.runtime.snapshot import Snapshot
+from engine.state.aside import Aside
 from engine.state.health import Health
 from engine.state.ledger import Ledger
 from engine.state.memory import MemoryState
 from engine.state.memory_ledger import MemoryLedger
-from engine.state.open import open_ledger
+from engine.state.open import is_redis, open_ledger
 from engine.upstream.choice import default_transport
 from engine.upstream.secrets import Secrets
 
@@ -66,6 +68,7 @@ class Host:
         self.workspace = workspace
         self._state = state
         self._counting = False  # in that store, since the first plan that counts something
+        self.sharing: Sharing | None = None
         self._metrics = metrics
         self._transport = default_transport()
         self._models = models
@@ -146,10 +149,23 @@ class Host:
         return snapshot
 
     async def _count(self, plan: Plan) -> None:
-        """Open the state store, if this is the first plan that counts something. Raises OSError."""
+        """Open the state store, if this is the first plan that counts something; one that other hosts share
+        is opened for the first plan of all. Raises OSError.
+        """
+        if self.sharing is None and is_redis(self._state):
+            self.sharing = await Sharing.open(self._state, self.state, self.health, self._hinted)
+            self.sharing.figures(self._metrics)
         if plan.manifest.money and not self._counting:
-            self.executor.count_in(await open_ledger(self._state, self.workspace, self.executor.clock.wall))
+            store, wall = None if self.sharing is None else self.sharing.store, self.executor.clock.wall
+            self.executor.count_in(await open_ledger(self._state, self.workspace, wall, store))
             self._counting = True
+
+    def _hinted(self, aside: Aside) -> None:
+        """Another host has set a deployment aside."""
+        plan = None if self._running is None else self._running.plan
+        if plan is not None and aside.deployment in plan.manifest.deployments:
+            now = int(self.executor.clock.now_ms())
+            self.health.hinted(plan.deployment(aside.deployment), aside, now)
 
     def live(self) -> None:
         """What was provisioned last serves now: state that outlives a plan follows it."""
@@ -315,6 +331,8 @@ class Host:
             task.cancel()
         await asyncio.gather(*self._carrying, return_exceptions=True)
         await self._ledger.close()
+        if self.sharing is not None:
+            await self.sharing.close()
 
 
 def model_gauges(metrics: Metrics, models: Callable[[], list[ModelStatus]]) -> None:

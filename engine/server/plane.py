@@ -60,6 +60,7 @@ class DataPlane:
             "overload": self.pressure.told,
             "usage": host.recording.status,
             "alerts": host.alerts.told,
+            "store": lambda: None if host.sharing is None else host.sharing.told(),
             "keys": self.keys.told,
             "issuers": host.outsiders.told,
             "places": lambda: queue_figures.status(host.executor.queues),

@@ -51,5 +51,7 @@ async def open_keys(address: str, root: Path, *, make: bool = False) -> KeyStore
     # Deferred: who has one host needs no Redis.
     from engine.state.redis.keys import RedisKeys
     from engine.state.redis.open import open_redis
+    from engine.state.remembered_keys import COPY, RememberedKeys
 
-    return RedisKeys(await open_redis(address))
+    keys = RedisKeys(await open_redis(address, settles=False))
+    return keys if make else RememberedKeys(keys, root / COPY)

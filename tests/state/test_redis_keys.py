@@ -6,12 +6,14 @@ import asyncio
 import io
 import os
 import signal
+import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from shim import Shim
 from store_server import Server
 
 from engine.keys.form import make
@@ -91,6 +93,29 @@ async def test_a_store_that_lost_them_is_told(keys: KeyStore, store_server: Serv
     store_server.call("FLUSHALL")
     with pytest.raises(StoreFault, match="has lost the client keys"):
         await keys.version()
+
+
+async def test_while_it_is_away_a_start_knows_what_it_knew(store_server: Server, tmp_path: Path) -> None:
+    made = key()
+    keys = await opened(store_server.aged(), tmp_path)
+    await keys.add(made, PROOF)
+    assert await keys.every() == [made]
+    await keys.close()
+    copy = tmp_path / ".engine/known-keys.json"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    async with Shim.before(store_server.port) as shim:
+        shim.refuse = True
+        again = await open_keys(shim.address, tmp_path)
+        assert await again.version() == "remembered"
+        assert await again.proof() == PROOF
+        assert await again.every() == [made]
+        with pytest.raises(StoreFault, match="cannot be asked"):
+            await again.version()  # which is told, and what is known goes on being known
+        await again.close()
+        nothing = await open_keys(shim.address, tmp_path / "elsewhere")
+        with pytest.raises(StoreFault, match="cannot be asked"):
+            await nothing.version()
+        await nothing.close()
 
 
 async def test_two_sidecars_follow_one_store_and_outlive_it(

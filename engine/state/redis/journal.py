@@ -45,12 +45,20 @@ class Told:
     until_ms: int
 
 
+def make_folder(path: Path) -> None:
+    """One of the engine's own, which stays out of Git. Raises OSError."""
+    path.mkdir(parents=True, exist_ok=True)
+    ignored = path / ".gitignore"
+    if path.name == ".engine" and not ignored.exists():
+        ignored.write_text("*\n")
+
+
 class Journal:
     """Opened by its constructor, which raises OSError or sqlite3.Error where the folder cannot be written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with closing(self._connect()) as database:
             database.executescript(_SCHEMA)
         self._queue: queue.Queue[list[Told] | None] = queue.Queue(_MOST)

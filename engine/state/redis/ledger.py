@@ -292,7 +292,7 @@ class RedisLedger:
             return False
         token = f"{self.owner}:{secrets.token_hex(4)}"
         try:
-            answers = await self.store.link.run([Work(ONCE, (once_key(key),), (token, ttl_ms))])
+            answers = await self.store.link.do([Work(ONCE, (once_key(key),), (token, ttl_ms))])
         except Away:
             return True
         return bool(answers[0])

@@ -132,6 +132,10 @@ class Link:
             raise Renewed("the store has lost or renewed its data")
         return answers
 
+    async def do(self, works: Sequence[Work]) -> list[Any]:
+        """Run scripts whose answers count whatever the store has lost. Raises Away."""
+        return await self._call([work.command() for work in works], works)
+
     async def _call(self, commands: Sequence[Command], works: Sequence[Work]) -> list[Any]:
         if not self.up:
             raise Away(self.why, at_once=True)

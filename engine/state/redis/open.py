@@ -8,7 +8,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from engine.state.redis.address import parse
+from engine.state.redis.address import Address, parse
 from engine.state.redis.connection import missing
 from engine.state.redis.journal import Journal
 from engine.state.redis.ledger import RedisLedger
@@ -21,15 +21,29 @@ log = logging.getLogger("engine.state")
 JOURNAL: Final = Path(".engine/redis.db")
 
 
-async def open_redis(address: str) -> RedisStore:
+async def open_redis(address: str, settles: bool = True) -> RedisStore:
     """The store. One that is away now is no fault: it is looked for, and accounts do as they say meanwhile.
 
     Args:
         address: as `engine.state.redis.address` says.
+        settles: where the store is new, all have told what they hold when this returns.
 
     Raises:
         StoreFault: it is no address, or the client library is missing.
     """
+    store = await RedisStore.open(_usable(address))
+    if settles:  # so that no first request is refused
+        await asyncio.sleep(store.link.settling_ms() / 1000)
+    return store
+
+
+async def open_redis_ledger(store: RedisStore, root: Path, owns: bool = False) -> RedisLedger:
+    """A ledger over it. root: the workspace, in which it keeps its journal, if it can."""
+    return await RedisLedger.open(store, await asyncio.to_thread(_journal, root / JOURNAL), owns=owns)
+
+
+def _usable(address: str) -> Address:
+    """Raises StoreFault where it is no address, or one that this process cannot use."""
     lacking = missing()
     if lacking is not None:
         raise StoreFault(lacking)
@@ -38,15 +52,7 @@ async def open_redis(address: str) -> RedisStore:
         parsed.login()
     except ValueError as error:
         raise StoreFault(f"state: {error}") from None
-    store = await RedisStore.open(parsed)
-    # Where the store is new: until all have told what they hold, so that no first request is refused.
-    await asyncio.sleep(store.link.settling_ms() / 1000)
-    return store
-
-
-async def open_redis_ledger(store: RedisStore, root: Path, owns: bool = False) -> RedisLedger:
-    """A ledger over it. root: the workspace, in which it keeps its journal, if it can."""
-    return await RedisLedger.open(store, await asyncio.to_thread(_journal, root / JOURNAL), owns=owns)
+    return parsed
 
 
 def _journal(path: Path) -> Journal | None:
