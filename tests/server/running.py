@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from engine.control.compile_child import compile_here
+from engine.control.compiled import Compiled
 from engine.observe.log import Log
 from engine.server.drain import drain
 from engine.server.sidecar import Options, Sidecar
@@ -123,9 +124,14 @@ def post(body: dict[str, Any] | bytes, *headers: str, host: str = "localhost", p
 
 
 @contextlib.asynccontextmanager
-async def running(folder: Path, *, log: Log | None = None, **options: Any) -> AsyncIterator[Running]:
-    """The workspace in `folder`, served until the block ends. log: instead of the process's own."""
-    compiled = compile_here(folder, options.get("env"))
+async def running(
+    folder: Path, *, log: Log | None = None, compiled: Compiled | None = None, **options: Any
+) -> AsyncIterator[Running]:
+    """The workspace in `folder`, served until the block ends.
+
+    log: instead of the process's own. compiled: what the workspace is, where that is known.
+    """
+    compiled = compiled or compile_here(folder, options.get("env"))
     assert compiled.plan is not None, compiled.rendered
     assert compiled.settings is not None
     told = Options(folder, watch=False, **options)

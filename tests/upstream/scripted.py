@@ -78,10 +78,12 @@ class Scripted:
         self.script = script
         self.tls = tls
         self.connections: list[Connection] = []
+        self.port = 0  # any free one, unless it is set before
 
     async def __aenter__(self) -> Scripted:
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(self), "127.0.0.1", 0, ssl=self.tls)
+        at = ("127.0.0.1", self.port)
+        self._server = await loop.create_server(lambda: Connection(self), *at, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         self.url = f"http{'' if self.tls is None else 's'}://127.0.0.1:{self.port}"
         return self

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 
+from engine.state.redis import link
 from engine.state.redis.address import Address
 from engine.state.redis.feed import Feed
-from engine.state.redis.link import DEADLINE_MS, SETTLE_MS, Link
+from engine.state.redis.link import DEADLINE_MS, Link
 
 
 class RedisStore:
@@ -22,11 +23,12 @@ class RedisStore:
         cls,
         address: Address,
         *,
-        settle_ms: int = SETTLE_MS,
+        settle_ms: int | None = None,
         deadline_ms: int = DEADLINE_MS,
     ) -> RedisStore:
         """Look for it. Where it is not there, that is told, and it is looked for in the background."""
-        store = cls(Link(address, deadline_ms=deadline_ms, settle_ms=settle_ms))
+        settle = link.SETTLE_MS if settle_ms is None else settle_ms
+        store = cls(link.Link(address, deadline_ms=deadline_ms, settle_ms=settle))
         await store.link.open()
         store.feed.start()
         return store
