@@ -23,6 +23,7 @@ def check(subject: Subject) -> None:
     for name, floor in sorted(subject.spec.require.items()):
         if floor.when is not None:
             continue
+        _credentials(subject, name, floor)
         for route, spec in sorted(subject.spec.routes.items()):
             _residency(subject, name, floor, route, spec)
             for section, keys in (("admit", _admitted(spec, floor)), ("per_request", _ceilings(spec, floor))):
@@ -43,6 +44,30 @@ def _residency(subject: Subject, name: str, floor: Require, route: str, spec: Ro
             "without it",
             related=[Related("the policy", subject.document.span(("require", name, "residency")))],
         )
+
+
+def _credentials(subject: Subject, name: str, floor: Require) -> None:
+    """What a deployment shows is among what the policy allows to be shown."""
+    listed = floor.credentials if isinstance(floor.credentials, tuple) else None
+    if floor.credentials is None:
+        return
+    place = subject.document.span(("require", name, "credentials"))
+    for deployment in sorted(subject.used.deployments & subject.lowered.deployments.keys()):
+        for credential in subject.lowered.deployments[deployment].credentials:
+            if credential.default:
+                shows = f"shows what {credential.provider}'s provider file names"
+            elif listed is not None and credential.name not in listed:
+                shows = f"shows `{credential.name}`"
+            else:
+                continue
+            allowed = "credentials of the workspace alone" if listed is None else ", ".join(listed)
+            subject.out.add(
+                "E227",
+                f"the deployment `{deployment}` {shows}, and the policy `{name}` allows {allowed}",
+                subject.document.span(("deployments", deployment, "credentials")),
+                help="name one that is allowed in its `credentials`",
+                related=[Related("the policy", place)],
+            )
 
 
 def _admitted(spec: Route, floor: Require) -> Iterator[str]:
