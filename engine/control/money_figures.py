@@ -70,7 +70,7 @@ class MoneyFigures:
         try:
             async with asyncio.timeout(_ANSWER_S):
                 self._sums = await sums(self._ledger(), int(self._wall() * 1000))
-            self._up = True
+            self._up = not self._ledger().away()
         except Exception:  # noqa: BLE001 - whatever ails a store, the other figures are told
             self._sums, self._up = {}, False
         self._seconds = time.monotonic() - began

@@ -135,6 +135,10 @@ class Ledger(Protocol):
         """Of this process, neither settled nor released."""
         ...
 
+    def away(self) -> bool:
+        """Whether the store cannot be asked, as far as this process knows: accounts do what they say then."""
+        ...
+
     async def close(self) -> None:
         """Give back what this process leases; what is open stays reserved until it expires."""
         ...

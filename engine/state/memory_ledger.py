@@ -127,6 +127,9 @@ class MemoryLedger:
     def open_holds(self) -> int:
         return len(self._holds)
 
+    def away(self) -> bool:
+        return False
+
     async def close(self) -> None:
         """Nothing is leased from anybody."""
 

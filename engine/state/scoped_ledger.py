@@ -111,6 +111,9 @@ class ScopedLedger:
     def open_holds(self) -> int:
         return self.shared.open_holds() + sum(all(local) for local in self._split.values())
 
+    def away(self) -> bool:
+        return self.shared.away()
+
     async def close(self) -> None:
         await self.shared.close()
 

@@ -172,6 +172,9 @@ class SqliteLedger:
     def open_holds(self) -> int:
         return len(self._open)
 
+    def away(self) -> bool:
+        return self._away
+
     async def close(self) -> None:
         await asyncio.to_thread(self.close_now)
 

@@ -181,6 +181,14 @@ def test_a_store_that_is_away_is_down_and_nothing_else() -> None:
     assert not [name for name in found if "budget" in name]
 
 
+def test_a_store_that_says_it_is_away() -> None:
+    made = ledger({"red": 40})
+    made.away = lambda: True  # type: ignore[method-assign]
+    found = scraped(made)
+    assert found["engine_ledger_up"] == 0.0
+    assert found['engine_budget_spent{budget="teams",unit="usd"}'] == 0.4  # of what is known here
+
+
 def test_without_budgets_nothing_is_read() -> None:
     assert scraped(Away(), counts=False) == {"engine_ledger_holds": 0.0}
 

@@ -300,6 +300,9 @@ class RedisLedger:
     def open_holds(self) -> int:
         return len(self._holds)
 
+    def away(self) -> bool:
+        return not self.store.link.up
+
     def figures(self) -> dict[str, int]:
         """How it works, for metrics: accounts that are worked on, draws, what was lent without the store."""
         return {
