@@ -25,6 +25,7 @@ _MANY = 10**9
 
 def check(subject: Subject) -> None:
     named = attached(subject.spec, "budgets")
+    where = _Where(subject)
     for name, budget in sorted(subject.lowered.money.budgets.items()):
         _calendar(subject, budget)
         _old_name(subject, budget)
@@ -38,8 +39,8 @@ def check(subject: Subject) -> None:
                 help="name it where it is to hold (`budgets: [...]`), or remove it",
             )
             continue
-        _never_reached(subject, budget)
-        _too_small(subject, budget)
+        _never_reached(subject, budget, where)
+        _too_small(subject, budget, where)
     for name in sorted(subject.lowered.routes):
         _leads_nowhere(subject, name)
 
@@ -112,27 +113,39 @@ def _required(subject: Subject, budget: Budget) -> None:
 # --- never reached, too small -----------------------------------------------------------------------------
 
 
-def _routes(subject: Subject, name: str) -> list[Route]:
-    """Those whose requests may count in the budget."""
-    routes = subject.lowered.routes.values()
-    if name in _of_people(subject):
-        return list(routes)
-    return [route for route in routes if name in (subject.spec.routes[route.name].budgets or ())]
+class _Where:
+    """Which routes' requests may count in a budget, and which smaller ones hold for all of those."""
+
+    def __init__(self, subject: Subject) -> None:
+        spec, lowered = subject.spec, subject.lowered
+        clients = spec.keys.clients if spec.keys is not None else None
+        holders: Iterable[object] = (*spec.require.values(), *spec.groups.values(), *(clients or {}).values())
+        self._people = {name for holder in holders for name in getattr(holder, "budgets", None) or ()}
+        self._routes = list(lowered.routes.values())
+        self._own: dict[str, list[Route]] = {}
+        self._budgets = lowered.money.budgets
+        for route in self._routes:
+            for name in spec.routes[route.name].budgets or ():
+                self._own.setdefault(name, []).append(route)
+
+    def routes(self, name: str) -> list[Route]:
+        """Where a floor, a group or a client key names it, these are all routes."""
+        return self._routes if name in self._people else self._own.get(name, [])
+
+    def first(self, budget: Budget) -> Budget | None:
+        """One that counts all that counts in this one, in the same window, and is never larger."""
+        routes = self.routes(budget.name)
+        for name in routes[0].budgets if routes else ():
+            other = self._budgets[name]
+            same = (other.measure, other.window, other.per) == (budget.measure, budget.window, None)
+            smaller = (other.limit, other.name) < (budget.limit, budget.name)
+            if same and smaller and all(name in route.budgets for route in routes):
+                return other
+        return None
 
 
-def _of_people(subject: Subject) -> set[str]:
-    """The budgets that floors, groups and client keys name: they may hold for any route."""
-    clients = subject.spec.keys.clients if subject.spec.keys is not None else None
-    holders: Iterable[object] = (
-        *subject.spec.require.values(),
-        *subject.spec.groups.values(),
-        *(clients or {}).values(),
-    )
-    return {name for holder in holders for name in getattr(holder, "budgets", None) or ()}
-
-
-def _never_reached(subject: Subject, budget: Budget) -> None:
-    routes = _routes(subject, budget.name)
+def _never_reached(subject: Subject, budget: Budget, where: _Where) -> None:
+    routes = where.routes(budget.name)
     place = subject.document.key_span(("budgets", budget.name))
     if budget.measure == "cost" and routes:
         places = {name for route in routes for name in reached(subject.linked(route.name).start)}
@@ -144,31 +157,21 @@ def _never_reached(subject: Subject, budget: Budget) -> None:
                 help="count tokens (`limit: 2M tokens`), give the deployments a `price`, or remove it",
             )
             return
-    for name, other in sorted(subject.lowered.money.budgets.items()):
-        if name != budget.name and _within(subject, budget, other, routes):
-            subject.out.add(
-                "W276",
-                f"the budget `{budget.name}` is never reached: all that counts in it counts in `{name}` too, "
-                "which is not larger",
-                place,
-                help="make it smaller than that one, or remove it",
-                related=[Related("this one", subject.document.key_span(("budgets", name)))],
-            )
-            return
+    other = where.first(budget)
+    if other is not None:
+        subject.out.add(
+            "W276",
+            f"the budget `{budget.name}` is never reached: all that counts in it counts in `{other.name}` "
+            "too, which is not larger",
+            place,
+            help="make it smaller than that one, or remove it",
+            related=[Related("this one", subject.document.key_span(("budgets", other.name)))],
+        )
 
 
-def _within(subject: Subject, budget: Budget, other: Budget, routes: list[Route]) -> bool:
-    """Whether `other` is always used up first."""
-    same = (budget.measure, budget.window) == (other.measure, other.window)
-    if not same or other.per is not None or not routes:
-        return False
-    smaller = other.limit < budget.limit or (other.limit == budget.limit and other.name < budget.name)
-    return smaller and all(other.name in route.budgets for route in routes)
-
-
-def _too_small(subject: Subject, budget: Budget) -> None:
+def _too_small(subject: Subject, budget: Budget, where: _Where) -> None:
     """No request as large as a route lets in fits into the whole budget, whoever serves it."""
-    for route in _routes(subject, budget.name):
+    for route in where.routes(budget.name):
         most = _largest(subject, budget, route)
         if most is not None and most > budget.limit:
             amount, limit = shown_amount(budget.measure, most), shown_amount(budget.measure, budget.limit)
