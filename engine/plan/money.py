@@ -83,7 +83,8 @@ class Limit:
     per: one limit for each of its values (an empty one is a value too); None: one for all.
     on_exceed: `queue` waits up to `wait_ms`, at most `queue` of a partition in each process; `use` goes on at
         that name of `Jumps`.
-    scope: `fleet`: counted in the state store; `host`: in each process.
+    scope: `fleet`: counted in the state store; `host`: by each host, in its SQLite file, else by each
+        process.
     told: clients are told how they stand.
     """
 

@@ -30,7 +30,7 @@ class Account:
     ends_ms: when a window ends, in epoch ms; None for the other shapes.
     was: the key under which this account's counts may still stand.
     share: how much a process may use by itself while the store is away, of `local_share`; in the same unit.
-    local: counted in this process alone, whatever the store (`scope: host`).
+    local: counted on this host alone (`scope: host`): in its SQLite file, else in each process.
     """
 
     key: str

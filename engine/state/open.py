@@ -38,10 +38,9 @@ async def open_ledger(
         return MemoryLedger()
     if kind == "sqlite":
         # Deferred: who counts in memory needs no SQLite.
-        from engine.state.scoped_ledger import ScopedLedger
         from engine.state.sqlite_ledger import SqliteLedger
 
-        return ScopedLedger(await asyncio.to_thread(lambda: SqliteLedger(_path(place, root), wall)))
+        return await asyncio.to_thread(lambda: SqliteLedger(_path(place, root), wall))
     if is_redis(address):
         # Deferred: who has one host needs no Redis.
         from engine.state.redis.open import open_redis, open_redis_ledger

@@ -1,4 +1,4 @@
-"""A shared ledger beside one of this process alone, for the limits that each process counts by itself.
+"""A ledger that hosts share beside one of this process alone, for limits that are not to be shared.
 
 Accounts that are `local` (`scope: host`) are counted in memory, all others in the shared store. What is asked
 of both is held in both or in none.

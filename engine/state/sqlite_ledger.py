@@ -15,15 +15,15 @@ import sqlite3
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from engine.policies.accounts import Kept
 from engine.state import sqlite_file
 from engine.state.ledger import Account, Ask, Refused, Rows, Standing
 from engine.state.ledger_accounts import counter_of
-from engine.state.memory_ledger import MemoryLedger, standing
+from engine.state.lending import Lending
+from engine.state.memory_ledger import standing
 from engine.state.sqlite_books import Books, Held, account_of
 from engine.state.sqlite_keeper import Keeper
 from engine.state.store_fault import StoreFault
@@ -46,6 +46,9 @@ _ONCE: Final = (
     "INSERT INTO once VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET until_ms = ?2 "
     "WHERE until_ms <= ?3 OR until_ms > ?2"
 )
+
+
+_T = TypeVar("_T")
 
 
 class _Away(Exception):
@@ -76,9 +79,8 @@ class SqliteLedger:
         self._owner = self._keeper.owner
         self._open: dict[str, Held] = {}
         self._late: deque[tuple[str, Held, tuple[int, ...], int]] = deque()  # settled, and not written yet
-        self._share = MemoryLedger()  # what is used while the file is away
-        self._debts: dict[str, tuple[Account, int]] = {}  # and has to be written once it is back
-        self._shared: set[str] = set()
+        self._lending = Lending()
+        self._lent: set[str] = set()  # holds that are in no file
         self._away_until = 0.0
         self._away = False
         self._crowded_until = 0.0
@@ -105,7 +107,7 @@ class SqliteLedger:
 
     def sent(self, hold: str, now_ms: int) -> Awaitable[None] | None:
         held = self._open.get(hold)
-        if held is None or hold in self._shared:
+        if held is None or hold in self._lent:
             return None
         try:
             self._write(lambda: self._books.sent(hold, self._owner, held), SPIN_S)
@@ -120,10 +122,9 @@ class SqliteLedger:
         held = self._open.pop(hold, None)
         if held is None:
             return
-        if hold in self._shared:
-            self._shared.discard(hold)
-            self._share.settle(hold, amounts, now_ms)
-            self._owe(held.accounts, amounts)
+        if hold in self._lent:
+            self._lent.discard(hold)
+            self._lending.settle(hold, held.accounts, amounts, now_ms)
         else:
             self._late.append((hold, held, tuple(amounts), now_ms))
         self._flush()
@@ -139,9 +140,7 @@ class SqliteLedger:
             counter = self._books.counter
             return [standing(account, counter(account), now_ms) for account in accounts]
         except sqlite3.Error:
-            told = self._share.look([_shared(account) for account in accounts], now_ms)
-            pairs = zip(accounts, told, strict=True)
-            return [replace(row, limit=account.limit) for account, row in pairs]
+            return self._lending.look(accounts, now_ms)
 
     def rows(self, now_ms: int) -> Rows:
         """Read as they are asked for; while the file is away, what this process uses of its share."""
@@ -150,7 +149,7 @@ class SqliteLedger:
             try:
                 found = self._books.db.execute(_ROWS, (last, now_ms)).fetchall()
             except sqlite3.Error:
-                yield from self._share.rows(now_ms)
+                yield from self._lending.rows(now_ms)
                 return
             if not found:
                 return
@@ -161,13 +160,14 @@ class SqliteLedger:
                 counter.restore(cast(Kept, row[8:]))
                 yield account, standing(account, counter, now_ms)
 
-    def once(self, key: str, ttl_ms: int, now_ms: int) -> bool:
+    def once(self, key: str, ttl_ms: int, now_ms: int) -> bool | Awaitable[bool]:
         """While the file is away, true for the first of this process."""
         try:
-            told = (key, now_ms + ttl_ms, now_ms)
-            return self._books.db.execute(_ONCE, told).rowcount == 1
-        except sqlite3.Error:
-            return self._share.once(key, ttl_ms, now_ms)
+            return self._once((key, now_ms + ttl_ms, now_ms), SPIN_S)
+        except sqlite3.Error as error:
+            if sqlite_file.is_busy(error):
+                return self._once_later(key, ttl_ms, now_ms)
+            return self._lending.once(key, ttl_ms, now_ms)
 
     def open_holds(self) -> int:
         return len(self._open)
@@ -185,8 +185,7 @@ class SqliteLedger:
         self._books.db.execute(f"PRAGMA busy_timeout = {int(WAIT_S * 1000)}")
         self._away = False
         self._flush()
-        if self._late or self._debts:
-            count = len(self._late) + len(self._debts)
+        if count := len(self._late) + len(self._lending.debts):
             log.error("the state store %s: %d settlements could not be written", self.path, count)
         self._books.db.close()
         self._keeper.close(done=not self._open and not self._late)
@@ -194,28 +193,23 @@ class SqliteLedger:
     # --- writing ----------------------------------------------------------------------------------------
 
     def _reserve(self, hold: str, asks: Sequence[Ask], now_ms: int, spin_s: float) -> Refused | None:
-        books = self._books
-        self._begin(spin_s)
-        try:
-            refused = books.reserve(hold, self._owner, asks, now_ms)
-            books.commit()
-        except BaseException:
-            books.undo()
-            raise
+        refused = self._write(lambda: self._books.reserve(hold, self._owner, asks, now_ms), spin_s)
         if refused is None:
             self._open[hold] = _held(asks, now_ms)
-        if self._away:
-            self._found()
         return refused
 
-    def _write(self, work: Callable[[], None], spin_s: float) -> None:
+    def _write(self, work: Callable[[], _T], spin_s: float) -> _T:
+        """One transaction. Raises sqlite3.Error; then nothing has changed."""
         self._begin(spin_s)
         try:
-            work()
+            done = work()
             self._books.commit()
         except BaseException:
             self._books.undo()
             raise
+        if self._away:
+            self._found()
+        return done
 
     def _begin(self, spin_s: float) -> None:
         """Raises sqlite3.Error; one that `is_busy` where another process has written for `spin_s`."""
@@ -235,26 +229,40 @@ class SqliteLedger:
             else:
                 return
 
-    async def _reserve_later(self, hold: str, asks: Sequence[Ask], now_ms: int) -> Refused | None:
+    def _once(self, told: tuple[str, int, int], spin_s: float) -> bool:
+        return self._write(lambda: self._books.db.execute(_ONCE, told).rowcount == 1, spin_s)
+
+    # --- while others write -----------------------------------------------------------------------------
+
+    async def _patiently(self, work: Callable[[], _T]) -> _T:
+        """Tried between other work, for `WAIT_S`. Raises sqlite3.Error."""
         until = time.monotonic() + WAIT_S
         while True:
             await asyncio.sleep(0.002)
             try:
-                return self._reserve(hold, asks, now_ms, 0)
+                return work()
             except sqlite3.Error as error:
                 if not sqlite_file.is_busy(error) or time.monotonic() >= until:
-                    self._lost(error)
-                    return self._without(hold, asks, now_ms)
+                    raise
+
+    async def _reserve_later(self, hold: str, asks: Sequence[Ask], now_ms: int) -> Refused | None:
+        try:
+            return await self._patiently(lambda: self._reserve(hold, asks, now_ms, 0))
+        except sqlite3.Error as error:
+            self._lost(error)
+            return self._without(hold, asks, now_ms)
 
     async def _sent_later(self, hold: str, held: Held) -> None:
-        until = time.monotonic() + WAIT_S
-        while True:
-            await asyncio.sleep(0.002)
-            try:
-                return self._write(lambda: self._books.sent(hold, self._owner, held), 0)
-            except sqlite3.Error as error:
-                if not sqlite_file.is_busy(error) or time.monotonic() >= until:
-                    return self._unmarked(error)
+        try:
+            await self._patiently(lambda: self._write(lambda: self._books.sent(hold, self._owner, held), 0))
+        except sqlite3.Error as error:
+            self._unmarked(error)
+
+    async def _once_later(self, key: str, ttl_ms: int, now_ms: int) -> bool:
+        try:
+            return await self._patiently(lambda: self._once((key, now_ms + ttl_ms, now_ms), 0))
+        except sqlite3.Error:
+            return self._lending.once(key, ttl_ms, now_ms)
 
     def _unmarked(self, error: sqlite3.Error) -> None:
         """It goes out all the same: it was reserved. Should this process die, all it held counts as sent."""
@@ -262,11 +270,7 @@ class SqliteLedger:
         if not sqlite_file.is_busy(error):
             self._lost(error)
 
-    def _owe(self, accounts: Sequence[Account], amounts: Sequence[int]) -> None:
-        for account, amount in zip(accounts, amounts, strict=True):
-            if amount:
-                _, before = self._debts.get(account.key, (account, 0))
-                self._debts[account.key] = (account, before + amount)
+    # --- later ------------------------------------------------------------------------------------------
 
     def _flush(self) -> None:
         """Write what was settled, as far as it can be now; the rest in a moment."""
@@ -274,16 +278,17 @@ class SqliteLedger:
             while self._late:
                 self._write_late(*self._late[0])
                 self._late.popleft()
-            while self._debts:
-                key, (account, amount) = next(iter(self._debts.items()))
+            debts = self._lending.debts
+            while debts:
+                key, (account, amount) = next(iter(debts.items()))
                 self._write_late("", Held((account,), (0,), 0), (amount,), self._keeper.now_ms())
-                del self._debts[key]
+                del debts[key]
         except sqlite3.Error as error:
             if not sqlite_file.is_busy(error):
                 self._lost(error)
         except _Away:
             pass
-        if (self._late or self._debts) and self._flushing is None:
+        if (self._late or self._lending.debts) and self._flushing is None:
             try:
                 loop = asyncio.get_running_loop()
             except RuntimeError:
@@ -295,8 +300,6 @@ class SqliteLedger:
         if self._away and time.monotonic() < self._away_until:
             raise _Away
         self._write(lambda: self._books.settle(hold, held, amounts, at_ms), SPIN_S)
-        if self._away:
-            self._found()
 
     def _flush_again(self) -> None:
         self._flushing = None
@@ -315,23 +318,12 @@ class SqliteLedger:
 
     def _without(self, hold: str, asks: Sequence[Ask], now_ms: int) -> Refused | None:
         """By what the accounts say: rejected, or out of this process's share of them."""
-        for ask in asks:
-            if ask.amount and (ask.account.on_state_loss == "reject" or not ask.account.share):
-                return Refused(ask.account, "store", retry_after_ms=int(AWAY_S * 1000))
-        shares = [Ask(_shared(ask.account), ask.amount) for ask in asks]
-        refused = self._share.reserve(hold, shares, now_ms)
+        refused = self._lending.reserve(hold, asks, now_ms, int(AWAY_S * 1000))
         if refused is None:
             self._open[hold] = _held(asks, now_ms)
-            self._shared.add(hold)
-            return None
-        account = next(ask.account for ask in asks if ask.account.key == refused.account.key)
-        return Refused(account, "store", refused.used, refused.retry_after_ms)
+            self._lent.add(hold)
+        return refused
 
 
 def _held(asks: Sequence[Ask], now_ms: int) -> Held:
     return Held(tuple([ask.account for ask in asks]), tuple([ask.amount for ask in asks]), now_ms)
-
-
-def _shared(account: Account) -> Account:
-    """So much of it is this process's while the file is away."""
-    return replace(account, limit=account.share, burst=min(account.burst, account.share))

@@ -251,6 +251,19 @@ def test_a_file_that_cannot_be_written_does_what_its_accounts_say(full, caplog) 
     assert ledger.open_holds() == 0
 
 
+def test_what_hosts_do_not_share_is_counted_in_the_file_and_without_it_here(full) -> None:
+    ledger, fill = full
+    place = Account("limit/l/concurrent/", "concurrent", "places", 1, local=True)
+    assert ledger.reserve("r1/1", [Ask(place, 1)], T0) is None
+    assert ledger._books.db.execute("SELECT held FROM accounts WHERE key = ?", (place.key,)).fetchone() == (
+        1,
+    )
+    fill(True)
+    assert ledger.reserve("r2/1", [Ask(place, 1)], T0) is None
+    assert isinstance(ledger.reserve("r3/1", [Ask(place, 1)], T0), Refused)
+    fill(False)
+
+
 def test_what_goes_out_without_a_mark_puts_the_process_in_doubt(full) -> None:
     ledger, fill = full
     fill(True)
