@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,8 @@ from engine.plan.types import Call, Ceilings, Concurrent, Node, Streaming
 from engine.plan.values import Expr
 from engine.plan.vendors import Facts, PriceRow
 from engine.runtime.views import Key, Texts
+from engine.state.ledger import Ask, Refused
+from engine.state.memory_ledger import MemoryLedger
 
 Bench = Any
 Kit = Any
@@ -494,6 +496,34 @@ async def test_no_jump_is_taken_twice(bench: Maker, kit: Kit) -> None:
     assert error.code == "budget_exceeded"
     assert [s.what for s in b.record.path].count("jumped") <= 2
     assert b.upstream.calls == []
+
+
+class Away(MemoryLedger):
+    """A store that does not answer."""
+
+    def reserve(self, hold: str, asks: Sequence[Ask], now_ms: int) -> Refused | None:
+        paid = [ask for ask in asks if ask.amount]
+        return Refused(paid[0].account, "store", 0, 2_000) if paid else super().reserve(hold, asks, now_ms)
+
+
+@pytest.mark.parametrize("free", [False, True])
+async def test_a_store_that_is_away(bench: Maker, kit: Kit, free: bool) -> None:
+    """It refuses what costs something, and no jump is made for that; what is free is served."""
+    start = kit.fallback(kit.use("a"), kit.use("c")) if free else kit.use("a")
+    b = bench(
+        jumping(kit, start, "c"),
+        {"a": [kit.Say()], "c": [kit.Say()]},
+        deployments=(kit.deployment("a"), kit.deployment("c", facts=FREE)),
+        ledger=lambda _: Away(),
+        **money(budget(steps=(BudgetStep(1.0, use="c"),))),
+    )
+    if free:
+        await b.run()
+        assert b.record.served_by == "c"
+        return
+    error = await b.fails()
+    assert (error.status, error.code, error.retry_after_ms) == (503, "state_unavailable", 2_000)
+    assert "`b` cannot be asked now" in error.message
 
 
 async def test_where_somebody_failed_the_jump_still_serves(bench: Maker, kit: Kit) -> None:
