@@ -70,6 +70,7 @@ class DataPlane:
         """A plan went live at `since`: follow its settings as far as a running process can."""
         self._host.live()
         self._state = settings.state
+        self.keys.again()
         if not is_loopback(split_address(settings.listen)[0]):
             self.service.identities.closed = True
         self.service.paths = None

@@ -38,6 +38,7 @@ from engine.server.plane import DataPlane, log_libraries
 from engine.server.service import AdminKey, Service
 from engine.server.tls import TlsFault, make_context
 from engine.state.open_keys import open_keys
+from engine.state.store_fault import StoreAway
 from engine.upstream.secrets import SecretMissing, Secrets
 
 
@@ -284,6 +285,8 @@ async def _somebody(settings: ProcessSettings, plan: Plan, workspace: Path) -> b
             return bool(await store.every())
         finally:
             await store.close()
+    except StoreAway:
+        return True  # nobody knows, and until somebody does, nobody without a key comes in
     except OSError as error:
         raise StartError(str(error)) from None
 

@@ -19,7 +19,7 @@ from engine.runtime.keyring import EMPTY, Table, of_store
 from engine.server.identity import Identities
 from engine.state.keys import OTHER_SECRET, KeyStore
 from engine.state.open_keys import open_keys
-from engine.state.store_fault import StoreFault
+from engine.state.store_fault import StoreAway, StoreFault
 
 #: Between two looks, in seconds.
 POLL_S: Final = 0.4
@@ -38,19 +38,37 @@ class StoredKeys:
         self._store: KeyStore | None = None
         self._version: object = None
         self._why: str | None = None
+        self._open_to_all = False  # nobody is anonymous only because the store could not be asked yet
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, address: str, root: Path, secret: Callable[[], bytes]) -> None:
-        """Read the keys, and follow them from here on. Raises OSError where they cannot be read.
+        """Read the keys, and follow them from here on.
 
-        secret: what hashes are made under now.
+        Of a store that is away now nobody knows whether it has keys: until it is there, nobody is anonymous.
+
+        Args:
+            address: of the state store, as engine.yaml has it.
+            root: the workspace's folder.
+            secret: what hashes are made under now.
+
+        Raises:
+            OSError: the keys cannot be read, and later will not do.
         """
         if address == "memory":
             return
         self._secret = secret
         self._open = lambda: open_keys(address, root)
-        await self._look()
+        try:
+            await self._look()
+        except StoreAway as away:
+            self._away(away)
+            self._open_to_all = not self.identities.closed
+            self.identities.closed = True
         self._task = asyncio.get_running_loop().create_task(self._follow(), name="client-keys")
+
+    def again(self) -> None:
+        """Read all of them anew: what their hashes are made under may be another secret."""
+        self._version = None
 
     async def stop(self) -> None:
         if self._task is not None:
@@ -69,13 +87,16 @@ class StoredKeys:
             try:
                 await self._look()
             except OSError as error:
-                if self._why is None:
-                    self._log.error("client_keys_away", why=str(error))
-                self._why = str(error)
+                self._away(error)
             else:
                 if self._why is not None:
                     self._log.info("client_keys_back")
                 self._why = None
+
+    def _away(self, error: OSError) -> None:
+        if self._why is None:
+            self._log.error("client_keys_away", why=str(error))
+        self._why = str(error)
 
     async def _look(self) -> None:
         """Open the store once it is there; read it where it changed."""
@@ -99,7 +120,8 @@ class StoredKeys:
     def _take(self, keys: Table) -> None:
         identities = self.identities
         identities.stored = keys
-        identities.closed = identities.closed or bool(keys)
+        identities.closed = bool(keys) or (identities.closed and not self._open_to_all)
+        self._open_to_all = False
         self._log.info("client_keys", known=len(keys))
 
     async def _close(self) -> None:

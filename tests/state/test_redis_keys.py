@@ -118,6 +118,23 @@ async def test_while_it_is_away_a_start_knows_what_it_knew(store_server: Server,
         await nothing.close()
 
 
+async def test_a_store_that_is_away_at_the_start_leaves_nobody_anonymous(tmp_path: Path) -> None:
+    server = Server(tmp_path / "late")
+    sidecar = StoredKeys(Identities(), Log(stream=io.StringIO(), text=False))
+    await sidecar.start(server.address, tmp_path, lambda: PUBLIC)
+    assert sidecar.identities.closed
+    assert sidecar.told()["store"] != "ok"
+    try:
+        server.start()
+        async with asyncio.timeout(20):
+            while sidecar.told()["store"] != "ok":
+                await asyncio.sleep(0.02)
+        assert not sidecar.identities.closed  # it is there, and nobody has a key
+    finally:
+        await sidecar.stop()
+        server.stop()
+
+
 async def test_two_sidecars_follow_one_store_and_outlive_it(
     keys: KeyStore, store_server: Server, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from engine.state.keys import OTHER_SECRET, KeysFault, StoredKey, taken
 from engine.state.redis.connection import Away, Command
 from engine.state.redis.scripts import Script
 from engine.state.redis.store import RedisStore
-from engine.state.store_fault import StoreFault
+from engine.state.store_fault import StoreAway
 
 #: One hash tag, so that a cluster keeps them in one place.
 ALL: Final = "{engine:keys}:all"
@@ -41,7 +41,7 @@ class RedisKeys:
     async def version(self) -> object:
         [version] = await self._call(("GET", VERSION))
         if version is None and self._seen:
-            raise StoreFault("the state store has lost the client keys; those that were known stay known")
+            raise StoreAway("the state store has lost the client keys; those that were known stay known")
         self._seen = version is not None
         return version or b"0"
 
@@ -85,14 +85,14 @@ class RedisKeys:
         try:
             return await self._store.link.call(*commands)
         except Away as away:
-            raise StoreFault(f"the state store cannot be asked: {away}") from None
+            raise StoreAway(f"the state store cannot be asked: {away}") from None
 
     async def _surely(self, *commands: Command) -> list[Any]:
         """The same, again for a while where it is away: what is sent may be sent twice."""
         for left in reversed(range(_TRIES)):
             try:
                 return await self._call(*commands)
-            except StoreFault:
+            except StoreAway:
                 if not left:
                     raise
                 await asyncio.sleep(_AGAIN_S)
