@@ -240,6 +240,7 @@ def test_a_file_that_cannot_be_written_does_what_its_accounts_say(full, caplog) 
     assert ledger.reserve("share/3", [Ask(loose, 4)], T0) is None
     assert [row.levelname for row in caplog.records] == ["ERROR"]
     assert "read-only" in caplog.text
+    assert ledger.away()
     fill(False)
     assert ledger.reserve("after/1", [Ask(strict, 96)], T0) is not None  # 20 are still held
     ledger.release("free/1", T0)  # writes what has waited
