@@ -19,9 +19,10 @@ from typing import Any, Final, Literal, Protocol
 from engine.usage.rows import COLUMNS as STORED
 from engine.usage.sums import Span, UsageFault, opened
 
-Kind = Literal["text", "whole", "real", "flag", "moment", "map"]
+Kind = Literal["text", "whole", "real", "flag", "moment", "map", "uses"]
 
-#: column -> what it holds, in order. A whole number of money is in nano-dollars.
+#: column -> what it holds, in order. Money is in whole nano-dollars. `uses`: what a call held and used of
+#: budgets, as a list.
 COLUMNS: Final[dict[str, Kind]] = {
     "id": "text",
     "attempt": "whole",
@@ -66,6 +67,7 @@ COLUMNS: Final[dict[str, Kind]] = {
     "priced": "flag",
     "reserved_nanos": "whole",
     "closed": "text",
+    "budgets": "uses",
 }
 
 Row = dict[str, Any]
@@ -186,6 +188,7 @@ def _batches(db: sqlite3.Connection, span: Span) -> Iterator[list[Row]]:
 def _row(stored: Row) -> Row:
     """A stored row as it is exported: without the store's shorthands."""
     stored["began_at"] = datetime.fromtimestamp(stored["at_ms"] / 1000, UTC)
+    stored["budgets"] = json.loads(stored["budgets"] or "[]")
     stored["tags"] = json.loads(stored["tags"] or "{}")
     return {name: _value(stored[name], kind) for name, kind in COLUMNS.items()}
 

@@ -21,6 +21,16 @@ _TYPES: dict[str, Any] = {
     "flag": pa.bool_(),
     "moment": pa.timestamp("ms", tz="UTC"),
     "map": pa.map_(pa.string(), pa.string()),
+    "uses": pa.list_(
+        pa.struct(
+            [
+                ("name", pa.string()),
+                ("partition", pa.string()),
+                ("reserved", pa.int64()),
+                ("settled", pa.int64()),
+            ]
+        )
+    ),
 }
 
 SCHEMA: Any = pa.schema([(name, _TYPES[kind]) for name, kind in COLUMNS.items()])

@@ -28,6 +28,7 @@ _TYPES: Final[dict[str, Any]] = {
     "flag": sql.Boolean(),
     "moment": sql.DateTime(timezone=True),
     "map": sql.JSON(),
+    "uses": sql.JSON(),
 }
 _KEY: Final = ("id", "attempt")
 

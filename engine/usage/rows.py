@@ -10,12 +10,12 @@ Content-free, as the record is.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Any, Final
 
-from engine.runtime.record import AttemptRecord, DecisionRecord
+from engine.runtime.record import AttemptRecord, BudgetUse, DecisionRecord
 
 HOUR_MS: Final = 3_600_000
 
@@ -57,11 +57,12 @@ FACTS: Final = (
     "priced",  # 0: a price was missing, the cost is a bound from below
     "reserved_nanos",
     "closed",
+    "budgets",  # what the call held and used of each, as JSON
 )
 COLUMNS: Final = (*CALLER, *WAY, *FACTS)
 
 #: From `failure` on, where no call was made.
-_NO_CALL: Final = (None,) * 5 + (0,) * 6 + (0, 0, 1, 0, None)
+_NO_CALL: Final = (None,) * 5 + (0,) * 6 + (0, 0, 1, 0, None, None)
 
 #: Clients name models, where a route takes any name: longer ones are cut.
 _LONGEST: Final = 256
@@ -171,7 +172,16 @@ def _call(attempt: AttemptRecord | None) -> Facts:
         int(cost.known),
         _count(attempt.reserved),
         attempt.closed,
+        _budgets(attempt.budgets) if attempt.budgets else None,
     )
+
+
+def _budgets(uses: Sequence[BudgetUse]) -> str:
+    told = [
+        {"name": use.name, "partition": use.partition, "reserved": use.reserved, "settled": use.settled}
+        for use in uses
+    ]
+    return _storable(json.dumps(told, separators=(",", ":"), ensure_ascii=False))
 
 
 def _standing(record: DecisionRecord) -> AttemptRecord | None:

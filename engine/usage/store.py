@@ -69,6 +69,7 @@ _TEXTS: Final = frozenset(
         "finish",
         "failure",
         "closed",
+        "budgets",
     )
 )
 _REALS: Final = frozenset(("duration_ms", "started_ms", "first_token_ms", "ended_ms"))

@@ -13,6 +13,7 @@ import sqlalchemy
 from pyarrow import parquet
 from recorded import START, attempt, record
 
+from engine.runtime.record import BudgetUse
 from engine.usage import export_sql
 from engine.usage.export import COLUMNS, export
 from engine.usage.store import UsageStore
@@ -37,7 +38,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
             f"r{number}",
             float(number),
             attempt(1, "far", failure="connect", usage={}),
-            attempt(2, estimated=number % 2 == 0),
+            attempt(2, estimated=number % 2 == 0, budgets=[BudgetUse("day", f"u{number % 3}", 50, 7)]),
             key="k1",
             tags={"team": "süd", "tier": "gold"} if number % 2 else {},
         )
@@ -72,6 +73,7 @@ def test_json_lines(store: Path, tmp_path: Path) -> None:
     assert (lines[3]["id"], lines[3]["began_at"], lines[3]["tags"], lines[3]["org"], lines[3]["stream"]) == (
         "r1", "2026-12-01T10:00:01+00:00", {"team": "süd", "tier": "gold"}, None, False,
     )  # fmt: skip
+    assert lines[3]["budgets"] == [{"name": "day", "partition": "u1", "reserved": 50, "settled": 7}]
     assert sums(f"read_json('{to}')") == WANTED
 
 
@@ -108,8 +110,8 @@ def test_a_database_has_each_call_once_however_often_it_is_exported(store: Path,
     with engine.connect() as connection:
         row = connection.execute(table.select().where(table.c.id == "r1", table.c.attempt == 2)).one()
     engine.dispose()
-    assert (row.began_at, row.tags, row.stream) == (
-        datetime(2026, 12, 1, 10, 0, 1), {"team": "süd", "tier": "gold"}, False,
+    assert (row.began_at, row.tags, row.stream, row.budgets[0]["settled"]) == (
+        datetime(2026, 12, 1, 10, 0, 1), {"team": "süd", "tier": "gold"}, False, 7,
     )  # fmt: skip
 
 
