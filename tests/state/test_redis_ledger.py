@@ -47,6 +47,19 @@ async def test_many_processes_spend_all_of_it_and_no_more(store_server: Server) 
         assert (told.spent, told.held, told.lost) == (spent, 0, 0)
 
 
+async def test_amounts_are_exact_up_to_nine_million_dollars(store_server: Server) -> None:
+    limit = 2**53 - 1  # nano-dollars
+    account = window(limit)
+    async with ledgers(store_server.address, 2) as (one, other):
+        assert await reserve(one, "a", account, limit - 7) is None
+        one.settle("a", [limit - 7], now_ms())
+        await one._beats.beat()
+        assert (await stands(other, account)).left == 7
+        assert await reserve(other, "b", account, 8) is not None
+        await asyncio.sleep(0.11)
+        assert await reserve(other, "b", account, 7) is None
+
+
 async def test_a_slice_is_worked_on_without_asking(store_server: Server) -> None:
     account = window(10**12)
     async with ledgers(store_server.address) as (ledger,):

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import random
+import re
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from redis_ledgers import until
+from redis_ledgers import ledgers, now_ms, reserve, stands, until, window
 from shim import Shim
 from store_server import Server
 
+from engine.keys.hashing import PUBLIC, proof
+from engine.state.kept import Kept
+from engine.state.keys import Said, StoredKey, new_id
+from engine.state.open_keys import open_keys
 from engine.state.redis.address import Address, Place, parse
 from engine.state.redis.connection import Away
+from engine.state.redis.kept import SharedKept
 from engine.state.redis.link import DEADLINE_MS, FAILURES, Link
 from engine.state.redis.scripts import ONCE, Work
 
@@ -238,6 +244,48 @@ async def test_a_store_that_is_not_there_is_told_and_looked_for(tmp_path: Path) 
     finally:
         await link.close()
         server.stop()
+
+
+async def test_a_server_that_throws_keys_away_is_told(
+    store_server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    store_server.call("CONFIG", "SET", "maxmemory", "1gb")
+    store_server.call("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+    try:
+        link = await opened(store_server.address)
+        await link.close()
+    finally:
+        store_server.call("CONFIG", "SET", "maxmemory", "0")
+        store_server.call("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert "throws counts of budgets and limits away" in caplog.text
+
+
+async def test_the_rights_that_docs_name_are_enough(store_server: Server, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/redis.md").read_text()
+    rights = re.findall(r"`(~[^`]*)`", page)[0].split()
+    store_server.call("ACL", "SETUSER", "engine", "on", ">s3cret", *rights)
+    secret = tmp_path / "secret"
+    secret.write_text("s3cret")
+    address = f"{store_server.address}?user=engine&password=file:{secret}"
+    try:
+        async with ledgers(address) as (ledger,):
+            assert await reserve(ledger, "a", window(100), 10) is None
+            ledger.settle("a", [10], now_ms())
+            assert (await stands(ledger, window(100))).spent == 10
+            assert await ledger.once("x", 1_000, now_ms())
+            assert len(await ledger.rows(now_ms())) == 1
+            shared = SharedKept(ledger.store, Kept())
+            shared.keep("sticky", "k", "v", 1_000, 0)
+            await shared.close()
+            assert shared.figures()["dropped"] == 0
+            assert ledger.store.link.failures == 0
+        keys = await open_keys(address, tmp_path)
+        assert await keys.every() == []
+        await keys.add(StoredKey(b"1" * 32, new_id(), "bot", Said(), 1_000), proof(PUBLIC))
+        assert len(await keys.every()) == 1
+        await keys.close()
+    finally:
+        store_server.call("ACL", "DELUSER", "engine")
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:

@@ -39,6 +39,10 @@ BACK: Final = "engine:back"
 #: The channel on which a new generation is told.
 RENEWED: Final = "engine:renewed"
 
+_EVICTS: Final = (
+    "state store %s: with `maxmemory-policy %s` it throws counts of budgets and limits away when it is full; "
+    "set `maxmemory-policy noeviction`"
+)
 _FIRST_PROBE: Final = 0.05
 _LAST_PROBE: Final = 0.5
 _PROBE_MS: Final = 250
@@ -72,6 +76,7 @@ class Link:
         self._run_id = ""
         self._settled = 0.0  # when, on the loop's clock
         self._closed = False
+        self._evicts = ""
         self.up = False
         self.why = "it was not asked yet"
         self.calls = 0
@@ -324,12 +329,21 @@ class Link:
             except Away as error:
                 said.append(str(error))
                 continue
+            await self._warn(lane)
             self._first, self._failed, self.up, self.why = at, 0, True, ""
             self._idle.append(lane)
             for then in self.returned:
                 then()
             return
         raise Away("; ".join(said))
+
+    async def _warn(self, lane: Connection) -> None:
+        """A server that throws keys away when it is full forgets what was spent, and nobody notices."""
+        fields = _fields((await lane.exchange([("INFO", "memory")], _PROBE_MS / 1000))[0])
+        policy = fields.get("maxmemory_policy", "noeviction")
+        if fields.get("maxmemory", "0") != "0" and policy != "noeviction" and policy != self._evicts:
+            self._evicts = policy
+            log.warning(_EVICTS, self.address, policy)
 
     async def _drop(self) -> None:
         idle, self._idle = self._idle, []

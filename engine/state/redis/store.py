@@ -7,7 +7,7 @@ import time
 from engine.state.redis import link
 from engine.state.redis.address import Address
 from engine.state.redis.feed import Feed
-from engine.state.redis.link import DEADLINE_MS, Link
+from engine.state.redis.link import Link
 
 
 class RedisStore:
@@ -24,11 +24,12 @@ class RedisStore:
         address: Address,
         *,
         settle_ms: int | None = None,
-        deadline_ms: int = DEADLINE_MS,
+        deadline_ms: int | None = None,
     ) -> RedisStore:
         """Look for it. Where it is not there, that is told, and it is looked for in the background."""
         settle = link.SETTLE_MS if settle_ms is None else settle_ms
-        store = cls(link.Link(address, deadline_ms=deadline_ms, settle_ms=settle))
+        deadline = link.DEADLINE_MS if deadline_ms is None else deadline_ms
+        store = cls(link.Link(address, deadline_ms=deadline, settle_ms=settle))
         await store.link.open()
         store.feed.start()
         return store
