@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -311,6 +312,23 @@ async def test_what_stands_under_the_old_name_is_taken_over(store_server: Server
         assert refused.used == 400
         await asyncio.sleep(0.11)
         assert await reserve(other, "b", new, 600) is None
+
+
+async def test_it_is_taken_over_where_nobody_asks_for_more(store_server: Server) -> None:
+    """A plan that says `was` is replaced by one that does not, before anything else is spent."""
+    old, new = window(1_000, "budget/old/w/"), window(1_000, "budget/new/w/", was="budget/old/w/")
+    later = replace(new, was=None)
+    async with ledgers(store_server.address, 2) as (one, other):
+        assert await reserve(one, "a", old, 400) is None
+        one.settle("a", [400], now_ms())
+        await one._beats.beat()
+        assert await reserve(other, "b", new, 0) is None
+        other.release("b", now_ms())
+        await other._beats.beat()
+        for ledger in (one, other):
+            assert (await stands(ledger, later)).spent == 400
+        rows = {account.key: told.spent for account, told in await one.rows(now_ms())}
+        assert rows["budget/new/w/"] == 400
 
 
 async def test_a_limit_of_each_host_asks_nobody(store_server: Server) -> None:

@@ -230,3 +230,4 @@ class Beats:
         due = [part for part, left in self._carrying.items() if left > 0 and not part.busy]
         self._carrying = {part: left - 1 for part, left in self._carrying.items() if left > 1}
         await carry(self._store.link, due, self._clock())
+        self._active.update(part for part in due if part.dirty(0.0))  # also where nobody asks for it now

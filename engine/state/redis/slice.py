@@ -202,6 +202,8 @@ class Slice:
         holds = self.held + max(0, self.free)
         if holds != self.told_g or self.held != self.told_h or self.spent != self.told:
             return True
+        if self.carried and self.told_at <= 0:
+            return True
         return holds > 0 and now - self.told_at > TTL_MS / 4000
 
     def work(self, need: int, want: int, give: bool, now_ms: int | None = None) -> Work:
