@@ -1,7 +1,7 @@
 """What is told to every process at once: a connection that listens to channels, and the versions of things.
 
 A message is a hint: one that is lost (a cut, a failover) is made up for by what is looked at every half
-second anyway. A watched version is a counter in the store: `{engine:keys}:version` counts changes of keys,
+second anyway. A watched version is a counter in the store: `engine:{keys}:version` counts changes of keys,
 and whoever changes one counts it up and publishes that. Who watches is told when it is another than before,
 and once after each cut, since nobody knows what was missed.
 """

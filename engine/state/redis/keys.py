@@ -18,9 +18,9 @@ from engine.state.redis.store import RedisStore
 from engine.state.store_fault import StoreAway
 
 #: One hash tag, so that a cluster keeps them in one place.
-ALL: Final = "{engine:keys}:all"
-PROOF: Final = "{engine:keys}:proof"
-VERSION: Final = "{engine:keys}:version"
+ALL: Final = "engine:{keys}:all"
+PROOF: Final = "engine:{keys}:proof"
+VERSION: Final = "engine:{keys}:version"
 
 PUT: Final = Script("keys")
 
