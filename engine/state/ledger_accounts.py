@@ -20,7 +20,7 @@ from engine.policies.calendar import window_of
 from engine.policies.rolling import RollingCounter
 from engine.state.ledger import Account
 
-#: Longer values of `per` are counted under their beginning and a digest.
+#: Values of `per` that are as long are counted under their beginning and a digest.
 LONGEST: Final = 200
 
 
@@ -103,7 +103,18 @@ def _apart(per: Expr | None) -> str:
 
 
 def short(value: str) -> str:
-    """A value of `per` as it is counted and told: whole, or its beginning and a digest."""
-    if len(value) <= LONGEST:
+    """A value of `per` as it is counted and told: whole, or its beginning and a digest. No whole one is as
+    long as those, and half a character (`\\ud800`), which no store could keep, is told as it is written.
+    """
+    if len(value) < LONGEST and (value.isascii() or _is_text(value)):
         return value
-    return f"{value[: LONGEST - 65]}#{hashlib.sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()}"
+    digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{value[: LONGEST - 65].encode('utf-8', 'backslashreplace').decode()}#{digest}"
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -23,6 +23,9 @@ LOST: Final = 2
 #: So many accounts are known by their row; then all are looked up again.
 _KNOWN: Final = 20_000
 
+#: The largest whole number of SQLite.
+_MOST: Final = 2**63 - 1
+
 _READ: Final = "SELECT spent, held, lost, at_ms, slots FROM accounts WHERE id = ?"
 _WRITE: Final = "UPDATE accounts SET spent = ?, held = ?, lost = ?, at_ms = ?, slots = ? WHERE id = ?"
 _HOLD: Final = "INSERT OR IGNORE INTO holds VALUES (?, ?, ?, ?, ?)"
@@ -101,7 +104,7 @@ class Books:
                 self.undo()
                 return self._refusal(ask, asks, now_ms)
             counter.take(amount, now_ms)
-            self._execute(_WRITE, (*counter.kept(), row.id))
+            self._execute(_WRITE, (*_kept(counter), row.id))
             told.append(f"{row.id}:{amount}")
         if self._execute(_HOLD, (hold, owner, HELD, now_ms, " ".join(told))).rowcount == 0:
             self.undo()
@@ -114,7 +117,7 @@ class Books:
             for account, amount in zip(held.accounts, held.amounts, strict=True):
                 row = self._load(account, follow=False)
                 row.counter.take(amount, held.at_ms)
-                self._execute(_WRITE, (*row.counter.kept(), row.id))
+                self._execute(_WRITE, (*_kept(row.counter), row.id))
                 told.append(f"{row.id}:{amount}")
             self._execute(_HOLD, (hold, owner, SENT, held.at_ms, " ".join(told)))
 
@@ -131,7 +134,7 @@ class Books:
                 if phase is None:
                     counter.take(taken, now_ms)
                 counter.close(taken, used, held.at_ms, now_ms)
-            self._execute(_WRITE, (*counter.kept(), row.id))
+            self._execute(_WRITE, (*_kept(counter), row.id))
 
     def expire(self, hold: str, phase: int, at_ms: int, told: str, now_ms: int) -> None:
         """Its process has died, or is taken for dead. told: the hold's asks as its row has them."""
@@ -146,7 +149,7 @@ class Books:
                 counter.lose(int(amount), at_ms, now_ms)
             else:
                 counter.close(int(amount), 0, at_ms, now_ms)
-            self._execute(_WRITE, (*counter.kept(), int(id_)))
+            self._execute(_WRITE, (*_kept(counter), int(id_)))
         if phase == SENT:
             self._execute("UPDATE holds SET phase = ?, at_ms = ? WHERE hold = ?", (LOST, now_ms, hold))
         else:
@@ -228,6 +231,12 @@ class Books:
             if ask.amount and not counter.fits(ask.amount, now_ms):
                 refused = later(refused, refusal(ask, counter, now_ms))
         return refused or refusal(first, self.counter(first.account), now_ms)
+
+
+def _kept(counter: Counter) -> Kept:
+    """As far as the file's whole numbers go: what is more than that is more than any limit."""
+    spent, held, *rest = counter.kept()
+    return cast(Kept, (min(spent, _MOST), min(held, _MOST), *rest))
 
 
 def account_of(row: Sequence[object]) -> Account:

@@ -412,3 +412,13 @@ def test_a_budgeted_call_takes_microseconds(opened) -> None:
         best = min(best, (time.thread_time() - begin) / 200)
     logging.getLogger(__name__).info("%.0f us", best * 1e6)
     assert best < 250e-6  # some 40 on a quiet machine
+
+
+def test_a_figure_beyond_all_bounds_stops_nobody_else(opened) -> None:
+    ledger = opened()
+    assert ledger.reserve("a", [Ask(month("wild"), 1)], T0) is None
+    assert ledger.reserve("b", [Ask(month(), 10)], T0) is None
+    ledger.settle("a", [10**20], T0)
+    ledger.settle("b", [7], T0)
+    assert ledger.look([month()], T0)[0].spent == 7
+    assert isinstance(ledger.reserve("c", [Ask(month("wild"), 1)], T0), Refused)

@@ -95,7 +95,10 @@ local function keep()
   if about ~= '' then redis.call('HSET', KEYS[1], 'about', about) end
   for _, key in ipairs(KEYS) do
     if ends > 0 then redis.call('PEXPIRE', key, text(math.max(1000, ends - now)))
-    else redis.call('PEXPIRE', key, text(2 * period + 6 * ttl)) end
+    else
+      local full = level and limit > 0 and math.ceil(burst * period / limit) or 0 -- a bucket is missed until it is full
+      redis.call('PEXPIRE', key, text(math.max(2 * period, full) + 6 * ttl))
+    end
   end
 end
 

@@ -38,6 +38,7 @@ from engine.state.redis.slice import (
     account_of,
     keys_of,
     look_work,
+    shape_of,
     standing,
     view_of,
 )
@@ -220,7 +221,7 @@ class RedisLedger:
     def _follow(self, account: Account) -> Slice:
         """The slice of an account by the terms it has now."""
         part = self._slices.get(account.key)
-        if part is None or part.account.shape != account.shape:
+        if part is None or shape_of(part.account) != shape_of(account):
             part = self._slices[account.key] = self._beats.new_slice(account)
         part.account = account
         return part

@@ -49,11 +49,16 @@ class View:
 
 def keys_of(account_key: str, shape: str) -> tuple[str, str]:
     """An account's two keys: one hash tag, in which no brace of its name stands; long names by a digest."""
-    tag = re.sub(r"[%{}\s]", lambda found: f"%{ord(found[0]):02X}", account_key)
+    tag = re.sub(r"[%{}\s]", lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), account_key)
     if len(tag) > 200:
         tag = f"{tag[:120]}~{hashlib.sha256(account_key.encode('utf-8', 'surrogatepass')).hexdigest()}"
     tag = tag.encode("utf-8", "backslashreplace").decode()
     return f"engine:{{{tag}}}:{shape}", f"engine:{{{tag}}}:{shape}:owners"
+
+
+def shape_of(account: Account) -> str:
+    """What tells ways of counting apart in keys: slots of another period are other slots."""
+    return f"rolling-{account.period_ms}" if account.shape == "rolling" else account.shape
 
 
 def look_work(account: Account, now_ms: int | None = None) -> Work:
@@ -73,7 +78,7 @@ def _call(
     ends = 0 if account.ends_ms is None else account.ends_ms + LATE_MS
     return Work(
         ACCOUNT,
-        keys_of(account.key, account.shape),
+        keys_of(account.key, shape_of(account)),
         (mode, account.shape, owner, *said, account.limit, account.period_ms, account.burst, TTL_MS, ends,
          PARTS, spent, told, carried, slot_ms(account), BACK, account.key, "" if now_ms is None else now_ms),
     )  # fmt: skip
