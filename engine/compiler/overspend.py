@@ -67,13 +67,16 @@ def _memory(budget: Budget, where: Counting) -> Bound:
 
 
 def _sqlite(budget: Budget, where: Counting) -> Bound:
-    nothing = show(0, budget)
+    nothing, lent, away = show(0, budget), 0, ""
+    if budget.on_state_loss == "local_share":
+        lent, figure = _lent(budget, where)
+        away = f"; while the file cannot be written at most {figure}"
     if where.hosts == 1:
         further = "" if where.replicas == 1 else "; each further host counts for itself"
-        return Bound(0, f"SQLite: {nothing} on this host{further}")
+        return Bound(lent, f"SQLite: {nothing} on this host{away}{further}")
     more = (where.hosts - 1) * budget.limit
     words = f"SQLite: {nothing} on a host, and each of {where.hosts} counts for itself: {show(more, budget)}"
-    return Bound(more, words)
+    return Bound(more + lent, f"{words}{away}")
 
 
 def _redis(budget: Budget, where: Counting) -> Bound:
@@ -82,12 +85,16 @@ def _redis(budget: Budget, where: Counting) -> Bound:
         return Bound(
             0, f"Redis: {nothing}; while it is away each process spends what it had drawn, and then rejects"
         )
-    share = int(budget.limit * budget.share)
-    processes = where.workers * where.hosts
-    more = processes * share
+    more, figure = _lent(budget, where)
     each = "" if where.replicas is not None else " (as many more for each further host)"
-    figure = f"{processes} x {show(share, budget)} = {show(more, budget)}"
     return Bound(more, f"Redis: {nothing}; while it is away at most {figure}{each}")
+
+
+def _lent(budget: Budget, where: Counting) -> tuple[int, str]:
+    """What processes use by themselves while the store is away, together, and how that comes."""
+    share, processes = int(budget.limit * budget.share), where.workers * where.hosts
+    more = processes * share
+    return more, f"{processes} x {show(share, budget)} = {show(more, budget)}"
 
 
 def show(amount: int, budget: Budget) -> str:

@@ -35,6 +35,13 @@ CASES = [
     (DOLLARS, Counting("sqlite", 1), 0, "SQLite: $0 on this host"),
     (DOLLARS, Counting("sqlite", 3), 200, "SQLite: $0 on a host, and each of 3 counts for itself: $200"),
     (
+        TOKENS,
+        Counting("sqlite", 1, 2),
+        100_000,
+        "SQLite: 0 tokens on this host; while the file cannot be written at most 2 x 50k tokens = 100k "
+        "tokens",
+    ),
+    (
         DOLLARS,
         Counting("redis", 3, 2),
         0,
