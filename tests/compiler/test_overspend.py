@@ -38,8 +38,10 @@ CASES = [
         TOKENS,
         Counting("sqlite", 1, 2),
         100_000,
-        "SQLite: 0 tokens on this host; while the file cannot be written at most 2 x 50k tokens = 100k "
-        "tokens",
+        (
+            "SQLite: 0 tokens on this host; while the file cannot be written at most 2 x 50k tokens = 100k "
+            "tokens"
+        ),
     ),
     (
         DOLLARS,
