@@ -49,6 +49,37 @@ def test_the_smallest_file_compiles(tmp_path: Path) -> None:
     assert plan.deployment("gpt").provider == "openai"
 
 
+AROUND = """
+deployments:
+  gpt: {provider: openai, model: gpt-5-mini}
+  here: {provider: onnx, model: smollm2-135m-instruct}
+alerts: {ops: {log: warning}}
+keys: {orgs: [acme], tags: {team: {required: true}}}
+"""
+
+
+def test_the_budgets_compile_and_the_key_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "routes").mkdir()
+    (tmp_path / "routes" / "main.yaml").write_text(AROUND + block("yaml", "budgets:"))
+    (tmp_path / "engine.yaml").write_text("timezone: Europe/Berlin\n")
+    plan, diagnostics = compile_workspace(tmp_path)
+    assert plan is not None, diagnostics
+    assert plan.route("assistant").budgets == ("support-month",)
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"`engine (keys new|usage) ([^`]+)`", block_of("## Money, limits and keys"))
+    assert [main([*command.split(), *rest.split()]) for command, rest in commands] == [0, 2]
+    told = capsys.readouterr()
+    assert "engk_" in told.out
+    assert "no request was kept" in told.err  # nothing was served here yet
+
+
+def block_of(title: str) -> str:
+    """A section's text."""
+    return README.split(title + "\n")[1].split("\n## ")[0]
+
+
 def test_every_path_of_the_table_is_served(tmp_path: Path) -> None:
     """And every path that is served stands in it."""
     (tmp_path / "routes").mkdir()
