@@ -23,7 +23,8 @@ from typing import Final, Protocol
 
 SKEW_MS: Final = 1_000
 
-#: What a store keeps of a counter: spent (scaled, of a bucket), held, lost, since when, slots as text.
+#: What a store keeps of a counter: spent, held, lost, since when, and as text what has more digits than a
+#: store's numbers: slots, and of a bucket what is missing times the period, over the period.
 Kept = tuple[int, int, int, int, str]
 
 

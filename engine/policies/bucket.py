@@ -79,11 +79,14 @@ class BucketCounter:
         return not self.held and not self.spent(now_ms)
 
     def kept(self) -> Kept:
-        return (self._owed, self.held, self.lost, self._at_ms, str(self._period_ms))
+        spent = -(-self._owed // self._period_ms)
+        return (spent, self.held, self.lost, self._at_ms, f"{self._owed}/{self._period_ms}")
 
     def restore(self, kept: Kept) -> None:
-        self._owed, self.held, self.lost, self._at_ms, period = kept
-        if int(period or self._period_ms) != self._period_ms:
+        _, self.held, self.lost, self._at_ms, text = kept
+        owed, _, period = text.partition("/")
+        self._owed = int(owed)
+        if int(period) != self._period_ms:
             self._owed = -(-self._owed * self._period_ms // int(period))
 
     def _use(self, amount: int, now_ms: int) -> None:

@@ -174,10 +174,10 @@ def test_reserve_and_settle_of_two_accounts_take_microseconds() -> None:
     )
     best = float("inf")
     for _ in range(5):
-        begin = time.perf_counter()
+        begin = time.thread_time()
         for number in range(2_000):
             asks = [Ask(money, 1_000), Ask(rate, 500)]
             ledger.reserve(f"r{number}/1", asks, T0 + number)
             ledger.settle(f"r{number}/1", (700, 300), T0 + number)
-        best = min(best, (time.perf_counter() - begin) / 2_000)
+        best = min(best, (time.thread_time() - begin) / 2_000)
     assert best < 30e-6  # 3 to 6 us on a quiet machine
