@@ -196,7 +196,8 @@ class Executor:
         """Find the route and bind it to the run."""
         snapshot, inbound = run.snapshot, run.inbound
         person = snapshot.person(inbound.key)
-        person.check()
+        if person.refused is not None:
+            person.check()
         name = snapshot.matcher.find(
             run.view.model,
             inbound.operation,

@@ -149,9 +149,7 @@ class Leases:
         run.leases.discard(lease)
         entry.usage = dict(usage)
         entry.estimated = usage.get("estimated", False)
-        took = self._clock.now_ms() - run.started - entry.started_ms
-        if place.longest_ms is not None:
-            took = min(took, place.longest_ms)
+        took = self._took(run, entry, place) if place.longest_ms != 0 else 0
         entry.cost = cost_of(usage, run.prices(place), run.clock.now + entry.started_ms / 1000, took)
         entry.closed = "settled"
         spent = Spent(usage, entry.cost.total, entry.estimated)
@@ -163,6 +161,11 @@ class Leases:
             await waiting
         if counting is not None:
             await counting
+
+    def _took(self, run: Run, entry: AttemptRecord, place: Place) -> float:
+        """How long the call took, where that costs something: no longer than was reserved for."""
+        took = self._clock.now_ms() - run.started - entry.started_ms
+        return took if place.longest_ms is None else min(took, place.longest_ms)
 
     async def abandon(
         self, run: Run, lease: int, entry: AttemptRecord, place: Place, *, streamed: bool

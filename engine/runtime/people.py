@@ -7,7 +7,7 @@ intersect, budgets and limits add up, ceilings are the lowest.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.errors import NotAdmitted
@@ -32,7 +32,8 @@ class Person:
 
     models: lists of names, `*` may end one; a model is allowed that is in all of them. credentials: the only
     ones that may be shown to vendors. explicit: none from a provider file's defaults. refused: why it may do
-    nothing at all. ips: where its requests come from, each of these.
+    nothing at all. ips: where its requests come from, each of these. plain: nothing beside the routes' own
+    terms holds for it.
     """
 
     key: Key
@@ -47,19 +48,12 @@ class Person:
     explicit: bool = False
     refused: str | None = None
     ips: tuple[Networks, ...] = ()
+    plain: bool = field(init=False)
 
-    @property
-    def plain(self) -> bool:
-        """Nothing beside the routes' own terms holds for it."""
-        return not (
-            self.budgets
-            or self.limits
-            or self.explicit
-            or self.residency is not None
-            or self.admit is not None
-            or self.per_request is not None
-            or self.credentials is not None
-        )
+    def __post_init__(self) -> None:
+        more = (self.residency, self.admit, self.per_request, self.credentials)
+        plain = not (self.budgets or self.limits or self.explicit or any(each is not None for each in more))
+        object.__setattr__(self, "plain", plain)  # asked for every request
 
     def may_ask(self, model: str) -> bool:
         """Whether it may ask for this name."""

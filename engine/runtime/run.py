@@ -406,10 +406,9 @@ class Run:
         most = self.most_output(place)
         if most is None:
             return None
-        units = tokens.search_units(self.request, self.view.input_tokens)
-        return worst_cost(
-            self.view.input_tokens, most, self.prices(place), self.clock.now, place.longest_ms, units
-        )
+        read = self.view.input_tokens
+        units = tokens.search_units(self.request, read) if self.inbound.operation == "rerank" else 1
+        return worst_cost(read, most, self.prices(place), self.clock.now, place.longest_ms, units)
 
     def most_output(self, place: Place) -> int | None:
         """Tokens that one call there may write, over all answers; None where nobody knows."""

@@ -128,7 +128,7 @@ class Place:
     faces: what it is in each of them, in the order of `formats`; one for a local model.
     local: it runs on this host, and no vendor's silence is to be feared.
     missing: why it cannot be used in this process, if so.
-    longest_ms: how long a call there may take, where that costs something; None: nobody limits it.
+    longest_ms: how long a call there may take; None: nobody limits it; 0: its time costs nothing.
     limits: what every call made there counts in.
     """
 

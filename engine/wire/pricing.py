@@ -236,7 +236,7 @@ def _worst(
             return None
         time = _time(longest_ms, row.second)
     tokens = _parts(input_tokens, dearest) + _parts(output_tokens, made)
-    return tokens + row.request * max(1, units) + time
+    return tokens + row.request * units + time
 
 
 @lru_cache(maxsize=4096)
@@ -262,7 +262,9 @@ def _part(tokens: int, price: int | None) -> int:
 
 def _parts(tokens: int, price: int | None) -> int:
     """The same at most where tokens are of several kinds, whose parts are rounded up each."""
-    return _part(tokens, price) + (2 if price is not None and price % _MILLION else 0)
+    if not price:
+        return 0
+    return -(-tokens * price // _MILLION) + (2 if price % _MILLION else 0)
 
 
 def _time(ms: float, second: int) -> int:
