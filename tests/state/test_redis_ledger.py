@@ -301,6 +301,34 @@ async def test_rows_are_of_all_processes(store_server: Server) -> None:
         assert rows == {"budget/b/w/team 0}é": 10, "budget/b/w/team 1}é": 11}
 
 
+async def test_what_was_forgotten_here_is_not_told_twice(store_server: Server, tmp_path: Path) -> None:
+    account = window(1_000)
+    async with ledgers(store_server.address, 1, journal=tmp_path / "redis.db") as (ledger,):
+        for turn in range(3):
+            assert await reserve(ledger, f"h{turn}", account, 100) is None
+            ledger.settle(f"h{turn}", [100], now_ms())
+            for _ in range(5):
+                await ledger._beats.beat()
+            ledger._beats.forget(0)
+            assert account.key not in ledger._slices
+        assert (await stands(ledger, account)).spent == 300
+        began = ledger.store.link.generation
+        store_server.call("FLUSHALL")
+        await until(lambda: ledger.store.link.generation != began)
+        await until(lambda: not ledger._beats._renewed)
+        assert (await stands(ledger, account)).spent == 300
+
+
+async def test_hosts_whose_clocks_differ_count_by_the_servers(store_server: Server) -> None:
+    async with ledgers(store_server.address, 2) as (one, other):
+        late = now_ms() - 3_600_000  # this host's clock is an hour behind
+        other.store.link.offset_ms = 3_600_000
+        assert await got(other.reserve("a", [Ask(ROLLING, 1_000)], late)) is None
+        other.settle("a", [1_000], late)
+        await other._beats.beat()
+        assert (await stands(one, ROLLING)).spent == 1_000
+
+
 async def test_what_stands_under_the_old_name_is_taken_over(store_server: Server) -> None:
     old, new = window(1_000, "budget/old/w/"), window(1_000, "budget/new/w/", was="budget/old/w/")
     async with ledgers(store_server.address, 2) as (one, other):

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -34,8 +35,9 @@ log = logging.getLogger("engine.state")
 BEAT: Final = 0.5
 #: Beats without use after which a slice goes back.
 _IDLE: Final = 2
-#: Beats without use after which an account is forgotten.
+#: Beats without use after which an account is forgotten, and between two looks for such.
 _GONE: Final = 1_200
+_LOOK: Final = 120
 #: Scripts that are sent together.
 _AT_ONCE: Final = 64
 #: Beats in which an account looks at what stands under its old name.
@@ -124,8 +126,9 @@ class Beats:
         for part in due:
             if part.idle > _IDLE and not part.busy and not part.told_g and not part.dirty(0.0):
                 self._active.discard(part)
-        if self._count % _GONE == 0:
-            self._forget()
+                part.left = self._count
+        if self._count % _LOOK == 0:
+            self.forget(_GONE)
 
     async def _say(self, slices: Sequence[Slice], give: bool = False) -> None:
         now = self._loop.time()
@@ -134,7 +137,7 @@ class Beats:
             gives = give or part.idle > _IDLE
             if part.busy or not (part.dirty(now) or (gives and part.free > 0)):
                 continue
-            part.prune(self._now(part))
+            part.prune(self._now())
             due.append((part, part.work(0, 0, gives and not part.wanted, self._clock())))
         for at in range(0, len(due), _AT_ONCE):
             try:
@@ -152,6 +155,7 @@ class Beats:
         for (part, _), answer in zip(due, answers, strict=True):
             try:
                 part.took(answer, self._loop.time())
+                self._store.link.told_time(answer[8])
             except ValueError:
                 part.failed()
             self._draws.after(part)
@@ -168,7 +172,7 @@ class Beats:
         args: list[str | int] = []
         for part in parts:
             account = part.account
-            until = account.ends_ms or self._now(part) + 2 * account.period_ms + 3_600_000
+            until = account.ends_ms or self._now() + 2 * account.period_ms + 3_600_000
             args += [until, about(account)]
         await self._store.link.call(("ZADD", ACCOUNTS, *args))
         for part in parts:
@@ -179,24 +183,25 @@ class Beats:
         account = part.account
         if account.shape not in ("window", "rolling") or self._journal is None:
             return None
-        until = account.ends_ms or self._now(part) + account.period_ms
+        until = account.ends_ms or self._now() + account.period_ms
         spent = json.dumps({str(slot): str(used) for slot, used in part.told.items()})
         return Told(part.owner, account.key, spent, part.told_g, about(account), until)
 
-    def _now(self, part: Slice) -> int:
+    def _now(self) -> int:
         return self._clock() or self._store.now_ms()
 
-    def _forget(self) -> None:
-        gone = [
-            (key, part)
-            for key, part in self._slices.items()
-            if part not in self._active and not part.held and not part.busy and not part.dirty(0.0)
-        ]
+    def forget(self, beats: int) -> None:
+        """Let go of accounts that were not used for so long."""
+        gone = [(key, part) for key, part in self._slices.items() if self._over(part, beats)]
         if gone:
             self._epoch += 1
         for key, part in gone:
             del self._slices[key]
             self._carrying.pop(part, None)
+
+    def _over(self, part: Slice, beats: int) -> bool:
+        used = part in self._active or self._count - part.left < beats
+        return not (used or part.held or part.busy or part.dirty(0.0))
 
     # --- after a loss -----------------------------------------------------------------------------------
 
@@ -213,14 +218,15 @@ class Beats:
         if self._journal is None:
             return
         try:
-            rows = await asyncio.to_thread(self._journal.others, self._owner, self._store.now_ms())
-        except OSError as error:
+            rows = await asyncio.to_thread(self._journal.rows, self._now())
+        except (OSError, sqlite3.Error) as error:
             log.warning("the journal of what this host told the state store cannot be read: %s", error)
             return
+        mine = {(part.owner, key) for key, part in self._slices.items()}
         works = [
             restore_work(account, row.owner, row.spent, max(0, row.holds), self._clock())
             for row in rows
-            if (account := account_of(row.about)) is not None
+            if (row.owner, row.account) not in mine and (account := account_of(row.about)) is not None
         ]
         for at in range(0, len(works), _AT_ONCE):
             await self._store.link.run(works[at : at + _AT_ONCE])

@@ -35,6 +35,7 @@ class Feed:
         self._versions: dict[str, tuple[bytes | None, list[Callable[[], None]]]] = {}
         self._task: asyncio.Task[None] | None = None
         self._lane: Connection | None = None
+        self._started = False
         self._left = 0  # channels that the server has not confirmed yet
         self._tasks: set[asyncio.Task[None]] = set()
         self.listening = asyncio.Event()
@@ -60,7 +61,10 @@ class Feed:
         await self._link.call(("INCR", key), ("PUBLISH", key, "1"))
 
     def start(self) -> None:
-        self._task = asyncio.get_running_loop().create_task(self._listen(), name="state-feed")
+        """Listen, as soon as there is something to listen to."""
+        self._started = True
+        if self._channels and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._listen(), name="state-feed")
 
     async def close(self) -> None:
         if self._task is not None:
@@ -95,6 +99,8 @@ class Feed:
     def _subscribe(self, channel: str) -> None:
         """Also to this one, where the listener listens already."""
         if self._lane is None:
+            if self._started:
+                self.start()
             return
         self.listening.clear()
         self._left += 1

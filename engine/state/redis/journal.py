@@ -74,12 +74,12 @@ class Journal:
         except queue.Full:
             self.dropped += len(rows)
 
-    def others(self, owner: str, now_ms: int) -> list[Told]:
-        """What was told by others of this folder and still counts. Blocks: call it in a thread."""
+    def rows(self, now_ms: int) -> list[Told]:
+        """What was told from this folder and still counts. Blocks: call it in a thread."""
         with closing(self._connect()) as database:
             database.execute("DELETE FROM told WHERE until_ms < ?", (now_ms,))
             database.commit()
-            rows = database.execute("SELECT * FROM told WHERE owner <> ?", (owner,)).fetchall()
+            rows = database.execute("SELECT * FROM told").fetchall()
         return [Told(*row) for row in rows]
 
     def close(self) -> None:

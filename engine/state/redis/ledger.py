@@ -64,6 +64,7 @@ class RedisLedger:
         self, store: RedisStore, journal: Journal | None, clock: Callable[[], int | None], owns: bool
     ) -> None:
         self.store = store
+        self._link = store.link
         self._journal = journal
         self._owns = owns
         self.owner = f"{os.getpid():x}-{secrets.token_hex(6)}"
@@ -102,6 +103,7 @@ class RedisLedger:
         self, hold: str, asks: Sequence[Ask], now_ms: int
     ) -> Refused | Awaitable[Refused | None] | None:
         """Hold these amounts, all or none: at once where the slices have room."""
+        now_ms += self._link.offset_ms  # all hosts count by the server's clock
         if hold in self._holds:
             return None
         slices: list[Slice] = []
@@ -134,6 +136,7 @@ class RedisLedger:
         held = self._holds.pop(hold, None)
         if held is None:
             return
+        now_ms += self._link.offset_ms
         for part, taken, used in zip(held.slices, held.amounts, amounts, strict=True):
             if part.idle:
                 self._active.add(part)

@@ -43,6 +43,9 @@ _EVICTS: Final = (
     "state store %s: with `maxmemory-policy %s` it throws counts of budgets and limits away when it is full; "
     "set `maxmemory-policy noeviction`"
 )
+#: Clocks that differ by less are the same, in ms.
+_NEAR_MS: Final = 250
+
 _FIRST_PROBE: Final = 0.05
 _LAST_PROBE: Final = 0.5
 _PROBE_MS: Final = 250
@@ -266,8 +269,7 @@ class Link:
         self._check(answers[:1])
         value, age_ms, now_ms, made = answers[0]
         generation = value.decode()
-        if self.wall is not None:
-            self.offset_ms = now_ms - self.wall()
+        self.told_time(now_ms)
         first = self._known is None
         changed = generation != self._known
         self._known, self._run_id = generation, lane.run_id
@@ -283,6 +285,11 @@ class Link:
             log.warning("state store %s: its data is new or was lost; everything is told again", self.address)
         for then in self.renewed:
             then()
+
+    def told_time(self, now_ms: int) -> None:
+        """What the server's clock says. Small differences are the way there and back."""
+        if self.wall is not None and abs(now_ms - self.wall() - self.offset_ms) > _NEAR_MS:
+            self.offset_ms = now_ms - self.wall()
 
     async def lane(self) -> Connection:
         """A connection of one's own, to close oneself. Raises Away."""

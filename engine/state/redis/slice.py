@@ -114,8 +114,8 @@ class Slice:
 
     __slots__ = (
         "account", "ahead", "asked_at", "at_start", "busy", "carried", "epoch", "free", "held", "idle",
-        "indexed", "loan", "owner", "refused", "sent", "seq", "spent", "tight", "told", "told_at", "told_g",
-        "told_h", "view", "view_at", "waiting", "wanted",
+        "indexed", "left", "loan", "owner", "refused", "sent", "seq", "spent", "tight", "told", "told_at",
+        "told_g", "told_h", "view", "view_at", "waiting", "wanted",
     )  # fmt: skip
 
     def __init__(self, account: Account, owner: str, seq: int) -> None:
@@ -140,6 +140,7 @@ class Slice:
         self.refused: tuple[float, int] = (-1.0, 0)
         self.idle = 0  # beats since it was used
         self.indexed = False  # it is found by who asks for all accounts
+        self.left = 0  # the beat at which it was last in use
         self.loan = None if account.share <= 0 else Loan(account)
         self.carried: int | None = None if account.was is not None else 0
 
