@@ -15,6 +15,7 @@ from typing import Final
 from engine.errors import EngineError
 from engine.kinds.effects import Admission, Detour
 from engine.plan.money import BudgetStep
+from engine.runtime import dearer
 from engine.runtime.clock import Clock
 from engine.runtime.partitions import partition, placed_partition, value
 from engine.runtime.pending import Pending
@@ -73,9 +74,12 @@ class Funds:
         """Give the request its purse, where it needs one.
 
         Raises:
-            NotAdmitted: a budget is kept by something that this request does not have.
+            NotAdmitted: a budget is kept by something that this request does not have, or it asks for what
+                nobody knows the price of.
         """
         terms = run.terms.budgets
+        if run.terms.per_request.cost is not None or any(term.budget.measure == "cost" for term in terms):
+            dearer.check(run)
         funds = [Fund(term, None if term.placed else partition(run, term)) for term in terms]
         compared = run.bound.compared
         looked = [fund for fund in funds if fund.term.early or (compared and fund.term in compared)]

@@ -20,7 +20,7 @@ from engine.policies.calendar import window_of
 from engine.policies.rolling import RollingCounter
 from engine.state.ledger import Account
 
-#: Values of `per` that are as long are counted under their beginning and a digest.
+#: Longer values of `per` are counted under their beginning and a digest.
 LONGEST: Final = 200
 
 
@@ -103,10 +103,10 @@ def _apart(per: Expr | None) -> str:
 
 
 def short(value: str) -> str:
-    """A value of `per` as it is counted and told: whole, or its beginning and a digest. No whole one is as
-    long as those, and half a character (`\\ud800`), which no store could keep, is told as it is written.
+    """A value of `per` as it is counted and told: whole, or its beginning and a digest; of that, the same.
+    Half a character, which no store could keep, stands as it is written.
     """
-    if len(value) < LONGEST and (value.isascii() or _is_text(value)):
+    if len(value) <= LONGEST and (value.isascii() or _is_text(value)):
         return value
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{value[: LONGEST - 65].encode('utf-8', 'backslashreplace').decode()}#{digest}"

@@ -574,3 +574,11 @@ async def test_a_probe_counts_in_what_holds_for_every_call(bench: Maker, kit: Ki
     await b.executor.probes.ask(b.snapshot, "a")
     assert spent(b) == {"floor/": b.record.cost}
     assert b.record.cost
+
+
+async def test_half_a_character_is_a_value_of_per(bench: Maker, kit: Kit) -> None:
+    b = bench(kit.use("a"), {"a": [kit.Say()]}, **money(budget(per=per(0, "user"))))
+    await b.run(user="\ud800")
+    (partition,) = spent(b)
+    partition.encode()
+    assert partition.startswith("b/\\ud800#")

@@ -198,3 +198,15 @@ async def test_a_restart_keeps_what_is_spent(vendor: Vendor, tmp_path: Path) -> 
     async with running(folder) as started:
         assert (await started.chat("wide")).status_code == 200
         assert spent(started, "wide") == 4 * COST
+
+
+@pytest.mark.parametrize("field", [{"service_tier": "priority"}, {"speed": "fast"}])
+async def test_a_dearer_call_is_not_bought_where_money_is_counted(
+    budgeted: Running, vendor: Vendor, field: dict[str, str]
+) -> None:
+    calls = len(vendor.bodies)
+    answer = await budgeted.chat("wide", **field)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == next(iter(field))
+    assert len(vendor.bodies) == calls
+    assert (await budgeted.chat("wide", service_tier="flex")).status_code == 200
