@@ -49,6 +49,7 @@ class DataPlane:
         self.keys = StoredKeys(service.identities, log)
         self.repeats = service.repeats = Repeats(metrics, time.monotonic)
         service.before_scrape = host.money.refresh
+        service.store = lambda: None if host.sharing is None else host.sharing.store.link.up
         service.copies = host.executor.asides.__len__
         metrics.gauge("engine_in_flight", "Requests being answered.", (), lambda: (((), len(service.open)),))
         host.gauges(current)

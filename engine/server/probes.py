@@ -20,7 +20,9 @@ async def readyz(exchange: Exchange) -> None:
     route = exchange.query("route")
     if route is not None:
         _check_route(exchange, route)
-    await exchange.json(200, {"status": "ready", "revision": exchange.snapshot.revision})
+    up = exchange.service.store()
+    store = {} if up is None else {"store": "up" if up else "away"}
+    await exchange.json(200, {"status": "ready", "revision": exchange.snapshot.revision, **store})
 
 
 def _check_route(exchange: Exchange, route: str) -> None:

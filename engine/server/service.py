@@ -66,6 +66,7 @@ class Service:
     heartbeat_s: how long a stream may say nothing before its client is sent a comment; 0: never.
     draining: no new work is wanted; `/readyz` says so and every answer closes its connection.
     identities: who asks.
+    store: whether the state store of several hosts answers; None: there is none.
     repeats: answers to idempotency keys.
     pressure: whether requests are refused now because the process has too much to do.
     open: the requests being answered, so that a drain can wait for them and end them.
@@ -92,3 +93,4 @@ class Service:
     repeats: Repeats | None = None
     identities: Identities = field(default_factory=Identities)
     copies: Callable[[], int] = int
+    store: Callable[[], bool | None] = lambda: None

@@ -247,6 +247,8 @@ async def test_a_sidecar_starts_without_its_store(vendor: Vendor, tmp_path: Path
                 200,
                 503,
             ]
+            ready = await alone.client.get("/readyz")
+            assert (ready.status_code, ready.json()["store"]) == (200, "away")
             metrics = (await alone.client.get("/metrics")).text
             assert "engine_state_store_up 0.0" in metrics
             server.start().aged()
