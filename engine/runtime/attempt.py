@@ -235,7 +235,7 @@ class Attempts:
             return
         await opened.close()
         if opened.tally.content:
-            usage = whole_usage(run, opened.place, opened.tally.usage, opened.tally.tokens)
+            usage = self._leases.broken_usage(run, effect.lease, opened.place, opened.tally)
             await self._leases.settle(run, effect.lease, opened.entry, opened.place, usage)
 
     # --- what both need -------------------------------------------------------------------------------

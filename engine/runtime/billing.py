@@ -30,6 +30,17 @@ def may_be_billed(outcome: Outcome) -> bool:
     return outcome.failure == "server" and answered
 
 
+def may_have_thought(run: Run, place: Place) -> bool:
+    """Whether a model that has begun to write may have thought before, unseen: vendors bill that."""
+    facts = place.deployment.facts
+    asked = run.request.get("reasoning")
+    if asked is not None and asked.get("effort") == "none":
+        return False
+    if facts.thinking == "adaptive":  # it does when it is asked to
+        return asked is not None or "reasoning" in (place.deployment.call.params or {})
+    return bool(facts.efforts) or facts.thinking not in (None, "none")
+
+
 def lost_usage(run: Run, place: Place, *, streamed: bool) -> Usage:
     """What a call used at most that was sent and of which nothing came."""
     facts = place.deployment.facts

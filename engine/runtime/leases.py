@@ -10,7 +10,7 @@ from typing import Final
 
 from engine.kinds.effects import Admission, Outcome, Reserve
 from engine.runtime import tokens
-from engine.runtime.billing import lost_usage, may_be_billed
+from engine.runtime.billing import lost_usage, may_be_billed, may_have_thought
 from engine.runtime.clock import Clock
 from engine.runtime.funds import Funds
 from engine.runtime.gate import Gate, Pass
@@ -18,6 +18,7 @@ from engine.runtime.queue import Queues
 from engine.runtime.record import AttemptRecord, Step
 from engine.runtime.run import Run
 from engine.runtime.snapshot import Place
+from engine.runtime.tally import Tally
 from engine.runtime.tokenizers import Count, tokenizer
 from engine.state.protocol import Granted, Hold, Spent, State
 from engine.wire.canonical import Usage
@@ -199,6 +200,18 @@ class Leases:
             await self.settle(run, lease, entry, place, lost_usage(run, place, streamed=streamed))
         else:
             await self.release(run, lease, entry)
+
+    def broken_usage(self, asked: Run, lease: int, place: Place, tally: Tally) -> Usage:
+        """What a stream has used of which the beginning came. asked: the request as it was asked there.
+
+        Where money counts it, thoughts that nobody saw count as all that it could have written: else whoever
+        leaves at the first word gets them for nothing.
+        """
+        usage = whole_usage(asked, place, tally.usage, tally.tokens)
+        told = tally.usage or {}
+        if "output_tokens" not in told and self.funds.may_be_billed(lease) and may_have_thought(asked, place):
+            usage["output_tokens"] = max(usage["output_tokens"], asked.most_output(place) or 0)
+        return usage
 
     async def release(self, run: Run, lease: int, entry: AttemptRecord | None) -> None:
         """Close a lease that nothing was spent of."""

@@ -178,12 +178,15 @@ class LiveFlow:
         error = Error(failure=cast(FailureClass, broken.failure), message=broken.message)
         self._open.ready.append(Chunk([error_event(error)]))
 
-    async def _settle(self) -> Usage:
+    async def _settle(self, *, broken: bool = False) -> Usage:
         """Close the lease with what was used; the first time counts."""
         opened = self._open
         if self._used is None:
-            self._used = usage = whole_usage(
-                self._asked, opened.place, opened.tally.usage, opened.tally.tokens
+            asked, tally = self._asked, opened.tally
+            self._used = usage = (
+                self._leases.broken_usage(asked, opened.effect.lease, opened.place, tally)
+                if broken
+                else whole_usage(asked, opened.place, tally.usage, tally.tokens)
             )
             await self._leases.settle(self._run, opened.effect.lease, opened.entry, opened.place, usage)
         return self._used
@@ -197,7 +200,7 @@ class LiveFlow:
         try:
             await opened.close()
         finally:
-            await self._settle()
+            await self._settle(broken=failure is not None)
             opened.entry.failure = failure
             self._leases.ended(self._run, opened.effect.lease, opened.entry, opened.place, failure)
 

@@ -104,12 +104,12 @@ def _apart(per: Expr | None) -> str:
 
 def short(value: str) -> str:
     """A value of `per` as it is counted and told: whole, or its beginning and a digest; of that, the same.
-    Half a character, which no store could keep, stands as it is written.
+    Half a character, which no store could keep, is a question mark there.
     """
     if len(value) <= LONGEST and (value.isascii() or _is_text(value)):
         return value
     digest = hashlib.sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
-    return f"{value[: LONGEST - 65].encode('utf-8', 'backslashreplace').decode()}#{digest}"
+    return f"{value[: LONGEST - 65].encode('utf-8', 'replace').decode()}#{digest}"
 
 
 def _is_text(value: str) -> bool:

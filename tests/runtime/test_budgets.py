@@ -291,6 +291,33 @@ async def test_a_stream_of_a_model_that_thinks_first(bench: Maker, kit: Kit, thi
     assert (use.settled == use.reserved) is thinks
 
 
+@pytest.mark.parametrize("how", ["left", "cut", "held back"])
+@pytest.mark.parametrize("thinks", [False, True])
+async def test_thoughts_before_the_first_word_are_not_free(
+    bench: Maker, kit: Kit, thinks: bool, how: str
+) -> None:
+    """Whoever leaves at the first word would have them for nothing."""
+    facts = Facts(prices=kit.deployment("a").facts.prices, output=1_000, efforts=("low",) if thinks else None)
+    b = bench(
+        kit.use("a", retry_extra=0),
+        {"a": [kit.Say("one", "two", end="usage" if how == "left" else "cut")]},
+        deployments=(kit.deployment("a", facts=facts),),
+        stream=Streaming(switch_until="complete" if how == "held back" else "first_token"),
+        **money(budget()),
+    )
+    if how == "held back":
+        await b.fails(stream=True)
+    else:
+        answer = await b.run(stream=True)
+        if how == "cut":
+            await b.read(answer)
+        else:
+            await anext(answer.flow)
+            await answer.flow.close()
+    (entry,) = b.record.attempts
+    assert (entry.usage["output_tokens"] == 1_000) is thinks
+
+
 async def test_a_stream_that_breaks_pays_for_what_came(bench: Maker, kit: Kit) -> None:
     b = bench(kit.use("a"), {"a": [kit.Say("some words", " and more", end="cut")]}, **money(budget()))
     await b.read(await b.run(stream=True))
@@ -581,4 +608,4 @@ async def test_half_a_character_is_a_value_of_per(bench: Maker, kit: Kit) -> Non
     await b.run(user="\ud800")
     (partition,) = spent(b)
     partition.encode()
-    assert partition.startswith("b/\\ud800#")
+    assert partition.startswith("b/?#")
