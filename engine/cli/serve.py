@@ -75,9 +75,10 @@ def run(args: argparse.Namespace) -> int:
     first = FirstCompile(workspace, args.env, colour=colour_on(sys.stderr), keep=keep)
     with collector_held(stays=True):
         from engine.control.compiled import CompileFault
+        from engine.server.entrances import StartError
         from engine.server.listen import AddressError
         from engine.server.loop import run_on_loop
-        from engine.server.sidecar import Options, StartError, serve
+        from engine.server.sidecar import Options, serve
 
     options = Options(workspace, args.env, args.listen, args.admin, args.watch, args.workers)
     try:

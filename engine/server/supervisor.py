@@ -40,22 +40,20 @@ from engine.server import probes
 from engine.server.app import App
 from engine.server.asked import answer, forward
 from engine.server.drain import drain
-from engine.server.exchange import Exchange
-from engine.server.life import Life
-from engine.server.listen import Listener, bind, bind_group, shown
-from engine.server.plane import log_libraries
-from engine.server.service import Service
-from engine.server.sidecar import (
-    Options,
+from engine.server.entrances import (
     StartError,
     admin_key,
     check_addresses,
     check_tls,
     on_listen,
     stays_here,
-    told,
-    took,
 )
+from engine.server.exchange import Exchange
+from engine.server.life import Life
+from engine.server.listen import Listener, bind, bind_group, shown
+from engine.server.plane import log_libraries
+from engine.server.service import Service
+from engine.server.sidecar import Options, told, took
 from engine.server.worker_desk import WorkerDesk
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from vendor import Vendor
 
 from engine.keys.form import make
 from engine.keys.hashing import PUBLIC, digest, proof, shown
-from engine.server.sidecar import StartError
+from engine.server.entrances import StartError
 from engine.state.keys import Said, StoredKey, new_id
 from engine.state.sqlite_keys import SqliteKeys
 
