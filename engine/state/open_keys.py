@@ -12,6 +12,10 @@ from engine.state.keys import KeyStore
 FILE: Final = "keys.db"
 
 
+#: How long a call to a Redis may take: nobody's request waits for it.
+_PATIENT_MS: Final = 500
+
+
 def keys_file(address: str, root: Path) -> Path | None:
     """The file of a `sqlite:PATH` store; None: keys are not kept in a file there."""
     kind, _, place = address.partition(":")
@@ -53,5 +57,5 @@ async def open_keys(address: str, root: Path, *, make: bool = False) -> KeyStore
     from engine.state.redis.open import open_redis
     from engine.state.remembered_keys import COPY, RememberedKeys
 
-    keys = RedisKeys(await open_redis(address, settles=False))
+    keys = RedisKeys(await open_redis(address, settles=False, deadline_ms=_PATIENT_MS))
     return keys if make else RememberedKeys(keys, root / COPY)

@@ -322,7 +322,7 @@ async def test_what_was_forgotten_here_is_not_told_twice(store_server: Server, t
 async def test_hosts_whose_clocks_differ_count_by_the_servers(store_server: Server) -> None:
     async with ledgers(store_server.address, 2) as (one, other):
         late = now_ms() - 3_600_000  # this host's clock is an hour behind
-        other.store.link.offset_ms = 3_600_000
+        other.store.link.era.offset_ms = 3_600_000
         assert await got(other.reserve("a", [Ask(ROLLING, 1_000)], late)) is None
         other.settle("a", [1_000], late)
         await other._beats.beat()

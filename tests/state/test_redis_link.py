@@ -198,7 +198,7 @@ async def test_a_promoted_replica_is_found(tmp_path: Path) -> None:
         link = await opened(f"redis://127.0.0.1:{first.port},127.0.0.1:{second.port}/0")
         began = link.generation
         renewed: list[bool] = []
-        link.renewed.append(lambda: renewed.append(True))
+        link.era.renewed.append(lambda: renewed.append(True))
         first.stop()
         await away(link)
         assert not link.up

@@ -17,8 +17,8 @@ from typing import Final
 from engine.state.ledger import Account
 from engine.state.redis.connection import Away
 from engine.state.redis.draws import Draws, carry
+from engine.state.redis.generation import RENEWED
 from engine.state.redis.journal import Journal, Told
-from engine.state.redis.link import RENEWED
 from engine.state.redis.scripts import Work
 from engine.state.redis.slice import (
     ACCOUNTS,
@@ -66,7 +66,7 @@ class Beats:
         self._carrying: dict[Slice, int] = {}
         self._task: asyncio.Task[None] | None = None
         self.dropped = 0
-        store.link.renewed.append(self._renew)
+        store.link.era.renewed.append(self._renew)
         store.link.returned.append(self._wake.set)
         store.feed.on(RENEWED, lambda _: self._wake.set())
 
@@ -155,7 +155,7 @@ class Beats:
         for (part, _), answer in zip(due, answers, strict=True):
             try:
                 part.took(answer, self._loop.time())
-                self._store.link.told_time(answer[8])
+                self._store.link.era.told_time(answer[8])
             except ValueError:
                 part.failed()
             self._draws.after(part)

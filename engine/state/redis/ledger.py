@@ -28,8 +28,8 @@ from engine.state.memory_ledger import MemoryLedger, later
 from engine.state.redis.beats import Beats
 from engine.state.redis.connection import Away
 from engine.state.redis.draws import Draws, Waiter
+from engine.state.redis.generation import BACK
 from engine.state.redis.journal import Journal
-from engine.state.redis.link import BACK
 from engine.state.redis.scripts import ONCE, Work
 from engine.state.redis.slice import (
     ACCOUNTS,
@@ -64,7 +64,7 @@ class RedisLedger:
         self, store: RedisStore, journal: Journal | None, clock: Callable[[], int | None], owns: bool
     ) -> None:
         self.store = store
-        self._link = store.link
+        self._era = store.link.era
         self._journal = journal
         self._owns = owns
         self.owner = f"{os.getpid():x}-{secrets.token_hex(6)}"
@@ -103,7 +103,7 @@ class RedisLedger:
         self, hold: str, asks: Sequence[Ask], now_ms: int
     ) -> Refused | Awaitable[Refused | None] | None:
         """Hold these amounts, all or none: at once where the slices have room."""
-        now_ms += self._link.offset_ms  # all hosts count by the server's clock
+        now_ms += self._era.offset_ms  # all hosts count by the server's clock
         if hold in self._holds:
             return None
         slices: list[Slice] = []
@@ -136,7 +136,7 @@ class RedisLedger:
         held = self._holds.pop(hold, None)
         if held is None:
             return
-        now_ms += self._link.offset_ms
+        now_ms += self._era.offset_ms
         for part, taken, used in zip(held.slices, held.amounts, amounts, strict=True):
             if part.idle:
                 self._active.add(part)
@@ -275,7 +275,7 @@ class RedisLedger:
         link = self.store.link
         found: dict[str, Account] = {}
         with contextlib.suppress(Away):
-            now = self._clock() or now_ms + link.offset_ms
+            now = self._clock() or now_ms + link.era.offset_ms
             (names,) = await link.call(("ZRANGEBYSCORE", ACCOUNTS, f"({now}", "+inf", "LIMIT", 0, _MOST_ROWS))
             for text in names:
                 account = account_of(text)

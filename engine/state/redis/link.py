@@ -3,10 +3,6 @@
 Three calls in a row that fail, or one that the store itself refuses (LOADING, READONLY, OOM, MOVED, ...), and
 it counts as away: from there on `call` raises at once, and a task in the background asks every address in
 turn until one answers as a primary. So an outage costs a few deadlines once, and then nothing.
-
-The store has a generation: a key that names the server's run and the moment. Where it is gone or another
-(FLUSHALL, a restart, a replica promoted), writes may have been lost; who listens tells everything again, and
-for `SETTLE_MS` nobody draws anything new, so that all have told it before somebody does.
 """
 
 from __future__ import annotations
@@ -20,7 +16,8 @@ from typing import Any, Final
 
 from engine.state.redis.address import Address, Place
 from engine.state.redis.connection import Away, Command, Connection, refusing
-from engine.state.redis.scripts import GENERATION, Script, Work
+from engine.state.redis.generation import KEY, Generation
+from engine.state.redis.scripts import Script, Work
 
 log = logging.getLogger("engine.state")
 
@@ -33,19 +30,10 @@ LANES: Final = 8
 #: After a generation has begun: how long nothing new is drawn, so that all can tell what they hold.
 SETTLE_MS: Final = 2_000
 
-GENERATION_KEY: Final = "engine:generation"
-#: The channel of what accounts are asked back; who listens to it is a replica that lives.
-BACK: Final = "engine:back"
-#: The channel on which a new generation is told.
-RENEWED: Final = "engine:renewed"
-
 _EVICTS: Final = (
     "state store %s: with `maxmemory-policy %s` it throws counts of budgets and limits away when it is full; "
     "set `maxmemory-policy noeviction`"
 )
-#: Clocks that differ by less are the same, in ms.
-_NEAR_MS: Final = 250
-
 _FIRST_PROBE: Final = 0.05
 _LAST_PROBE: Final = 0.5
 _PROBE_MS: Final = 250
@@ -68,16 +56,13 @@ class Link:
     ) -> None:
         self.address = address
         self._seconds = deadline_ms / 1000
-        self._settle_ms = settle_ms
         self._random = random or Random()
         self._idle: list[Connection] = []
         self._free = asyncio.Semaphore(LANES)
         self._failed = 0
         self._first = 0  # of the places: the one that answered last
         self._probing: asyncio.Task[None] | None = None
-        self._known: str | None = None
-        self._run_id = ""
-        self._settled = 0.0  # when, on the loop's clock
+        self.era = Generation(str(address), settle_ms, self._random)
         self._closed = False
         self._evicts = ""
         self.up = False
@@ -85,10 +70,7 @@ class Link:
         self.calls = 0
         self.failures = 0
         self.outages = 0
-        self.offset_ms = 0  # the server's clock less ours
-        self.renewed: list[Callable[[], None]] = []
         self.returned: list[Callable[[], None]] = []
-        self.wall: Callable[[], int] | None = None
 
     # --- life ---------------------------------------------------------------------------------------------
 
@@ -112,17 +94,11 @@ class Link:
 
     @property
     def generation(self) -> str | None:
-        return self._known
+        return self.era.value
 
     def settling_ms(self) -> int:
         """How long nothing new may be drawn yet; 0: it may."""
-        if self._settled == 0.0:
-            return 0
-        left = self._settled - asyncio.get_running_loop().time()
-        if left <= 0:
-            self._settled = 0.0
-            return 0
-        return max(1, int(left * 1000))
+        return self.era.settling_ms()
 
     # --- calls --------------------------------------------------------------------------------------------
 
@@ -133,9 +109,9 @@ class Link:
     async def run(self, works: Sequence[Work]) -> list[Any]:
         """Run scripts, each by itself whole. Raises Away; Renewed where what they said is void."""
         commands: list[Command] = [work.command() for work in works]
-        answers = await self._call([*commands, ("GET", GENERATION_KEY)], works)
+        answers = await self._call([*commands, ("GET", KEY)], works)
         generation = answers.pop()
-        if generation is None or generation.decode() != self._known:
+        if generation is None or generation.decode() != self.era.value:
             await self._establish()
             raise Renewed("the store has lost or renewed its data")
         return answers
@@ -219,7 +195,7 @@ class Link:
         self._free.release()
         if not lane.alive:
             return
-        if self.up and lane.run_id == self._run_id:
+        if self.up and self.era.is_of(lane):
             self._idle.append(lane)
         else:
             await lane.close()
@@ -245,9 +221,9 @@ class Link:
                 raise Away(f"{place} is a replica", at_once=True)
             fields = _fields(info)
             lane.run_id = fields.get("run_id", "")
-            if lane.run_id != self._run_id or self._known is None:
-                young = int(fields.get("uptime_in_seconds", "0") or 0) < 10
-                await self._begin(lane, young, max(0.001, ends - loop.time()))
+            if not self.era.is_of(lane):
+                up_s = int(fields.get("uptime_in_seconds", "0") or 0)
+                await self.era.take(lane, up_s, max(0.001, ends - loop.time()))
         except BaseException:
             await lane.close()
             raise
@@ -257,39 +233,9 @@ class Link:
         """The generation is another one: take it in, or begin one where there is none."""
         lane = await self._lane(asyncio.get_running_loop().time() + self._seconds)
         try:
-            await self._begin(lane, False, self._seconds)
+            await self.era.take(lane, None, self._seconds)
         finally:
             await self._put(lane)
-
-    async def _begin(self, lane: Connection, young: bool, seconds: float) -> None:
-        token = f"{self._random.getrandbits(48):012x}"
-        work = Work(GENERATION, (GENERATION_KEY,), (lane.run_id or "-", token, RENEWED))
-        commands: list[Command] = [("EVAL", GENERATION.text, *work.command()[2:]), ("PUBSUB", "NUMSUB", BACK)]
-        answers = await lane.exchange(commands, seconds)
-        self._check(answers[:1])
-        value, age_ms, now_ms, made = answers[0]
-        generation = value.decode()
-        self.told_time(now_ms)
-        first = self._known is None
-        changed = generation != self._known
-        self._known, self._run_id = generation, lane.run_id
-        if not changed:
-            return
-        others = answers[1][1] if isinstance(answers[1], list) else 1
-        # The first on an empty store that has been up for long, with nobody else there, waits for nobody.
-        alone = first and made and not young and not others
-        left = 0 if alone else self._settle_ms - age_ms
-        if left > 0:
-            self._settled = asyncio.get_running_loop().time() + left / 1000
-        if not first:
-            log.warning("state store %s: its data is new or was lost; everything is told again", self.address)
-        for then in self.renewed:
-            then()
-
-    def told_time(self, now_ms: int) -> None:
-        """What the server's clock says. Small differences are the way there and back."""
-        if self.wall is not None and abs(now_ms - self.wall() - self.offset_ms) > _NEAR_MS:
-            self.offset_ms = now_ms - self.wall()
 
     async def lane(self) -> Connection:
         """A connection of one's own, to close oneself. Raises Away."""

@@ -21,17 +21,18 @@ log = logging.getLogger("engine.state")
 JOURNAL: Final = Path(".engine/redis.db")
 
 
-async def open_redis(address: str, settles: bool = True) -> RedisStore:
+async def open_redis(address: str, settles: bool = True, deadline_ms: int | None = None) -> RedisStore:
     """The store. One that is away now is no fault: it is looked for, and accounts do as they say meanwhile.
 
     Args:
         address: as `engine.state.redis.address` says.
         settles: where the store is new, all have told what they hold when this returns.
+        deadline_ms: of a call; None: that of calls that clients wait for.
 
     Raises:
         StoreFault: it is no address, or the client library is missing.
     """
-    store = await RedisStore.open(_usable(address))
+    store = await RedisStore.open(_usable(address), deadline_ms=deadline_ms)
     if settles:  # so that no first request is refused
         await asyncio.sleep(store.link.settling_ms() / 1000)
     return store

@@ -17,7 +17,7 @@ from typing import Any, Final
 from engine.policies.rolling import SLOTS
 from engine.state.ledger import Account, Standing
 from engine.state.ledger_accounts import counter_of
-from engine.state.redis.link import BACK
+from engine.state.redis.generation import BACK
 from engine.state.redis.scripts import ACCOUNT, Work
 
 #: An owner that says nothing for so long counts as dead, in ms: its slices as used, its places as free.

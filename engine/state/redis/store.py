@@ -16,7 +16,7 @@ class RedisStore:
     def __init__(self, link: Link) -> None:
         self.link = link
         self.feed = Feed(link)
-        link.wall = wall_ms
+        link.era.wall = wall_ms
 
     @classmethod
     async def open(
@@ -36,7 +36,7 @@ class RedisStore:
 
     def now_ms(self) -> int:
         """The server's time, as well as it is known."""
-        return wall_ms() + self.link.offset_ms
+        return wall_ms() + self.link.era.offset_ms
 
     async def close(self) -> None:
         await self.feed.close()
