@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 
 
@@ -27,9 +28,9 @@ class Shim:
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def before(cls, port: int) -> AsyncIterator[Shim]:
+    async def before(cls, port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[Shim]:
         shim = cls(port)
-        server = await asyncio.start_server(shim._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(shim._serve, "127.0.0.1", 0, ssl=tls)
         shim.port = server.sockets[0].getsockname()[1]
         try:
             yield shim

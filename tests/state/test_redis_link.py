@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import random
 import re
+import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import trustme
 from redis_ledgers import ledgers, now_ms, reserve, stands, until, window
 from shim import Shim
 from store_server import Server
@@ -286,6 +288,23 @@ async def test_the_rights_that_docs_name_are_enough(store_server: Server, tmp_pa
         await keys.close()
     finally:
         store_server.call("ACL", "DELUSER", "engine")
+
+
+async def test_tls_is_spoken_and_looked_at(store_server: Server, tmp_path: Path) -> None:
+    authority, other = trustme.CA(), trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    for name, each in (("ours", authority), ("other", other)):
+        each.cert_pem.write_to_path(tmp_path / name)
+    async with Shim.before(store_server.port, context) as shim:
+        link = await opened(f"rediss://localhost:{shim.port}/0?ca={tmp_path / 'ours'}")
+        assert await link.call(("PING",)) == [b"PONG"]
+        await link.close()
+        for host, ca in (("localhost", "other"), ("127.0.0.1", "ours")):
+            link = Link(parse(f"rediss://{host}:{shim.port}/0?ca={tmp_path / ca}"), settle_ms=1)
+            assert not await link.open()
+            assert "certificate" in link.why.lower()
+            await link.close()
 
 
 async def test_a_unix_socket(tmp_path: Path) -> None:
