@@ -6,7 +6,7 @@ A state store may answer at once or with something to await; only the latter cos
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from engine.kinds.effects import Admission, Outcome, Reserve
 from engine.runtime import tokens
@@ -209,7 +209,11 @@ class Leases:
         """
         usage = whole_usage(asked, place, tally.usage, tally.tokens)
         told = tally.usage or {}
-        if "output_tokens" not in told and self.funds.may_be_billed(lease) and may_have_thought(asked, place):
+        if (
+            not told.get("output_tokens")
+            and self.funds.may_be_billed(lease)
+            and may_have_thought(asked, place)
+        ):
             usage["output_tokens"] = max(usage["output_tokens"], asked.most_output(place) or 0)
         return usage
 
@@ -274,6 +278,8 @@ def whole_usage(run: Run, place: Place, usage: Usage | None, output: Callable[[C
         return Usage()
     if operation != "chat" and usage is not None:
         usage.setdefault("output_tokens", 0)
+    elif usage is not None:
+        usage = _without_zeros(usage, output)
     if usage and ("search_units" in usage or ("input_tokens" in usage and "output_tokens" in usage)):
         return usage
     count, bound = tokenizer(place.deployment.facts.tokenizer), run.view.input_tokens
@@ -281,3 +287,16 @@ def whole_usage(run: Run, place: Place, usage: Usage | None, output: Callable[[C
     written, most = output(count), run.most_output(place)
     guessed = Usage(input_tokens=counted, output_tokens=written if most is None else min(written, most))
     return {**guessed, **(usage or {}), "estimated": True}
+
+
+def _without_zeros(usage: Usage, output: Callable[[Count | None], int]) -> Usage:
+    """A chat's usage, but for zeros that cannot be: nobody reads nothing, or writes an answer of no tokens.
+    Where its cost is told, they do no harm.
+    """
+    if "cost" in usage or "search_units" in usage:
+        return usage
+    unread, unwritten = usage.get("input_tokens") == 0, usage.get("output_tokens") == 0
+    if not unread and not (unwritten and output(None)):
+        return usage
+    zeros = [name for name, zero in (("input", unread), ("output", unwritten and output(None))) if zero]
+    return cast(Usage, {name: count for name, count in usage.items() if not name.startswith(tuple(zeros))})

@@ -166,3 +166,26 @@ async def test_a_reserve_is_never_below_what_a_call_costs(
     (entry,) = b.record.attempts
     assert b.record.input_tokens >= 30
     assert entry.cost.total <= entry.reserved
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("said", "estimated"),
+    [
+        ({"input_tokens": 0, "output_tokens": 0}, True),
+        ({"input_tokens": 10, "output_tokens": 0}, True),
+        ({"input_tokens": 10, "output_tokens": 5}, False),
+        ({"input_tokens": 0, "output_tokens": 0, "cost": 0.0}, False),
+    ],
+)
+async def test_zeros_that_cannot_be_are_no_usage(
+    bench: Maker, kit: Kit, said: Usage, estimated: bool, stream: bool
+) -> None:
+    """Servers that do not count say so in zeros; a budget would be free there."""
+    b = bench(kit.use("a"), {"a": [kit.Say("some words", usage=said)]})
+    answer = await b.run(stream=stream)
+    if stream:
+        await b.read(answer)
+    (entry,) = b.record.attempts
+    assert entry.estimated is estimated
+    assert (b.record.cost > 0) is ("cost" not in said)

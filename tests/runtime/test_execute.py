@@ -314,7 +314,7 @@ async def test_a_vendors_own_bill_wins(bench: Callable[..., Bench], kit: Kit) ->
 async def test_a_call_costs_what_it_costs_at_its_time(bench: Callable[..., Bench], kit: Kit) -> None:
     change = 1_764_583_200 + 60
     facts = Facts(prices=(PriceRow(10**9, 10**9), PriceRow(3 * 10**9, 3 * 10**9, since=change)), output=100)
-    say = kit.Say(usage={"input_tokens": 10, "output_tokens": 0})
+    say = kit.Say("", usage={"input_tokens": 10, "output_tokens": 0})
     b = bench(kit.use("a"), {"a": [say, say]}, deployments=(kit.deployment("a", facts=facts),))
     await b.run()
     assert b.record.cost == 10 * 1000
