@@ -139,7 +139,10 @@ class GuardedProtocol(HttpToolsProtocol):
         if len(self.headers) == MAX_HEADERS:
             self._answer = _LARGE
             raise _TooLargeError
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))  # as uvicorn's, which would be another call for each header
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         assert isinstance(cycle, Cycle)
@@ -179,11 +182,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._head_bytes = self._silent = 0
         self._stop_timer()
-        if self._data_bytes > MAX_HEAD or len(self.headers) > MAX_HEADERS:
-            size = sum(len(name) + len(value) for name, value in self.headers)
-            if size > MAX_HEAD or len(self.headers) > MAX_HEADERS:
-                self._answer = _LARGE
-                raise _TooLargeError
+        if self._data_bytes > MAX_HEAD and sum(len(n) + len(v) for n, v in self.headers) > MAX_HEAD:
+            self._answer = _LARGE
+            raise _TooLargeError
         self._read_target()
         before: RequestResponseCycle | None = self.cycle
         self.cycle = self._new_cycle()

@@ -60,9 +60,42 @@ FACTS: Final = (
     "budgets",  # what the call held and used of each, as JSON
 )
 COLUMNS: Final = (*CALLER, *WAY, *FACTS)
+#: Of these an empty text stands for what did not happen; it becomes NULL in the file. (Python's sqlite3 takes
+#: ten times as long over None as over a text.)
+NULLABLE: Final = frozenset(
+    (
+        "part_of",
+        "request_failure",
+        "refused_by",
+        "request_status",
+        "cache",
+        "variant",
+        "finish",
+        "duration_ms",
+        "failure",
+        "status",
+        "started_ms",
+        "first_token_ms",
+        "ended_ms",
+        "closed",
+        "budgets",
+    )
+)
 
+#: How a request ended, in the rows that do not stand for it.
+_NOT_TOLD: Final = ("",) * 7
 #: From `failure` on, where no call was made.
-_NO_CALL: Final = (None,) * 5 + (0,) * 6 + (0, 0, 1, 0, None, None)
+_NO_CALL: Final = ("",) * 5 + (0,) * 6 + (0, 0, 1, 0, "", "")
+
+#: Of a call's usage; in the order of the columns.
+_COUNTED: Final = (
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "search_units",
+)
 
 #: Clients name models, where a route takes any name: longer ones are cut.
 _LONGEST: Final = 256
@@ -76,24 +109,41 @@ Facts = tuple[Any, ...]
 
 def slot_of(at_ms: int, zone: tzinfo | None) -> int:
     """When the hour began that `at_ms` is in. In most zones hours begin with those of UTC."""
-    shift = 0
-    if zone is not None:
-        offset = datetime.fromtimestamp(at_ms / 1000, zone).utcoffset() or timedelta()
-        shift = round(offset.total_seconds() * 1000) % HOUR_MS
+    shift = 0 if zone is None else _shift(at_ms // 60_000, zone)
     return (at_ms + shift) // HOUR_MS * HOUR_MS - shift
+
+
+@lru_cache(maxsize=64)
+def _shift(minute: int, zone: tzinfo) -> int:
+    """How much later than those of UTC its hours begin, in ms."""
+    offset = datetime.fromtimestamp(minute * 60, zone).utcoffset() or timedelta()
+    return round(offset.total_seconds() * 1000) % HOUR_MS
 
 
 def rows_of(record: DecisionRecord, zone: tzinfo | None = None) -> Iterator[tuple[Caller, Way, Facts]]:
     """The rows of a record. zone: the workspace's."""
-    at_ms = round(datetime.fromisoformat(record.at).timestamp() * 1000)
+    at_ms = _at_ms(record.at)
     apart = record.aside_of is not None or record.probe_of is not None
-    caller = _caller(record.key, record.key_name, record.org, tuple(record.tags.items()))
+    tags = tuple(record.tags.items()) if record.tags else ()
+    caller = _caller(record.key, record.key_name, record.org, tags)
     request = _Request(record, at_ms, slot_of(at_ms, zone))
     stands = None if apart else _standing(record)
     for attempt in record.attempts:
         yield caller, request.way(attempt), request.facts(attempt, attempt is stands)
     if not record.attempts and not apart:
         yield caller, request.way(None), request.facts(None, True)
+
+
+def _at_ms(at: str) -> int:
+    """A record's moment as epoch ms. Those of one second are alike but for their last digits."""
+    if len(at) == 29 and at[19] == ".":
+        return _second_ms(at[:19], at[23:]) + int(at[20:23])
+    return round(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+@lru_cache(maxsize=64)
+def _second_ms(second: str, zone: str) -> int:
+    return round(datetime.fromisoformat(second + zone).timestamp() * 1000)
 
 
 @lru_cache(maxsize=4_096)
@@ -133,47 +183,53 @@ class _Request:
 
     def facts(self, attempt: AttemptRecord | None, stands: bool) -> Facts:
         record = self._record
-        number = 0 if attempt is None else attempt.number
-        request = (_text(record.id), number, self._at, self._slot, int(stands), record.aside_of)
-        told = (_text(record.model), record.revision, int(record.stream))
-        ended: tuple[Any, ...] = (None,) * 7
-        if stands:
-            ended = (
-                record.failure,
-                record.refused_by,
-                record.status,
-                record.cache,
-                record.variant,
-                record.finish,
-                record.duration_ms,
-            )
-        return (*request, *told, *ended, *_call(attempt))
+        return (
+            _text(record.id),
+            0 if attempt is None else attempt.number,
+            self._at,
+            self._slot,
+            1 if stands else 0,
+            record.aside_of or "",
+            _text(record.model),
+            record.revision,
+            1 if record.stream else 0,
+            *(_ended(record) if stands else _NOT_TOLD),
+            *(_NO_CALL if attempt is None else _call(attempt)),
+        )
 
 
-def _call(attempt: AttemptRecord | None) -> Facts:
-    if attempt is None:
-        return _NO_CALL
-    said = attempt.usage.get
-    cost = attempt.cost
+def _ended(record: DecisionRecord) -> Facts:
     return (
-        attempt.failure,
-        attempt.status,
-        attempt.started_ms,
-        attempt.first_token_ms,
-        attempt.ended_ms,
-        _count(said("input_tokens")),
-        _count(said("cached_tokens")),
-        _count(said("cache_write_tokens")),
-        _count(said("output_tokens")),
-        _count(said("reasoning_tokens")),
-        _count(said("search_units")),
-        int(attempt.estimated),
-        _count(cost.total),
-        int(cost.known),
-        _count(attempt.reserved),
-        attempt.closed,
-        _budgets(attempt.budgets) if attempt.budgets else None,
+        record.failure or "",
+        record.refused_by or "",
+        record.status,
+        record.cache or "",
+        record.variant or "",
+        record.finish or "",
+        _moment(record.duration_ms),
     )
+
+
+def _call(attempt: AttemptRecord) -> Facts:
+    said, cost = attempt.usage, attempt.cost
+    return (
+        attempt.failure or "",
+        attempt.status or "",
+        attempt.started_ms,
+        _moment(attempt.first_token_ms),
+        _moment(attempt.ended_ms),
+        *[_count(said[name]) if name in said else 0 for name in _COUNTED],  # most calls have two of them
+        1 if attempt.estimated else 0,
+        _count(cost.total),
+        1 if cost.known else 0,
+        _count(attempt.reserved),
+        attempt.closed or "",
+        _budgets(attempt.budgets) if attempt.budgets else "",
+    )
+
+
+def _moment(ms: float | None) -> float | str:
+    return "" if ms is None else ms
 
 
 def _budgets(uses: Sequence[BudgetUse]) -> str:
@@ -212,6 +268,6 @@ def _storable(text: str) -> str:
 
 def _count(value: Any) -> int:
     """A number of a vendor's, within bounds."""
-    if not value:
-        return 0
+    if type(value) is int and 0 <= value <= _MOST:
+        return value
     return int(min(value, _MOST)) if isinstance(value, int | float) and value > 0 else 0

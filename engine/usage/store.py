@@ -18,11 +18,12 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from engine.runtime.record import DecisionRecord
-from engine.usage.rows import CALLER, COLUMNS, FACTS, WAY, Caller, Facts, Way, rows_of
+from engine.usage.rows import CALLER, COLUMNS, FACTS, NULLABLE, WAY, Caller, Facts, Way, rows_of
 
 #: Stands in the file's header, so that no other database is taken for this one.
 APPLICATION: Final = 0x454E4755
@@ -53,6 +54,9 @@ SUMS: Final = {
 _BUSY_S: Final = 5.0
 #: So many records are made into rows before the process's other threads get a turn.
 _TURN: Final = 16
+#: Rows of one statement: each lets go of the interpreter once, and has to get it back from a busy loop. No
+#: SQLite takes fewer values than these have.
+_MANY: Final = 25
 #: Rows deleted in one transaction: nobody waits for longer than that takes.
 _STEP: Final = 2_000
 
@@ -112,8 +116,9 @@ _SCHEMA: Final = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 
-_MARKS: Final = ", ".join("?" * (2 + len(FACTS)))
+_MARKS: Final = ", ".join(["?", "?", *("NULLIF(?, '')" if name in NULLABLE else "?" for name in FACTS)])
 _INSERT: Final = f"INSERT INTO calls (caller, way, {', '.join(FACTS)}) VALUES ({_MARKS})"  # noqa: S608
+_INSERT_MANY: Final = f"{_INSERT}{f', ({_MARKS})' * (_MANY - 1)}"
 _ADDED: Final = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
 _SUM: Final = (
     f"INSERT INTO hours SELECT slot_ms, caller, way, {', '.join(SUMS.values())} "  # noqa: S608 - own names
@@ -154,7 +159,11 @@ class UsageStore:
             callers = _numbers(db, "callers", CALLER, {row[0] for row in rows})
             ways = _numbers(db, "ways", WAY, {row[1] for row in rows})
             (before,) = db.execute("SELECT COALESCE(MAX(rowid), 0) FROM calls").fetchone()
-            db.executemany(_INSERT, [(callers[who], ways[how], *facts) for who, how, facts in rows])
+            made = [(callers[who], ways[how], *facts) for who, how, facts in rows]
+            whole = len(made) // _MANY * _MANY
+            for first in range(0, whole, _MANY):
+                db.execute(_INSERT_MANY, [*chain.from_iterable(made[first : first + _MANY])])
+            db.executemany(_INSERT, made[whole:])
             db.execute(_SUM, (before,))
 
     def forget(self, calls_before_ms: int, hours_before_ms: int) -> bool:

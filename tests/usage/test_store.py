@@ -56,7 +56,7 @@ def test_a_request_counts_once_and_each_call_is_a_row() -> None:
     last = told[2]
     assert (last["cost_nanos"], last["estimated"], last["reserved_nanos"]) == (7, 1, 50)
     assert (last["request_status"], last["cache"], last["duration_ms"]) == (200, "miss", 10.0)
-    assert (told[0]["request_status"], told[0]["failure"], told[0]["cost_nanos"]) == (None, "connect", 0)
+    assert (told[0]["request_status"], told[0]["failure"], told[0]["cost_nanos"]) == ("", "connect", 0)
     assert (last["at_ms"], last["slot_ms"]) == (START * 1000, START * 1000)
 
 
