@@ -54,11 +54,12 @@ EMPTY: Final = Table()
 class Keyring:
     """The keys of a plan, and the secret that its hashes, and those kept elsewhere, are made under."""
 
-    __slots__ = ("_digest", "secret", "table")
+    __slots__ = ("_digest", "empty", "secret", "table")
 
     def __init__(self, entries: Iterable[Entry] = (), secret: bytes = PUBLIC) -> None:
         self.secret = secret
         self.table = Table(entries)
+        self.empty = not len(self.table)  # asked for every request
         self._digest = Hasher(secret).digest
 
     def __len__(self) -> int:

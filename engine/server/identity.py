@@ -64,8 +64,8 @@ class Identities:
         Raises:
             RequestError: 401, nobody's; 400, it shows two credentials.
         """
-        ring = snapshot.keyring or _NO_RING
-        if not (ring or self.closed or self.sources):
+        ring = _NO_RING if snapshot.keyring is None else snapshot.keyring
+        if ring.empty and not self.closed and not self.sources:
             return ANONYMOUS
         credential = shown(head)
         found = ring.find(credential, self.stored, self._now())

@@ -262,7 +262,7 @@ class Ingress:
                 departure.writes += 1
                 if heartbeat is not None:
                     heartbeat.begun = True
-                limits = await limit_headers(inbound.quota)
+                limits = [] if inbound.quota is None else await limit_headers(inbound.quota)
                 await send(self._head(inbound, answer.record, writer.media_type, limits))
                 departure.writes += 1
             try:
