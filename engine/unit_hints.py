@@ -168,7 +168,7 @@ def _window(text: str) -> str | None:
     length = word.removeprefix(kind).strip()
     if length.isascii() and length.isdigit():
         length += "h"
-    return f"write `{kind} {length}`" if _reads(units.duration, length) else None
+    return f"write `{kind} {length}`" if _reads(units.window, f"{kind} {length}") else None
 
 
 def _quota(text: str) -> str | None:
@@ -231,7 +231,7 @@ _FOR_NUMBER: Final[dict[str, Callable[[str], str | None]]] = {
     "multiplier": lambda n: f"write +{n}%" if _reads(units.ratio, f"{n}%") else None,
     "rate": lambda n: _write(units.rate, f"{n}/min"),
     "sample": lambda n: f"write `{n} in 30s`" if _reads(units.count, n) else None,
-    "window": lambda n: f"write `rolling {n}h`" if _reads(units.duration, f"{n}h") else None,
+    "window": lambda n: f"write `rolling {n}h`" if _reads(units.window, f"rolling {n}h") else None,
     "quota": lambda n: _write(units.quota, f"${n}"),
     "time_of_day": lambda n: f"write {n:0>2}:00" if n.isdigit() and int(n) < 24 else None,
 }

@@ -131,8 +131,39 @@ def check_models(workspace: Path) -> Iterator[Finding]:
 
 
 def check_state(workspace: Path) -> Iterator[Finding]:
-    """Where budgets, limits and health are kept."""
-    yield Finding("sidecar", "state", "ok", "memory: budgets, limits and health live as long as the process")
+    """Where what budgets and limits count, and client keys, are kept: could it be? Nobody is asked for it."""
+    # Deferred: the compiler's first half, and only this check reads engine.yaml.
+    from engine.compiler.settings_alone import settings_alone
+    from engine.diagnostics import Diagnostics
+
+    out = Diagnostics()
+    settings, _ = settings_alone(workspace, out)
+    kind, _, place = settings.state.partition(":")
+    if out.failed:
+        advice = "`engine validate` shows what is wrong with it"
+        yield Finding("sidecar", "state", "warning", "engine.yaml does not say", advice)
+    elif kind == "memory":
+        told = "memory: what budgets and limits count lives as long as the process"
+        yield Finding("sidecar", "state", "ok", told)
+    elif kind == "sqlite":
+        yield _state_file(workspace / Path(place).expanduser())
+    elif _version("redis") is None:
+        advice = f'pip install "{DISTRIBUTION}[redis]"'
+        yield Finding("sidecar", "state", "error", f"{settings.state} needs the package redis", advice)
+    else:
+        told = f"{settings.state} (not asked: `/readyz` of a sidecar tells whether it answers)"
+        yield Finding("sidecar", "state", "ok", told)
+
+
+def _state_file(path: Path) -> Finding:
+    """An SQLite file that is there, or could be made when a budget, a limit or a key needs it."""
+    there = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if os.access(there, os.W_OK) and os.access(path.parent if there == path else there, os.W_OK):
+        return Finding(
+            "sidecar", "state", "ok", f"{path}{'' if there == path else ', made when it is needed'}"
+        )
+    advice = "let the process write there, or name another place in engine.yaml, `state: sqlite:PATH`"
+    return Finding("sidecar", "state", "warning", f"{path} cannot be written", advice)
 
 
 def check_egress(workspace: Path) -> Iterator[Finding]:

@@ -80,4 +80,6 @@ def as_table(rows: Sequence[dict[str, Any]]) -> str:
 def _amount(measure: str, number: float) -> str:
     if measure != "cost":
         return f"{number:,} {measure}"
-    return f"${number:,.2f}" if not number or number >= 0.01 else f"${number:.9f}".rstrip("0")
+    if 0 < number < 0.01:
+        return f"${number:.9f}".rstrip("0")
+    return f"${number:,.{4 if 0 < number < 1 else 2}f}"

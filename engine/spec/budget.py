@@ -13,6 +13,7 @@ from engine.spec.expression import Expression
 from engine.spec.fault import fault
 from engine.spec.model import Spec, about
 from engine.spec.names import AlertName, Name, Target
+from engine.units import show_ratio
 
 
 class BudgetStep(Spec):
@@ -75,9 +76,8 @@ class Budget(Spec):
         steps = self.steps or ()
         for index in range(1, len(steps)):
             if steps[index].at <= steps[index - 1].at:
-                raise fault(
-                    "E113", "the steps of a budget rise", "order them by `at`", at=("steps", index, "at")
-                )
+                told = f"this step comes after one at {show_ratio(steps[index - 1].at)}: steps rise"
+                raise fault("E113", told, "order them by `at`, each share once", at=("steps", index, "at"))
         if self.missing is not None and self.per is None:
             raise fault("E113", "`missing` does nothing without `per`", "remove it", at=("missing",))
         if self.share is not None and self.on_state_loss != "local_share":

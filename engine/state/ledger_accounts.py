@@ -56,7 +56,7 @@ def limit_accounts(limit: Limit, partition: str) -> dict[Measure, Account]:
                 period_ms=rate.period_ms,
                 burst=rate.burst,
                 on_state_loss=limit.on_state_loss,
-                share=int(rate.amount * limit.share),
+                share=_share(rate.amount, limit),
                 local=limit.scope == "host",
             )
     if limit.concurrent is not None:
@@ -66,10 +66,15 @@ def limit_accounts(limit: Limit, partition: str) -> dict[Measure, Account]:
             "places",
             limit.concurrent,
             on_state_loss=limit.on_state_loss,
-            share=int(limit.concurrent * limit.share),
+            share=_share(limit.concurrent, limit),
             local=limit.scope == "host",
         )
     return counted
+
+
+def _share(amount: int, limit: Limit) -> int:
+    """How much of a limit a process may use by itself: at least one, or a small limit would let nothing in."""
+    return max(1, int(amount * limit.share)) if limit.share else 0
 
 
 def terms_of(account: Account) -> Terms:

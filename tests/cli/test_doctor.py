@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from importlib import metadata
 from pathlib import Path
@@ -55,6 +56,30 @@ def test_secrets_are_named_and_never_shown(
     assert not {"DEMO_REMARK", "DEMO_COMMENT"} & set(found)
     main(["doctor", str(tmp_path)])
     assert "hunter2" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("settings", "state", "told"),
+    [
+        ("", "ok", ".engine/state.db, made when it is needed"),
+        ("state: memory\n", "ok", "memory: "),
+        ("state: sqlite:here.db\n", "ok", "here.db"),
+        ("state: sqlite:/proc/no/state.db\n", "warning", "/proc/no/state.db cannot be written"),
+        ("state: redis://127.0.0.1:1/0\n", "ok", "redis://127.0.0.1:1/0 (not asked"),
+        ("state: rediss://127.0.0.1:1/0\n", "error", "needs the package redis"),
+        ("state: postgres://a\n", "warning", "engine.yaml does not say"),
+    ],
+)
+def test_the_state_store_is_the_workspaces(
+    settings: str, state: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "engine.yaml").write_text(settings)
+    (tmp_path / "here.db").touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).startswith("/proc"))
+    monkeypatch.setattr(machine, "_version", lambda name: None if "rediss" in settings else "1")
+    found = _by_name(machine.check_state, tmp_path)["state"]
+    assert (found.state, told in found.detail) == (state, True), found
+    assert (found.help is None) is (state == "ok")
 
 
 def test_a_port_in_use_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

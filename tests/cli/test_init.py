@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from engine.cli.main import main
+from engine.spec.settings import Settings
 
 
 def test_the_workspace_compiles(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,6 +36,16 @@ def test_every_setting_in_a_comment_exists(tmp_path: Path, capsys: pytest.Captur
         "listen", "state", "body_limit", "drain", "heartbeat", "watch", "timezone",
     ]  # fmt: skip
     assert main(["validate", str(tmp_path)]) == 0, capsys.readouterr().out
+
+
+def test_what_a_comment_shows_is_the_default(tmp_path: Path) -> None:
+    assert main(["init", str(tmp_path)]) == 0
+    defaults = Settings()
+    shown = yaml.safe_load(re.sub(r"(?m)^# (?=\w+: )", "", (tmp_path / "engine.yaml").read_text()))
+    del shown["timezone"]  # has none, as it says
+    assert {name: getattr(Settings(**{name: value}), name) for name, value in shown.items()} == {
+        name: getattr(defaults, name) for name in shown
+    }
 
 
 def test_editors_find_the_schemas(tmp_path: Path) -> None:
