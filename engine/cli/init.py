@@ -44,7 +44,7 @@ SETTINGS = """\
 # Settings of this process. All are optional: what is commented out shows the default.
 
 # listen: 127.0.0.1:8080     # where clients connect; an address that others can reach needs client keys
-# state: sqlite:.engine/state.db   # what budgets and limits count; or memory, redis://HOST:6379/0 for several hosts
+# state: sqlite:.engine/state.db  # what budgets and limits count; several hosts share redis://HOST:6379/0
 # body_limit: 20MiB          # larger requests are answered with 413
 # drain: 30s                 # how long open streams may go on after SIGTERM
 # heartbeat: 15s             # a stream that is silent for so long gets a comment; 0s for never
