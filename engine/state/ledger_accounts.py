@@ -73,7 +73,7 @@ def limit_accounts(limit: Limit, partition: str) -> dict[Measure, Account]:
 
 
 def _share(amount: int, limit: Limit) -> int:
-    """How much of a limit a process may use by itself: at least one, or a small limit would let nothing in."""
+    """What of a limit a process may use by itself: one at least, or a small one would let nothing in."""
     return max(1, int(amount * limit.share)) if limit.share else 0
 
 

@@ -36,8 +36,8 @@ def check(subject: Subject) -> None:
                 "W222",
                 f"nothing counts in the budget `{name}`: no route, policy, group or client key names it",
                 subject.document.key_span(("budgets", name)),
-                help="name it where it is to hold (`budgets: [...]`), or remove it, unless a key of the state "
-                "store names it (`engine keys list`): those are not seen from here",
+                help="name it where it is to hold (`budgets: [...]`), or remove it, unless a key of the "
+                "state store names it (`engine keys list`): those are not seen from here",
             )
             continue
         _never_reached(subject, budget, where)
