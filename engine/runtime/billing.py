@@ -46,4 +46,4 @@ def lost_usage(run: Run, place: Place, *, streamed: bool) -> Usage:
     facts = place.deployment.facts
     thinks = bool(facts.efforts) or facts.thinking not in (None, "none")
     output = 0 if streamed and not thinks else run.most_output(place) or 0
-    return Usage(input_tokens=run.view.input_tokens, output_tokens=output, estimated=True)
+    return Usage(input_tokens=run.most_input(place), output_tokens=output, estimated=True)

@@ -18,6 +18,7 @@ _USUAL: Final[Mapping[str, frozenset[str]]] = {
         {"auto", "default", "standard", "standard_only", "on_demand", "flex", "batch", "unspecified"}
     ),
     "speed": frozenset({"standard", "normal"}),
+    "inference_geo": frozenset({"global"}),
 }
 
 
@@ -29,13 +30,25 @@ def check(run: Run) -> None:
 
 
 def _among(fields: Mapping[str, Any]) -> None:
+    if fields.get("background") is True:
+        raise _not_bought(
+            "background",
+            "a call in the background ends where nobody sees what it costs, and that is counted here",
+        )
+    made = fields.get("best_of")
+    if isinstance(made, int) and made > max(1, fields.get("n") or 1):
+        raise _not_bought(
+            "best_of", f"best_of is {made}, and what answers cost that nobody gets is counted here"
+        )
     for name, usual in _USUAL.items():
         value = fields.get(name)
         if isinstance(value, str) and value.lower() not in usual:
-            raise NotAdmitted(
+            raise _not_bought(
+                name,
                 f"{name} is {value!r}, whose price is not known, and what this model costs is counted here: "
                 f"leave {name} out, or have a deployment made with that in its `params`, and its `price`",
-                status=400,
-                code="not_admitted",
-                param=name,
             )
+
+
+def _not_bought(name: str, why: str) -> NotAdmitted:
+    return NotAdmitted(why, status=400, code="not_admitted", param=name)

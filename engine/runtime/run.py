@@ -37,6 +37,12 @@ if TYPE_CHECKING:
 #: What `can` decides about; other features are hints that a model may ignore.
 _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_object", "logprobs"})
 
+#: Fields of formats whose input the vendor keeps, or has from elsewhere.
+_KEPT_ELSEWHERE = frozenset(
+    {"previous_response_id", "conversation", "prompt", "input.type=item_reference", "documents", "container",
+     "mcp_servers"}
+)  # fmt: skip
+
 _FREE = (PriceRow(0, 0, 0, 0),)
 _NO_LABELS = Texts()
 
@@ -406,9 +412,20 @@ class Run:
         most = self.most_output(place)
         if most is None:
             return None
-        read = self.view.input_tokens
+        read = self.most_input(place)
         units = tokens.search_units(self.request, read) if self.inbound.operation == "rerank" else 1
         return worst_cost(read, most, self.prices(place), self.clock.now, place.longest_ms, units)
+
+    def most_input(self, place: Place) -> int:
+        """Tokens that one call there may read: of files, and of what the vendor keeps (conversations), which
+        no count here has, as many as the model reads at most.
+        """
+        told, kept = self.view.input_tokens, self.native in _KEPT_ELSEWHERE
+        if self.inbound.operation == "count_tokens" or not (kept or self.view.has("file")):
+            return told
+        beside = None if kept else tokens.file_bytes(self.request)
+        context = place.deployment.facts.context or tokens.LONGEST_CONTEXT
+        return max(told, context if beside is None else min(told + beside, context))
 
     def most_output(self, place: Place) -> int | None:
         """Tokens that one call there may write, over all answers; None where nobody knows."""
@@ -421,7 +438,7 @@ class Run:
         if self.inbound.operation == "count_tokens":
             return 0
         most = self.most_output(place)
-        return None if most is None else self.view.input_tokens + most
+        return None if most is None else self.most_input(place) + most
 
     def prices(self, place: Place) -> Sequence[PriceRow]:
         """What a call there costs, empty where that is unknown. Vendors count tokens for nothing."""

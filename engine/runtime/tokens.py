@@ -27,6 +27,9 @@ OVERHEAD: Final[dict[str, int]] = {
     "request": 16,
 }
 
+#: Of a model of which nobody knows it: no other reads more tokens.
+LONGEST_CONTEXT: Final = 10_000_000
+
 _BYTES_PER_TOKEN: Final = 4
 _MOST_BYTES_PER_TOKEN: Final = 12
 #: Tokens around a message, as most vendors put them.
@@ -85,6 +88,25 @@ def _texts(request: RerankRequest) -> Iterator[int]:
     yield size(request.get("query"))
     for document in request.get("documents", ()):
         yield _json_size(document["fields"]) if "fields" in document else size(document.get("text"))
+
+
+def file_bytes(request: Request) -> int | None:
+    """Bytes of the files in a chat: none has more tokens. None: one of them lies elsewhere."""
+    total = 0
+    for message in request.get("messages", ()):
+        for part in _files(message.get("content", ())):
+            data = part.get("data")
+            if data is None:
+                return None
+            total += len(data)
+    return total
+
+
+def _files(parts: Iterable[Part]) -> Iterator[Part]:
+    for part in parts:
+        if part.get("type") == "file":
+            yield part
+        yield from _files(part.get("content", ()))
 
 
 def text_bytes(request: AnyRequest) -> int:

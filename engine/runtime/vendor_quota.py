@@ -24,10 +24,10 @@ def quota_asks(run: Run, place: Place) -> list[Ask]:
     """What a call there asks of the deployment's limits; of an output without a bound, the input alone."""
     if not place.limits:
         return []
-    tokens = run.worst_tokens(place)
+    counting = run.inbound.operation == "count_tokens"
     amounts: dict[Measure, int] = {
         "requests": 1,
-        "tokens": run.view.input_tokens if tokens is None else tokens,
+        "tokens": 0 if counting else run.view.input_tokens + (run.most_output(place) or 0),
         "concurrent": 1,
     }
     parts = [term.of(run) for term in place.limits]

@@ -609,3 +609,38 @@ async def test_half_a_character_is_a_value_of_per(bench: Maker, kit: Kit) -> Non
     (partition,) = spent(b)
     partition.encode()
     assert partition.startswith("b/?#")
+
+
+@pytest.mark.parametrize(
+    ("part", "more"),
+    [
+        ({"file_id": "f-1"}, 50_000),
+        ({"data": "x" * 30_000, "media_type": "application/pdf"}, 30_000),
+        ({"data": "x" * 900_000, "media_type": "application/pdf"}, 50_000),
+    ],
+)
+async def test_a_file_is_held_as_far_as_it_may_be_read(
+    bench: Maker, kit: Kit, part: dict[str, str], more: int
+) -> None:
+    """A model reads as much of it as it can, and the vendor bills that."""
+    facts = Facts(prices=kit.deployment("a").facts.prices, output=1_000, context=50_000)
+    b = bench(
+        kit.use("a"), {"a": [kit.Say()]}, deployments=(kit.deployment("a", facts=facts),),
+        **money(budget(limit=10**12)),
+    )  # fmt: skip
+    asked = b.inbound()
+    asked.request["messages"] = [{"role": "user", "content": [{"type": "file", **part}]}]
+    await b.run(asked)
+    (use,) = b.record.attempts[0].budgets
+    assert use.reserved >= more * 2_000 + WORST
+
+
+async def test_a_conversation_that_the_vendor_keeps_is_held_as_far_as_it_may_be_read(kit: Kit) -> None:
+    facts = Facts(prices=kit.deployment("a").facts.prices, output=1_000, context=50_000)
+    b = kit.Bench(kit.use("a"), {"a": [kit.Say()]}, deployments=(kit.deployment("a", facts=facts),))
+    place = b.snapshot.route("r").places["a"]
+    run = b.executor._begin(b.snapshot, b.inbound())
+    run.take(b.snapshot.route("r"))
+    assert run.most_input(place) == run.view.input_tokens
+    run.native = "previous_response_id"
+    assert run.most_input(place) == 50_000

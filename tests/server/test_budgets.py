@@ -210,3 +210,13 @@ async def test_a_dearer_call_is_not_bought_where_money_is_counted(
     assert answer.json()["error"]["param"] == next(iter(field))
     assert len(vendor.bodies) == calls
     assert (await budgeted.chat("wide", service_tier="flex")).status_code == 200
+
+
+async def test_a_call_in_the_background_is_not_made_where_money_is_counted(
+    budgeted: Running, vendor: Vendor
+) -> None:
+    calls = len(vendor.bodies)
+    body = {"model": "wide", "input": "hi", "background": True}
+    answer = await budgeted.client.post("/v1/responses", json=body)
+    assert answer.status_code == 400
+    assert len(vendor.bodies) == calls
