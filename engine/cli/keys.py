@@ -117,7 +117,7 @@ async def _rotate(args: argparse.Namespace, place: Place) -> int:
     from engine.state.keys import StoredKey
 
     overlap = _seconds(args.overlap)
-    async with place.store() as store:
+    async with place.store(of=args.name) as store:
         every = await store.every()
         now = _now()
         found = [each for each in _of(args.name, every, place) if each.state(now) == "good"]
@@ -139,7 +139,7 @@ async def _rotate(args: argparse.Namespace, place: Place) -> int:
 
 
 async def _revoke(args: argparse.Namespace, place: Place) -> int:
-    async with place.store() as store:
+    async with place.store(of=args.name) as store:
         now = _now()
         found = [each for each in _of(args.name, await store.every(), place) if each.state(now) != "revoked"]
         if not found:
@@ -164,7 +164,7 @@ async def _list(args: argparse.Namespace, place: Place) -> int:
         write_json({"keys": rows})
         return 0
     if not rows:
-        message("nobody has a key: `engine keys new NAME` makes one")
+        message(f"nobody has a key: `engine keys new NAME{'' if place.has_store else ' --print'}` makes one")
     headers = ["NAME", "ID", "STATE", "KEPT", "UNTIL", "ORG", "TAGS", "MORE"]
     write(table([_cells(row) for row in rows], headers=headers))
     return 0
@@ -242,11 +242,7 @@ def _of(name: str, every: list[StoredKey], place: Place) -> list[StoredKey]:
     found = [each for each in every if name in (each.id, each.name)]
     if found:
         return found
-    if name in place.in_git():
-        raise CommandFailed(
-            f"the key of `{name}` is kept in Git, not in the state store",
-            help=f"change or remove `keys.clients.{name}` there; a running sidecar follows the file",
-        )
+    place.refuse_git(name)
     from engine.cli.arguments import did_you_mean
 
     names = {each.name for each in every}

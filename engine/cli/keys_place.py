@@ -60,9 +60,12 @@ class Place:
         return keeps_keys(self.settings.state)
 
     @contextlib.asynccontextmanager
-    async def store(self, *, make: bool = False) -> AsyncIterator[KeyStore]:
-        """The keys of the state store. make: also where there are none yet. Raises CommandFailed."""
+    async def store(self, *, make: bool = False, of: str | None = None) -> AsyncIterator[KeyStore]:
+        """The keys of the state store. make: also where there are none yet. of: the client whose key is looked
+        for, who may be one of Git. Raises CommandFailed.
+        """
         if not self.has_store:
+            self.refuse_git(of)
             raise CommandFailed(
                 "`state: memory` keeps no keys: they would be gone with the process",
                 help="`engine keys new --print` gives YAML for `keys: {clients: ...}`; or let engine.yaml "
@@ -70,6 +73,7 @@ class Place:
             )
         store = await self._opened(make)
         if store is None:
+            self.refuse_git(of)
             raise CommandFailed("nobody has a key here yet", help="`engine keys new NAME` makes one")
         try:
             yield store
@@ -136,6 +140,14 @@ class Place:
     def in_git(self) -> set[str]:
         """The names of clients whose keys are kept in Git."""
         return {client.name for client in self._clients()}
+
+    def refuse_git(self, name: str | None) -> None:
+        """Raises CommandFailed where this client's key is kept in Git, which no command changes."""
+        if name in self.in_git():
+            raise CommandFailed(
+                f"the key of `{name}` is kept in Git, not in the state store",
+                help=f"change or remove `keys.clients.{name}` there; a running sidecar follows the file",
+            )
 
     def git_clients(self, now: float) -> dict[str, tuple[str, dict[str, Any], str | None]]:
         """name -> (state, what it says, until when)."""

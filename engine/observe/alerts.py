@@ -174,7 +174,7 @@ class Alerts:
             "alert": step.alert,
             "budget": budget.name,
             "partition": partition,
-            "window": window,
+            "window": standings.window_shown(window, self._zone),
             "step": step.at,
             "used": round(standings.share(standing), 6),
             "measure": budget.measure,

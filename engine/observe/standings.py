@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 
 from engine.plan.money import Measure
 from engine.state.ledger import Account, Standing
-from engine.units import show_money, show_ratio
+from engine.units import show_duration, show_money, show_ratio
 
 NANOS: Final = 10**9
 
@@ -19,6 +19,17 @@ def named(account: Account) -> tuple[str, str, str | None, str]:
     kind, name, place, partition = account.key.split("/", 3)
     window = place.partition(":")[0]  # what follows tells ways of counting apart
     return kind, name, window if kind == "budget" else None, partition
+
+
+def window_shown(window: str, zone: tzinfo = UTC) -> str:
+    """A window by its name in the ledger, for people: `2026-12`, `every 6h from 2026-12-01T12:00:00+00:00`."""
+    kind, _, rest = window.partition("-")
+    if kind == "rolling":
+        return f"rolling {show_duration(int(rest))}"
+    if kind == "every":
+        ms, number = (int(part) for part in rest.split("-"))
+        return f"every {show_duration(ms)} from {moment(ms * number, 0, zone)}"
+    return window
 
 
 def amount(measure: Measure, number: int) -> float | int:
@@ -49,7 +60,7 @@ def as_json(account: Account, standing: Standing, now_ms: int, zone: tzinfo = UT
         "kind": kind,
         "name": name,
         "partition": partition,
-        **({} if window is None else {"window": window}),
+        **({} if window is None else {"window": window_shown(window, zone)}),
         "measure": measure,
         **{
             each: amount(measure, getattr(standing, each))

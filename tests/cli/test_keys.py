@@ -178,6 +178,19 @@ def test_an_empty_secret_makes_no_key(keys: Keys, monkeypatch: pytest.MonkeyPatc
     assert "changeme" not in err
 
 
+@pytest.mark.parametrize("state", ["memory", "sqlite:.engine/state.db"])
+@pytest.mark.parametrize("word", ["revoke", "rotate"])
+def test_a_key_of_git_is_changed_there(keys: Keys, word: str, state: str) -> None:
+    (keys.folder / "engine.yaml").write_text(f"state: {state}\n")
+    code, printed, _ = keys("new", "bot", *GOOD, "--print")
+    assert code == 0
+    (keys.folder / "routes" / "bot.yaml").write_text(printed)
+    code, _, err = keys(word, "bot")
+    assert code == 2
+    assert "`bot` is kept in Git" in err
+    assert "keys.clients.bot" in err
+
+
 def test_a_typo_is_found_by_its_name(keys: Keys) -> None:
     keys.json("new", "bot", *GOOD)
     code, _, err = keys("revoke", "bott")
