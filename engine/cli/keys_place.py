@@ -61,8 +61,8 @@ class Place:
 
     @contextlib.asynccontextmanager
     async def store(self, *, make: bool = False, of: str | None = None) -> AsyncIterator[KeyStore]:
-        """The keys of the state store. make: also where there are none yet. of: the client whose key is looked
-        for, who may be one of Git. Raises CommandFailed.
+        """The keys of the state store. make: also where there are none yet. of: the client whose key is
+        looked for, who may be one of Git. Raises CommandFailed.
         """
         if not self.has_store:
             self.refuse_git(of)

@@ -22,7 +22,7 @@ def named(account: Account) -> tuple[str, str, str | None, str]:
 
 
 def window_shown(window: str, zone: tzinfo = UTC) -> str:
-    """A window by its name in the ledger, for people: `2026-12`, `every 6h from 2026-12-01T12:00:00+00:00`."""
+    """A window by its name in the ledger, as told: `2026-12`, `every 6h from 2026-12-01T12:00:00+00:00`."""
     kind, _, rest = window.partition("-")
     if kind == "rolling":
         return f"rolling {show_duration(int(rest))}"
