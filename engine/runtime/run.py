@@ -417,13 +417,15 @@ class Run:
         return worst_cost(read, most, self.prices(place), self.clock.now, place.longest_ms, units)
 
     def most_input(self, place: Place) -> int:
-        """Tokens that one call there may read: of files, and of what the vendor keeps (conversations), which
-        no count here has, as many as the model reads at most.
+        """Tokens that one call there may read: of files, recordings and what the vendor keeps, which no
+        count here has (conversations), as many as the model reads at most.
         """
         told, kept = self.view.input_tokens, self.native in _KEPT_ELSEWHERE
-        if self.inbound.operation == "count_tokens" or not (kept or self.view.has("file")):
+        if self.inbound.operation == "count_tokens" or not (
+            kept or self.view.has("file") or self.view.has("audio")
+        ):
             return told
-        beside = None if kept else tokens.file_bytes(self.request)
+        beside = None if kept else tokens.media_tokens(self.request)
         context = place.deployment.facts.context or tokens.LONGEST_CONTEXT
         return max(told, context if beside is None else min(told + beside, context))
 

@@ -30,6 +30,9 @@ OVERHEAD: Final[dict[str, int]] = {
 #: Of a model of which nobody knows it: no other reads more tokens.
 LONGEST_CONTEXT: Final = 10_000_000
 
+#: Of a recording's base64: 32 tokens a second at most, 1 kB of sound a second at least.
+_SPOKEN_BYTES: Final = 40
+
 _BYTES_PER_TOKEN: Final = 4
 _MOST_BYTES_PER_TOKEN: Final = 12
 #: Tokens around a message, as most vendors put them.
@@ -90,23 +93,23 @@ def _texts(request: RerankRequest) -> Iterator[int]:
         yield _json_size(document["fields"]) if "fields" in document else size(document.get("text"))
 
 
-def file_bytes(request: Request) -> int | None:
-    """Bytes of the files in a chat: none has more tokens. None: one of them lies elsewhere."""
+def media_tokens(request: Request) -> int | None:
+    """Tokens of the files and recordings in a chat at most. None: one of them lies elsewhere."""
     total = 0
     for message in request.get("messages", ()):
-        for part in _files(message.get("content", ())):
+        for part in _media(message.get("content", ())):
             data = part.get("data")
             if data is None:
                 return None
-            total += len(data)
+            total += len(data) if part["type"] == "file" else len(data) // _SPOKEN_BYTES
     return total
 
 
-def _files(parts: Iterable[Part]) -> Iterator[Part]:
+def _media(parts: Iterable[Part]) -> Iterator[Part]:
     for part in parts:
-        if part.get("type") == "file":
+        if part.get("type") in ("file", "audio"):
             yield part
-        yield from _files(part.get("content", ()))
+        yield from _media(part.get("content", ()))
 
 
 def text_bytes(request: AnyRequest) -> int:

@@ -615,6 +615,7 @@ async def test_half_a_character_is_a_value_of_per(bench: Maker, kit: Kit) -> Non
     ("part", "more"),
     [
         ({"file_id": "f-1"}, 50_000),
+        ({"type": "audio", "data": "x" * 400_000, "format": "mp3"}, 10_000),
         ({"data": "x" * 30_000, "media_type": "application/pdf"}, 30_000),
         ({"data": "x" * 900_000, "media_type": "application/pdf"}, 50_000),
     ],

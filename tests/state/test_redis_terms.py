@@ -48,3 +48,11 @@ async def test_any_text_is_a_partition(store_server: Server, value: str) -> None
     async with ledgers(store_server.address, 2) as (one, other):
         assert await reserve(one, "a", account, 60) is None
         assert await got(other.reserve("b", [Ask(account, 60)], now_ms())) is not None
+
+
+async def test_a_window_is_kept_where_the_servers_clock_is_ahead(store_server: Server) -> None:
+    account = Account("budget/b/2026-11/", "cost", "window", 100, ends_ms=now_ms() + 60_000)
+    async with ledgers(store_server.address, clock=lambda: now_ms() + 7_200_000) as (ledger,):
+        assert await reserve(ledger, "a", account, 60) is None
+        for key in keys_of(account.key, "window"):
+            assert store_server.call("PTTL", key) > 3_000_000

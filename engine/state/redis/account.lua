@@ -94,7 +94,7 @@ local function keep()
   if level then redis.call('HSET', KEYS[1], 'level', string.format('%.6f', level), 'at', text(at)) end
   if about ~= '' then redis.call('HSET', KEYS[1], 'about', about) end
   for _, key in ipairs(KEYS) do
-    if ends > 0 then redis.call('PEXPIRE', key, text(math.max(1000, ends - now)))
+    if ends > 0 then redis.call('PEXPIRE', key, text(math.max(3600000, ends - now))) -- whose clock is wrong may be this one
     else
       local full = level and limit > 0 and math.ceil(burst * period / limit) or 0 -- a bucket is missed until it is full
       redis.call('PEXPIRE', key, text(math.max(2 * period, full) + 6 * ttl))
