@@ -52,8 +52,9 @@ SUMS: Final = {
 
 #: So long a process waits for another one's transaction.
 _BUSY_S: Final = 5.0
-#: So many records are made into rows before the process's other threads get a turn.
-_TURN: Final = 16
+#: So many records, a millisecond's, are made into rows before the process's other threads get a turn, which
+#: costs a busy loop two changes of threads.
+_TURN: Final = 250
 #: Rows of one statement: each lets go of the interpreter once, and has to get it back from a busy loop. No
 #: SQLite takes fewer values than these have.
 _MANY: Final = 25
