@@ -88,6 +88,8 @@ class StoredKeys:
                 await self._look()
             except OSError as error:
                 self._away(error)
+            except Exception as error:  # noqa: BLE001 - whatever it is, revocations are looked for again
+                self._away(OSError(f"the client keys cannot be read: {error!r}"))
             else:
                 if self._why is not None:
                     self._log.info("client_keys_back")

@@ -7,10 +7,13 @@ that budgets and limits that count by `key.id` count on. Times are epoch seconds
 from __future__ import annotations
 
 import json
+import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, Protocol, Self
+
+log = logging.getLogger("engine.state")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,17 @@ class StoredKey:
         data = json.loads(text)
         told = {name: data[name] for name in ("id", "name", "created", "expires", "revoked")}
         return cls(digest=digest, said=Said.from_json(data["said"]), **told)
+
+
+def readable(rows: Iterable[tuple[bytes, str | bytes]]) -> list[StoredKey]:
+    """The keys of these rows. One that cannot be read is nobody's, and keeps nobody from the others."""
+    keys: list[StoredKey] = []
+    for digest, text in rows:
+        try:
+            keys.append(StoredKey.read(digest, text))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            log.error("a client key of the state store cannot be read; it lets nobody in")
+    return keys
 
 
 def new_id() -> str:

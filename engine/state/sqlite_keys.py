@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from engine.state.keys import OTHER_SECRET, KeysFault, StoredKey, taken
+from engine.state.keys import OTHER_SECRET, KeysFault, StoredKey, readable, taken
 from engine.state.store_fault import StoreFault
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class SqliteKeys:
     async def every(self) -> list[StoredKey]:
         def read(db: sqlite3.Connection) -> list[StoredKey]:
             rows = db.execute("SELECT digest, text FROM keys ORDER BY name, digest").fetchall()
-            return [StoredKey.read(digest, text) for digest, text in rows]
+            return readable(rows)
 
         return await self._run(read)
 
@@ -72,7 +72,7 @@ class SqliteKeys:
         def write(db: sqlite3.Connection) -> None:
             rows = db.execute("SELECT digest, text FROM keys WHERE name = ?", (key.name,)).fetchall()
             now = time.time()
-            if any(StoredKey.read(*row).state(now) == "good" for row in rows):
+            if any(each.state(now) == "good" for each in readable(rows)):
                 raise taken(key.name)
             _prove(db, proof)
             _put(db, key)

@@ -173,3 +173,24 @@ async def test_two_sidecars_follow_one_store_and_outlive_it(
     assert "client_keys_back" in lines.getvalue()
     for each in both:
         await each.stop()
+
+
+async def test_whatever_is_wrong_with_a_store_revocations_are_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sidecar = StoredKeys(Identities(), Log(stream=io.StringIO(), text=False))
+    monkeypatch.setattr("engine.server.stored_keys.POLL_S", 0.01)
+    looks = 0
+
+    async def look() -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 2:
+            raise ValueError("something that nobody thought of")
+
+    monkeypatch.setattr(sidecar, "_look", look)
+    await sidecar.start(f"sqlite:{tmp_path / 'state.db'}", tmp_path, lambda: PUBLIC)
+    async with asyncio.timeout(5):
+        while looks < 4:
+            await asyncio.sleep(0.01)
+    await sidecar.stop()

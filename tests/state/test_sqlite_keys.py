@@ -123,3 +123,19 @@ async def test_a_file_that_is_not_ours_is_told(path: Path, kind: str) -> None:
 def test_what_a_later_version_adds_is_no_fault() -> None:
     text = key().text().replace('"org"', '"colour": "blue", "org"')
     assert StoredKey.read(b"1" * 32, text).said == SAID
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"id": 1}'])
+async def test_a_key_that_cannot_be_read_keeps_nobody_from_the_others(path: Path, text: str) -> None:
+    """Else a revocation that comes after it would never be seen."""
+    keys = SqliteKeys(path)
+    made = key()
+    await keys.add(made, PROOF)
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO keys VALUES (?, 'x', 'bot2', ?)", (b"9" * 32, text))
+    db.close()
+    assert await keys.every() == [made]
+    await keys.add(key("bot2", b"3" * 32), PROOF)
+    await keys.revoke([made], 5)
+    assert {each.name: each.revoked for each in await keys.every()} == {"bot": 5, "bot2": None}
+    await keys.close()

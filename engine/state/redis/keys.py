@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
-from engine.state.keys import OTHER_SECRET, KeysFault, StoredKey, taken
+from engine.state.keys import OTHER_SECRET, KeysFault, StoredKey, readable, taken
 from engine.state.redis.connection import Away, Command
 from engine.state.redis.scripts import Script
 from engine.state.redis.store import RedisStore
@@ -50,8 +50,9 @@ class RedisKeys:
         cursor: Any = b"0"
         while True:
             [(cursor, flat)] = await self._call(("HSCAN", ALL, cursor, "COUNT", _AT_ONCE))
-            for digest, text in zip(flat[::2], flat[1::2], strict=True):
-                found[digest] = StoredKey.read(bytes.fromhex(digest.decode()), text)
+            pairs = zip(flat[::2], flat[1::2], strict=True)
+            for key in readable((bytes.fromhex(digest.decode()), text) for digest, text in pairs):
+                found[key.digest] = key
             if cursor == b"0":
                 return sorted(found.values(), key=lambda key: (key.name, key.digest))
 
