@@ -16,7 +16,7 @@ from engine.state.store_fault import StoreFault
 
 #: Stands in the file's header: `file` tells it, and another program's database is not taken for ours.
 APPLICATION: Final = 0x454E474C
-VERSION: Final = 1
+VERSION: Final = 2
 
 #: How long opening waits for others who open it too.
 OPEN_S: Final = 10.0
