@@ -278,7 +278,7 @@ def whole_usage(run: Run, place: Place, usage: Usage | None, output: Callable[[C
         return Usage()
     if operation != "chat" and usage is not None:
         usage.setdefault("output_tokens", 0)
-    elif usage is not None:
+    elif usage is not None and not (usage.get("input_tokens") and usage.get("output_tokens")):
         usage = _without_zeros(usage, output)
     if usage and ("search_units" in usage or ("input_tokens" in usage and "output_tokens" in usage)):
         return usage

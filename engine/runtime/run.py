@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 #: What `can` decides about; other features are hints that a model may ignore.
 _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_object", "logprobs"})
 
+#: Of these a request says where they are, or holds bytes, and nobody here knows how many tokens they make.
+_UNCOUNTED = frozenset({"file", "audio"})
+
 #: Fields of formats whose input the vendor keeps, or has from elsewhere.
 _KEPT_ELSEWHERE = frozenset(
     {"previous_response_id", "conversation", "prompt", "input.type=item_reference", "documents", "container",
@@ -421,9 +424,9 @@ class Run:
         count here has (conversations), as many as the model reads at most.
         """
         told, kept = self.view.input_tokens, self.native in _KEPT_ELSEWHERE
-        if self.inbound.operation == "count_tokens" or not (
-            kept or self.view.has("file") or self.view.has("audio")
-        ):
+        if not kept and self.view.features.isdisjoint(_UNCOUNTED):
+            return told
+        if self.inbound.operation == "count_tokens":
             return told
         beside = None if kept else tokens.media_tokens(self.request)
         context = place.deployment.facts.context or tokens.LONGEST_CONTEXT
