@@ -321,9 +321,9 @@ def test_another_file_is_not_taken_for_ours(file: Path, content: bytes | None, t
 def test_a_file_of_a_later_version_is_left_alone(file: Path) -> None:
     SqliteLedger(file).close_now()
     db = sqlite3.connect(file)
-    db.execute("PRAGMA user_version = 2")
+    db.execute("PRAGMA user_version = 1")
     db.close()
-    with pytest.raises(StoreFault, match="has version 2, and this engine reads version 1"):
+    with pytest.raises(StoreFault, match="has version 1, and this engine reads version 2"):
         SqliteLedger(file)
 
 
