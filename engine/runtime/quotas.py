@@ -30,6 +30,9 @@ from engine.units import show_duration, show_rate
 #: When to come back, where nobody knows when there is room.
 RETRY_MS: Final = 1_000
 
+#: Nobody is told to come back later than that: a vendor's wrong count may owe more than all times hold.
+LAST_MS: Final = 366 * 86_400_000
+
 _NOUNS: Final[dict[Measure, str]] = {
     "requests": "requests",
     "tokens": "tokens",
@@ -192,7 +195,7 @@ class Quotas:
 
     def _turned_away(self, quota: Quota, part: Partition, refused: Refused | None) -> EngineError:
         retry = RETRY_MS if refused is None or refused.retry_after_ms is None else refused.retry_after_ms
-        quota.retry_after_ms = retry
+        quota.retry_after_ms = retry = min(retry, LAST_MS)
         at = datetime.fromtimestamp(self._clock.wall() + retry / 1000, UTC).isoformat(timespec="seconds")
         words = f"{_used_up(part, refused)}; come back in {show_duration(_seconds(retry) * 1000)} ({at})"
         error = RateLimited(words, retry_after_ms=retry)

@@ -613,3 +613,12 @@ async def test_a_client_that_leaves_while_a_store_is_asked(
         await task
     await until(lambda: b.ledger.open_holds() == 0)
     await b.run()
+
+
+async def test_a_count_beyond_all_bounds_is_no_fault_of_ours(bench: Make, kit: Kit) -> None:
+    limit = Limit("wide", tokens=Rate(1, 30 * 86_400_000, 10_000))
+    say = kit.Say(usage={"input_tokens": 10, "output_tokens": 10**9})
+    b = bench(kit.use("a"), {"a": [say]}, money=kit.Money({}, {"wide": limit}), limits=("wide",))
+    await b.run()
+    error = await b.fails()
+    assert (error.status, error.retry_after_ms) == (429, 366 * 86_400_000)
