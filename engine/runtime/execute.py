@@ -206,7 +206,7 @@ class Executor:
         )
         run.record.route = name
         bound = snapshot.route(name)
-        run.take(bound, snapshot.terms_of(bound, person))
+        run.take(bound, None if person.plain else snapshot.terms_of(bound, person))
 
     async def _enter(self, run: Run, bounds: Concurrent) -> None:
         """Take one of the route's places, which the request has to its end, or raise what the wait says."""

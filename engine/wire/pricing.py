@@ -122,7 +122,10 @@ def worst_cost(
         longest_ms: how long it may take; None: nobody limits that.
         units: search units that may be billed (rerank).
     """
-    return _dearest_row(_may_apply(prices, now), input_tokens, output_tokens, longest_ms, units)
+    rows = _may_apply(prices, now)
+    if len(rows) == 1:  # of most deployments
+        return _worst(rows[0], input_tokens, output_tokens, longest_ms, units)
+    return _dearest_row(rows, input_tokens, output_tokens, longest_ms, units)
 
 
 def worst_ever(
@@ -207,7 +210,7 @@ def _within(hours: Hours, now: float) -> bool:
     return inside and (not hours.days or weekday in hours.days)
 
 
-def _may_apply(prices: Sequence[PriceRow], now: float) -> Iterable[PriceRow]:
+def _may_apply(prices: Sequence[PriceRow], now: float) -> Sequence[PriceRow]:
     """The rows that hold at some moment from `now` to the latest end of a call that begins then."""
     if len(prices) == 1 and prices[0].since is prices[0].until is None and not prices[0].hours:
         return prices
