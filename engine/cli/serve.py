@@ -156,10 +156,11 @@ def _ready(sidecar: Sidecar | Supervisor) -> None:
         body = json.dumps(
             {"model": model.replace("*", "x"), "messages": [{"role": "user", "content": QUESTION}]}
         )
-        message("try      " + curl(f"{scheme}://{address}", body))
+        message("try      " + curl(f"{scheme}://{address}", body, sidecar.asks_for_keys))
 
 
-def curl(url: str, body: str) -> str:
-    """A command line that asks a question, ready to paste into a POSIX shell."""
+def curl(url: str, body: str, key: bool = False) -> str:
+    """A command line that asks a question, ready to paste into a POSIX shell; key: with the one in $KEY."""
     header = shlex.quote("content-type: application/json")
-    return f"curl -s {url}/v1/chat/completions -H {header} -d {shlex.quote(body)}"
+    shown = ' -H "authorization: Bearer $KEY"' if key else ""
+    return f"curl -s {url}/v1/chat/completions{shown} -H {header} -d {shlex.quote(body)}"

@@ -154,6 +154,12 @@ class Sidecar:
         return {**told, "revision": self.status.revision, "pid": os.getpid()}
 
     @property
+    def asks_for_keys(self) -> bool:
+        """Whether nobody is anonymous here."""
+        identities = self.service.identities
+        return bool(self.reloader.snapshot.keyring or identities.closed or identities.sources)
+
+    @property
     def service(self) -> Service:
         return self.plane.service
 

@@ -142,6 +142,12 @@ class Supervisor:
         named |= self.addresses | {"revision": self.status.revision, "pid": os.getpid()}
         return {**named, "workers": [worker.pid for worker in self.fleet.workers]}
 
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether the plan names whoever may come in; what keys the store has, the workers know."""
+        people = self.reloader.snapshot.plan.people()
+        return bool(people.clients or people.issuers or people.certificates)
+
     # --- parts ------------------------------------------------------------------------------------------
 
     def _control(self, snapshot: Snapshot) -> None:

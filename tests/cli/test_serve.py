@@ -26,6 +26,12 @@ def test_the_command_line_survives_a_shell() -> None:
     assert words[words.index("-d") + 1] == body
 
 
+def test_the_command_line_shows_a_key_where_one_is_asked_for() -> None:
+    line = curl("http://127.0.0.1:1", "{}", key=True)
+    assert '-H "authorization: Bearer $KEY"' in line  # in double quotes: the shell puts the key there
+    assert "authorization" not in curl("http://127.0.0.1:1", "{}")
+
+
 def test_it_tells_what_to_paste(tmp_path: Path) -> None:
     (tmp_path / "routes").mkdir()
     (tmp_path / "routes" / "main.yaml").write_text("routes:\n  hello: {start: {respond: Good day.}}\n")
