@@ -72,8 +72,7 @@ class DataPlane:
         self._host.live()
         self._state = settings.state
         self.keys.again()
-        if not is_loopback(split_address(settings.listen)[0]):
-            self.service.identities.closed = True
+        self._close(settings)
         self.service.paths = None
         self.service.body_limit = settings.body_limit
         self.service.heartbeat_s = settings.heartbeat_ms / 1000
@@ -82,6 +81,15 @@ class DataPlane:
         self.service.identities.trusted = Networks(settings.trusted_proxies)
         self.pressure.bounds = Bounds(settings.lag_ms, settings.files, settings.memory)
         self.repeats.keep_s = settings.idempotency_ms / 1000
+
+    def _close(self, settings: ProcessSettings) -> None:
+        """Once somebody is known nobody is anonymous any more, also when the last key has left the files: whoever
+        was kept out by it would come in.
+        """
+        ring = self.service.current().keyring
+        known = (ring is not None and not ring.empty) or self._host.outsiders.sources
+        if known or not is_loopback(split_address(settings.listen)[0]):
+            self.service.identities.closed = True
 
     @contextlib.asynccontextmanager
     async def serving(

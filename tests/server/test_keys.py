@@ -64,6 +64,15 @@ async def test_every_formats_way_to_show_a_key(keyed: Running) -> None:
         assert answer.status_code == 200, (headers, answer.text)
 
 
+async def test_the_last_key_that_leaves_opens_nothing(keyed: Running) -> None:
+    (keyed.folder / "routes" / "main.yaml").write_text(
+        (keyed.folder / "routes" / "main.yaml").read_text().replace(KEYS, "")
+    )
+    assert (await keyed.sidecar.reloader.reload("asked")).result == "ack"
+    assert keyed.sidecar.service.current().keyring is None or keyed.sidecar.service.current().keyring.empty
+    assert (await keyed.client.post(CHAT, json=BODY)).status_code == 401
+
+
 async def test_no_key_stands_in_the_query(keyed: Running) -> None:
     body = {"contents": [{"role": "user", "parts": [{"text": "Hello?"}]}]}
     path = "/v1beta/models/one:generateContent"
