@@ -102,7 +102,9 @@ def _store(root: Path, settings: Settings) -> list[Path]:
     path = root / kept.file
     if not path.is_file():
         raise CommandFailed(
-            f"no request was kept in {path} yet", help="`engine serve` writes it; --from reads another file"
+            f"no request was kept in {path} yet",
+            help="`engine serve` writes it where there are keys, groups, budgets, limits or policies, or "
+            "where engine.yaml says `usage: {}`; --from reads another file",
         )
     return [path]
 

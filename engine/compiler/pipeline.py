@@ -36,7 +36,7 @@ from engine.compiler.parse import parse
 from engine.compiler.resolve import resolve
 from engine.compiler.seal import Lowered, seal
 from engine.compiler.shape import shape
-from engine.compiler.usage_file import usage_file
+from engine.compiler.usage_file import is_kept, usage_file
 from engine.compiler.vendors import Vendors
 from engine.diagnostics import Diagnostic, Diagnostics
 from engine.plan.money import MoneySegment
@@ -196,10 +196,11 @@ def _expressions(work: Work) -> None:
 MEDIA_MS: Final = 10_000
 
 
-def _settings(settings: Settings) -> PlanSettings:
+def _settings(settings: Settings, spec: Workspace) -> PlanSettings:
     media = settings.media
     fetch = None if media is None else MediaFetch(media.fetch, bool(media.http), media.timeout or MEDIA_MS)
-    return PlanSettings(settings.timezone, settings.decision_log, fetch, usage_file(settings))
+    usage = usage_file(settings) if is_kept(settings, spec) else None
+    return PlanSettings(settings.timezone, settings.decision_log, fetch, usage)
 
 
 def _lower(work: Work) -> None:
@@ -208,7 +209,7 @@ def _lower(work: Work) -> None:
     assert work.scope is not None
     assert work.vendors is not None
     spec, document, lowered = work.spec, work.merged.document, work.lowered
-    lowered.settings = _settings(work.settings)
+    lowered.settings = _settings(work.settings, spec)
     low = Lowerer(
         spec,
         document,

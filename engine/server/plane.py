@@ -83,8 +83,8 @@ class DataPlane:
         self.repeats.keep_s = settings.idempotency_ms / 1000
 
     def _close(self, settings: ProcessSettings) -> None:
-        """Once somebody is known nobody is anonymous any more, also when the last key has left the files: whoever
-        was kept out by it would come in.
+        """Once somebody is known nobody is anonymous any more, also when the last key has left the files:
+        whoever was kept out by it would come in.
         """
         ring = self.service.current().keyring
         known = (ring is not None and not ring.empty) or self._host.outsiders.sources

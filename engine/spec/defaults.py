@@ -108,7 +108,8 @@ PRINTED: Final = {
     "overload.files": f"{FILES:.0%}",
     "overload.memory": f"{MEMORY:.0%}",
     "debounce": show_duration(DEBOUNCE_MS),
-    "usage": "kept in `usage.db` beside the state file; nowhere with `state: memory`",
+    "usage": "kept in `usage.db` beside the state file, where there are keys, groups, budgets, limits or "
+    "policies, or `state` is a Redis; nowhere with `state: memory`",
     "usage.file": "`usage.db` beside the state file, else `.engine/usage.db`",
     "usage.keep": show_duration(USAGE_KEEP_MS),
     "usage.sums": show_duration(USAGE_SUMS_MS),
