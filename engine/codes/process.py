@@ -33,9 +33,16 @@ CODES = (
         "E503",
         "routes-gone",
         why="No routes are left in the workspace of a running sidecar. That is what a volume looks like that "
-        "is not mounted, or a folder that is being replaced; the routes that the engine ships would take the "
-        "place of all others.",
-        fix="Put the files back. To serve the engine's own routes, restart.",
+        "is not mounted, a folder that is being replaced, or a file that a full disk cut to nothing; every "
+        "client would be refused, or served by the routes that the engine ships.",
+        fix="Put the files back. To serve no routes, or the engine's own, restart.",
+    ),
+    Code(
+        "E504",
+        "never-still",
+        why="A file changed each time between its reading and a second look at it, so what was read may be "
+        "half of what was meant. The plan that ran before runs on.",
+        fix="Stop what rewrites the files, or have it write a new file and rename that over the old one.",
     ),
     Code(
         "N230",

@@ -16,9 +16,10 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.collector import collector_held, off_for_good
 from engine.control import last_good
@@ -27,10 +28,21 @@ from engine.control.frames import Frames, frame
 from engine.control.settings import ProcessSettings, TlsFiles
 
 if TYPE_CHECKING:
+    from engine.compiler.load import Sources
     from engine.spec.settings import Settings
     from engine.spec.tls import Tls
 
-_DIGEST = 64  # hex digits
+#: So long files must hold what was read of them. One that is being saved is empty for a moment.
+STILL_S: Final = 0.05
+#: A workspace that never stands still is given up after so long.
+PATIENCE_S: Final = 20.0
+
+_RESTLESS: Final = (
+    f"the files changed while they were read, again and again for {PATIENCE_S:.0f} s: stop what rewrites "
+    "them, or have it write a new file and rename that"
+)
+
+_DIGEST: Final = 64  # hex digits
 
 
 def main() -> None:
@@ -52,19 +64,43 @@ def main() -> None:
 
 def compile_here(workspace: Path, env: str | None = None, *, colour: bool = False) -> Compiled:
     """Compile in this process: what the child does, without the process."""
+    return _compile(workspace, env, colour=colour)[0]
+
+
+def compile_still(workspace: Path, env: str | None) -> Compiled:
+    """Compile what stands still: as often as the files have changed since they were read.
+
+    The watch waits for that too, but the next save may begin between its last look and this first one, and
+    an emptied file of routes is a good one without routes.
+    """
+    from engine.compiler.load import load  # deferred: as the compiler
+    from engine.diagnostics import Diagnostic, Diagnostics
+
+    patience = time.monotonic() + PATIENCE_S
+    while (begun := time.monotonic()) < patience:
+        compiled, sources = _compile(workspace, env)
+        time.sleep(max(0.0, begun + STILL_S - time.monotonic()))
+        if load(workspace, env, Diagnostics()).files == sources.files:
+            return compiled
+    restless = Diagnostic("E504", _RESTLESS)
+    return Compiled(None, None, (restless.as_json(),), f"error[E504]: {_RESTLESS}\n")
+
+
+def _compile(workspace: Path, env: str | None, *, colour: bool = False) -> tuple[Compiled, Sources]:
     with collector_held():
         # Deferred: importing the compiler is most of a first compile, and the collector finds nothing in it.
         from engine.compiler.pipeline import compile_folder
         from engine.compiler.render.text import render
 
         done = compile_folder(workspace, env)
-        return Compiled(
+        compiled = Compiled(
             plan=done.plan,
             settings=_settings(done.settings) if done.plan is not None else None,
             diagnostics=tuple(diagnostic.as_json() for diagnostic in done.diagnostics),
             rendered=render(done.diagnostics, done.texts(), color=colour),
             bare=all(source.builtin for source in done.sources.of("routes")),
         )
+        return compiled, done.sources
 
 
 def _serve() -> None:
@@ -77,7 +113,7 @@ def _serve() -> None:
             elif kind == b"J":
                 job: dict[str, Any] = json.loads(payload)
                 keep = Path(job["keep"]) if job["keep"] is not None else None
-                _answer(compile_here(Path(job["workspace"]), job["env"]), held, keep)
+                _answer(compile_still(Path(job["workspace"]), job["env"]), held, keep)
                 held = frozenset()
 
 

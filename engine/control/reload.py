@@ -44,10 +44,10 @@ class Reloaded:
     state: dict[str, Any] | None = None
 
 
-#: What an unmounted volume looks like. Whoever means it restarts.
+#: What an unmounted volume looks like, or a file that a full disk cut to nothing. Whoever means it restarts.
 _GONE: Final = (
-    "the workspace has no routes any more; a running sidecar does not give up its routes for those that the "
-    "engine ships"
+    "the workspace has no routes any more; a running sidecar does not give up its last one, neither for none "
+    "nor for those that the engine ships"
 )
 
 #: So long a reload waits for what budgets have counted.
@@ -138,7 +138,9 @@ class Reloader:
         if compiled.plan is None or compiled.settings is None:
             return self._reject(None, compiled.diagnostics, why)
         plan, settings = compiled.plan, self._over(compiled.settings)
-        if compiled.bare and not self.bare:
+        if (compiled.bare and not self.bare) or (
+            self.snapshot.plan.manifest.routes and not plan.manifest.routes
+        ):
             return self._reject(plan.revision, [_diagnostic("E503", _GONE)], why)
         if settings.fixed() != self._settings.fixed():
             changed = _diagnostic(

@@ -6,7 +6,7 @@ import asyncio
 import gc
 import json
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -210,12 +210,13 @@ async def test_reloads_under_load_fail_nobody(sidecar: Running, compiled_here: l
     assert set(statuses) == {200}
 
 
-async def test_routes_that_are_gone_do_not_make_way_for_the_shipped_ones(
-    sidecar: Running, compiled_here: list[str]
+@pytest.mark.parametrize("gone", [Path.unlink, lambda file: file.write_text("")], ids=["no file", "empty"])
+async def test_the_last_route_is_not_given_up(
+    gone: Callable[[Path], None], sidecar: Running, compiled_here: list[str]
 ) -> None:
-    """A volume that is not mounted is an empty folder, and an empty workspace compiles."""
+    """A volume that is not mounted is an empty folder, a full disk leaves empty files, and both compile."""
     for file in (sidecar.folder / "routes").iterdir():
-        file.unlink()
+        gone(file)
     status, told = await reload(sidecar)
     assert (status, told["rejected"]["diagnostics"][0]["code"]) == (422, "E503")
     assert await text(sidecar) == "A fixed text."

@@ -41,6 +41,7 @@ class Ask:
 
     async def text(self) -> str:
         answer = await self.client.post(self._served.url + CHAT, json={"model": "fixed", "messages": HELLO})
+        assert answer.status_code == 200, answer.text
         told: str = answer.json()["choices"][0]["message"]["content"]
         return told
 
