@@ -93,14 +93,14 @@ def save(folder: Path, text: str) -> None:
 async def test_of_many_saves_the_last_wins_and_few_compile(ask: Ask) -> None:
     before = sum((await ask.reloads()).values())
     for number in range(300):
-        save(ask.folder, f"Save {number}.")
+        save(ask.folder, f"Save {number}.")  # emptied, then written: between the two a busy machine may pause
         await asyncio.sleep(0.003)
         if number % 30 == 0:
             assert (await ask.text()).startswith(("Begun.", "Save "))
     await ask.says("Save 299.")
-    done = await ask.reloads()
-    assert done["nack"] == 0
-    assert sum(done.values()) - before < 60
+    told = await ask.until(lambda told: told["rejected"] is None)
+    assert told["revision"]
+    assert sum((await ask.reloads()).values()) - before < 60
 
 
 # --- F5, F8: ways to save ----------------------------------------------------------------------------------
