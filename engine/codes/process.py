@@ -120,7 +120,10 @@ CODES = (
     Code(
         "E244",
         "secret-missing",
-        why="`--secrets` was asked for, and a secret that the plan needs cannot be read on this machine.",
-        fix="Set the environment variable, or put the file where the credential says.",
+        why="A secret that the plan needs cannot be read on this machine. `engine validate --secrets` tells "
+        "so, and a sidecar's log as it starts. A reload that brings such a need is rejected: the plan that "
+        "ran before does without.",
+        fix="Set the environment variable (a running sidecar keeps the environment it was started with), or "
+        "put the file where the credential says.",
     ),
 )

@@ -8,12 +8,13 @@ the snapshot they began with, and the old one is closed when its last request ha
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from engine.control import garbage, slices
+from engine.control import garbage, secret_check, slices
 from engine.control.child import Compiler
 from engine.control.compiled import CompileFault
 from engine.control.counts import Counts, lines
@@ -153,6 +154,11 @@ class Reloader:
             same = self._same(settings, why)
             await self._keep()
             return same
+        needed: secret_check.Needed = {}
+        await slices.run(secret_check.newly_missing(self.snapshot.plan, plan, os.environ, needed))
+        if needed:
+            lacks = [found.as_json() for found in secret_check.told(needed)]
+            return self._reject(plan.revision, lacks, why)
         try:
             with garbage.quiet():
                 snapshot = await self._provision(plan)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from engine.control import garbage
+from engine.control import garbage, secret_check, slices
 from engine.control.child import Compiler
 from engine.control.compiled import Compiled
 from engine.control.host import Host
@@ -80,6 +80,7 @@ async def serve(options: Options, start: Start, content: str, ready: Callable[[S
     async with sidecar.running(start.compiled):
         await took(start, sidecar.status, sidecar.log)
         ready(sidecar)
+        sidecar.life.spawn(tell_missing(plan, sidecar.log))
         garbage.spare()
         return await sidecar.until_stopped(content)
 
@@ -96,6 +97,14 @@ async def took(start: Start, status: Status, log: Log) -> None:
             await asyncio.to_thread(start.keep)
         except OSError as error:
             log.warning("last_good_not_kept", why=f"{error.filename}: {error.strerror or error}")
+
+
+async def tell_missing(plan: Plan, log: Log) -> None:
+    """What secrets the first plan lacks. There is no better one to go on with, and others may serve."""
+    needed: secret_check.Needed = {}
+    await slices.run(secret_check.missing(plan, os.environ, needed))
+    for found in secret_check.told(needed):
+        log.warning("secret_missing", what=found.message, help=found.help)
 
 
 class Sidecar:

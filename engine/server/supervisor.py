@@ -53,7 +53,7 @@ from engine.server.life import Life
 from engine.server.listen import Listener, bind, bind_group, shown
 from engine.server.plane import log_libraries
 from engine.server.service import Service
-from engine.server.sidecar import Options, told, took
+from engine.server.sidecar import Options, tell_missing, told, took
 from engine.server.worker_desk import WorkerDesk
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ async def supervise(options: Options, start: Start, content: str, ready: Callabl
     async with supervisor.running(start.compiled):
         await took(start, supervisor.status, supervisor.log)
         ready(supervisor)
+        supervisor.life.spawn(tell_missing(supervisor.reloader.snapshot.plan, supervisor.log))
         return await supervisor.until_stopped(content)
 
 

@@ -272,6 +272,27 @@ async def test_a_secret_that_is_not_there_is_told_and_others_serve(
         assert len(vendor.seen) == 1  # nothing was sent without its key
 
 
+async def test_a_reload_that_lacks_a_secret_is_refused(
+    started: Gateway, vendor: Provider, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is new is asked for: what runs may have lost its own, and others go on."""
+    place = tmp_path / "key"
+    new = {**provider_file(vendor.url, SCRIPTS), "auth": {"bearer": f"file:{place}"}}
+    files = {"providers.d/vendor.yaml": new}
+    async with started.baseline():
+        write(tmp_path / "ws", vendor, "two", **files)
+        told = await reload(started)
+        assert (told["result"], [found["code"] for found in errors(told)]) == ("nack", ["E244"])
+        assert str(place) in errors(told)[0]["message"]
+        assert (await started.ask("ok")).status == 200
+        place.write_text(KEY)
+        assert (await reload(started))["result"] == "ack"
+        assert (await started.ask("ok")).status == 200
+        place.unlink()
+        write(tmp_path / "ws", vendor, "three", **files)
+        assert (await reload(started))["result"] == "ack"
+
+
 # --- F10: addresses ----------------------------------------------------------------------------------------
 
 
