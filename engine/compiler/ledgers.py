@@ -89,7 +89,7 @@ def vendor_write(vendor: Vendor, dialect: BoundDialect, model: str | None) -> Wr
         base_url=region.base_url,
         residency=region.residency,
         credentials=(),
-        facts=(vendor.models.facts(name) if model is not None else None) or vendor.models.unlisted(),
+        facts=(vendor.models.facts(name) if model is not None else None) or vendor.models.unlisted(name),
         call=Call(),
     )
     return Outbound(provider, deployment, dialect, "chat", Secrets({})).written

@@ -156,7 +156,7 @@ class Deployments:
         if found is not None:
             return found
         if spec.model == ANY_MODEL or vendor.models.unknown:
-            return vendor.models.unlisted()
+            return vendor.models.unlisted(spec.wire_model or spec.model)
         provider = vendor.provider.name
         self.out.add(
             "E218",

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from engine.compiler.facts_table import Table
+from engine.compiler.overheads import with_overhead
 from engine.plan.vendors import Facts, PriceRow, PriceTier
 from engine.spec.provider import ModelSpec
 
@@ -91,11 +92,13 @@ class Models:
         if found is None and patch is None:
             return None
         found = _patched(found or Facts(), patch) if patch is not None else found
-        return None if found is None else self._usual(found)
+        if found is None:
+            return None
+        return self._usual(with_overhead(found, self.wire(name), None if patch is None else patch.overhead))
 
-    def unlisted(self) -> Facts:
+    def unlisted(self, name: str = "") -> Facts:
         """What is known of a model that is not listed."""
-        return self._usual(Facts())
+        return self._usual(with_overhead(Facts(), name, None))
 
     def _usual(self, facts: Facts) -> Facts:
         if self._free:
@@ -106,10 +109,6 @@ class Models:
 def _patched(facts: Facts, patch: ModelSpec) -> Facts:
     said = patch.model_fields_set
     changes: dict[str, Any] = {key: getattr(patch, key) for key in said - _OWN_MEANING}
-    if "overhead" in said:
-        changes["overhead"] = (
-            None if patch.overhead is None else {str(k): v for k, v in patch.overhead.items()}
-        )
     if patch.price is not None:
         changes["prices"] = FREE
     elif stated := {_PRICES[key]: getattr(patch, key) for key in said & _PRICES.keys()}:

@@ -150,7 +150,7 @@ def _deployment(spec: ProviderSpec, provider: Provider, models: Models, sample: 
         base_url=base_url,
         residency=region.residency,
         credentials=(Credential("sample", provider.name, {}, {}),),
-        facts=models.facts(model) or models.unlisted(),
+        facts=models.facts(model) or models.unlisted(model),
         call=Call(),
         settings=settings,
         urls=spoken_urls(provider, base_url, region.name, settings, endpoint=False),

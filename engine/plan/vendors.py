@@ -62,6 +62,21 @@ class PriceRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageTokens:
+    """How many tokens of input a model makes of an image at most: `base` and `times` its patches.
+
+    A patch has `patch` x `patch` pixels; of `least` to `most` of them as many count as cover the image.
+    patch: None: nobody counts them, `most` are taken.
+    """
+
+    most: int
+    patch: int | None = None
+    times: float = 1.0
+    base: int = 0
+    least: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of a model. None = unknown, which allows whatever the dialect can."""
 
@@ -72,6 +87,7 @@ class Facts:
     max_tokens_field: str | None = None
     tokenizer: str | None = None
     overhead: Mapping[str, int] | None = None  # tokens per message, part, tool: the bound from above
+    image: ImageTokens | None = None  # tokens of an image: the bound from above
     source: str | None = None
     sampling: Literal["always", "never", "without_reasoning"] | None = (
         None  # temperature and its kin are taken

@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 #: What `can` decides about; other features are hints that a model may ignore.
 _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_object", "logprobs"})
 
-#: Of these a request says where they are, or holds bytes, and nobody here knows how many tokens they make.
-_UNCOUNTED = frozenset({"file", "audio"})
-
 #: Fields of formats whose input the vendor keeps, or has from elsewhere.
 _KEPT_ELSEWHERE = frozenset(
     {"previous_response_id", "conversation", "prompt", "input.type=item_reference", "documents", "container",
@@ -186,9 +183,9 @@ class Run:
 
     def _fit_in(self) -> None:
         """What the route makes of this request."""
-        overhead = self.bound.overhead
+        overhead, images = self.bound.overhead, self.bound.images
         self.view.route = self.bound.route.name
-        self.view.count_with(lambda request: tokens.bound(request, overhead))
+        self.view.count_with(lambda request: tokens.bound(request, overhead, images))
         self.needs = self.view.features & _NEEDS
 
     def counted(self, tokens: int) -> None:
@@ -423,12 +420,12 @@ class Run:
         """Tokens that one call there may read: of files, recordings and what the vendor keeps, which no
         count here has (conversations), as many as the model reads at most.
         """
-        told, kept = self.view.input_tokens, self.native in _KEPT_ELSEWHERE
-        if not kept and self.view.features.isdisjoint(_UNCOUNTED):
-            return told
+        told = self.view.input_tokens
         if self.inbound.operation == "count_tokens":
             return told
-        beside = None if kept else tokens.media_tokens(self.request)
+        beside = None if self.native in _KEPT_ELSEWHERE else tokens.media_tokens(self.request)
+        if beside == 0:
+            return told
         context = place.deployment.facts.context or tokens.LONGEST_CONTEXT
         return max(told, context if beside is None else min(told + beside, context))
 
@@ -436,7 +433,11 @@ class Run:
         """Tokens that one call there may write, over all answers; None where nobody knows."""
         output = self.output_limit(place)
         most = place.deployment.facts.output if output is None else output
-        return None if most is None else most * self.request.get("n", 1)
+        if most is None:
+            return None
+        # What was predicted and is not so may be billed as if it had been written.
+        predicted = tokens.json_size(self.request.get("prediction"))
+        return (most + predicted) * self.request.get("n", 1)
 
     def worst_tokens(self, place: Place) -> int | None:
         """Tokens that one call there can use at most, input and output; None where nobody knows."""

@@ -2,7 +2,7 @@
 
 The bound is what comparisons (`request.input_tokens > 3k`, `admit.input`) and reserves use where no tokenizer
 is at hand: a token is at least one byte of UTF-8, so the text's bytes plus a declared overhead for every
-message, part, tool and image can only be too high. The guess (four bytes a token) is for what a call probably
+message, part, tool and image (`providers.d/facts/overheads.yaml`, by the model) can only be too high. The guess (four bytes a token) is for what a call probably
 cost where a vendor did not say; it is always flagged as estimated.
 """
 
@@ -12,26 +12,42 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, Literal, cast
 
+from engine.plan.vendors import ImageTokens
+from engine.runtime.pictures import image_tokens, size_of
 from engine.wire.canonical import Part, Request
 from engine.wire.operations import AnyRequest, EmbeddingInput, EmbeddingRequest, RerankRequest
 
-#: Tokens beside the text, where a model's facts declare none: role markers, separators, a tool's frame. An
-#: image at OpenAI's highest detail is 1,445 tokens, a page of a file about as much.
+#: Tokens beside the text, where a model's facts declare none: role markers, separators, a tool's frame, the
+#: prompt that stands before tools, or comes with one that the vendor knows by its type.
 OVERHEAD: Final[dict[str, int]] = {
     "message": 8,
     "part": 4,
+    "tools": 400,
     "tool": 16,
-    "image": 1_600,
+    "hosted": 2_000,
     "audio": 2_000,
     "file": 20_000,
     "request": 16,
 }
 
+#: An image for a model of which nobody knows it: the most that any known vendor makes of one whose size it
+#: bounds is 48,169 (gpt-4o-mini).
+IMAGE: Final = ImageTokens(50_000)
+
 #: Of a model of which nobody knows it: no other reads more tokens.
 LONGEST_CONTEXT: Final = 10_000_000
 
-#: Of a recording's base64: 32 tokens a second at most, 1 kB of sound a second at least.
+#: Of a recording's base64: 32 tokens a second at most, 1 kB of sound a second at least. MP3 has no less.
 _SPOKEN_BYTES: Final = 40
+_NO_LESS: Final = frozenset({"mp3"})
+
+#: Beginnings of media types whose bytes are what is read. Of a PDF or an archive a page may be a few bytes.
+_READ_AS_THEY_ARE: Final = ("text/", "application/json", "application/xml", "application/yaml")
+
+#: Keys by which a vendor's own block says where to find what is not in it.
+_ELSEWHERE: Final = frozenset(
+    {"url", "uri", "file_id", "file_url", "image_url", "fileUri", "file_uri", "s3Location"}
+)
 
 _BYTES_PER_TOKEN: Final = 4
 _MOST_BYTES_PER_TOKEN: Final = 12
@@ -54,35 +70,60 @@ def widest(overheads: Iterable[Mapping[str, int] | None]) -> dict[str, int]:
     return found
 
 
-def bound(request: AnyRequest, overhead: Mapping[str, int] = OVERHEAD) -> int:
-    """Input tokens of a request of any operation, never too low."""
+def images_of(rules: Iterable[ImageTokens | None]) -> tuple[ImageTokens, ...]:
+    """What several models make of an image, so that the most of them holds for all; None: nobody knows it."""
+    found = tuple(dict.fromkeys(IMAGE if rule is None else rule for rule in rules))
+    return found or (IMAGE,)
+
+
+def bound(
+    request: AnyRequest, overhead: Mapping[str, int] = OVERHEAD, images: tuple[ImageTokens, ...] = (IMAGE,)
+) -> int:
+    """Input tokens of a request of any operation, never too low. Files and recordings: `media_tokens`."""
+    costs = Beside(overhead, images)
     operation = request.get("operation")
     if operation == "embeddings":
         inputs = cast(EmbeddingRequest, request).get("input", ())
-        return overhead["request"] + sum(overhead["part"] + _input(each, overhead) for each in inputs)
+        return overhead["request"] + sum(overhead["part"] + _input(each, costs) for each in inputs)
     if operation == "rerank":
         # The query stands before every document: each pair is read by itself.
         query, *documents = _texts(cast(RerankRequest, request))
         pair = 2 * overhead["part"] + query
         return overhead["request"] + sum(pair + document for document in documents)
-    return _chat(cast(Request, request), overhead)
+    return _chat(cast(Request, request), costs)
 
 
-def _chat(request: Request, overhead: Mapping[str, int]) -> int:
+class Beside:
+    """What stands beside the text of a request costs."""
+
+    __slots__ = ("images", "tokens")
+
+    def __init__(self, tokens: Mapping[str, int], images: tuple[ImageTokens, ...]) -> None:
+        self.tokens = tokens
+        self.images = images
+
+
+def _chat(request: Request, costs: Beside) -> int:
+    overhead = costs.tokens
     messages = request.get("messages", ())
     total = overhead["request"] + len(messages) * overhead["message"]
     for message in messages:
+        total += json_size(message.get("provider_data"))
         for part in message.get("content", ()):
-            total += overhead["part"] + _part(part, overhead)
-    for tool in request.get("tools", ()):
+            total += overhead["part"] + _part(part, costs)
+    tools = request.get("tools", ())
+    total += overhead["tools"] if tools else 0
+    for tool in tools:
         total += overhead["tool"] + size(tool.get("name")) + size(tool.get("description"))
-        total += _json_size(tool.get("parameters")) + _json_size(tool.get("hosted"))
+        total += json_size(tool.get("parameters"))
+        if "hosted" in tool:
+            total += overhead["hosted"] + json_size(tool["hosted"])
     schema = request.get("response_format", {}).get("schema")
-    return total + _json_size(schema)
+    return total + json_size(schema) + json_size(request.get("extra"))
 
 
-def _input(item: EmbeddingInput, overhead: Mapping[str, int]) -> int:
-    parts = sum(overhead["part"] + _part(part, overhead) for part in item.get("content", ()))
+def _input(item: EmbeddingInput, costs: Beside) -> int:
+    parts = sum(costs.tokens["part"] + _part(part, costs) for part in item.get("content", ()))
     return parts + size(item.get("text")) + size(item.get("title")) + len(item.get("tokens", ()))
 
 
@@ -90,24 +131,48 @@ def _texts(request: RerankRequest) -> Iterator[int]:
     """Bytes of the query, then of each document."""
     yield size(request.get("query"))
     for document in request.get("documents", ()):
-        yield _json_size(document["fields"]) if "fields" in document else size(document.get("text"))
+        yield json_size(document["fields"]) if "fields" in document else size(document.get("text"))
 
 
-def media_tokens(request: Request) -> int | None:
-    """Tokens of the files and recordings in a chat at most. None: one of them lies elsewhere."""
+def media_tokens(request: AnyRequest) -> int | None:
+    """Tokens of the files, recordings and vendors' own blocks in a request at most, as far as `bound` does
+    not count them. None: one of them lies elsewhere, or may be longer than its bytes are: a PDF, a recording
+    that is packed well.
+    """
+    chat, embedded = cast(Request, request), cast(EmbeddingRequest, request)
+    held = [each.get("content", ()) for each in chat.get("messages", ())]
+    if request.get("operation") == "embeddings":
+        held = [each.get("content", ()) for each in embedded.get("input", ())]
     total = 0
-    for message in request.get("messages", ()):
-        for part in _media(message.get("content", ())):
-            data = part.get("data")
-            if data is None:
+    for content in held:
+        for part in _media(content):
+            tokens = _media_tokens(part)
+            if tokens is None:
                 return None
-            total += len(data) if part["type"] == "file" else len(data) // _SPOKEN_BYTES
+            total += tokens
     return total
+
+
+def _media_tokens(part: Part) -> int | None:
+    data = part.get("data")
+    if part["type"] == "native":
+        return None if _points_elsewhere(part.get("provider_data")) else 0
+    if data is None:
+        return None
+    if part["type"] == "file":
+        return len(data) if part.get("media_type", "").startswith(_READ_AS_THEY_ARE) else None
+    return len(data) // _SPOKEN_BYTES if part.get("format") in _NO_LESS else None
+
+
+def _points_elsewhere(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return not _ELSEWHERE.isdisjoint(value) or any(map(_points_elsewhere, value.values()))
+    return isinstance(value, list | tuple) and any(map(_points_elsewhere, value))
 
 
 def _media(parts: Iterable[Part]) -> Iterator[Part]:
     for part in parts:
-        if part.get("type") in ("file", "audio"):
+        if part.get("type") in ("file", "audio", "native"):
             yield part
         yield from _media(part.get("content", ()))
 
@@ -168,14 +233,19 @@ def _words(part: Part) -> Iterator[str]:
         yield from _words(inner)
 
 
-def _part(part: Part, overhead: Mapping[str, int]) -> int:
+def _part(part: Part, costs: Beside) -> int:
     kind = part.get("type", "text")
     if kind == "text":
         return size(part.get("text"))
-    if kind in {"image", "audio", "file"}:
-        return overhead[kind]
-    inside = sum(overhead["part"] + _part(inner, overhead) for inner in part.get("content", ()))
-    return inside + _own(part)
+    if kind == "image":
+        data = part.get("data")
+        return image_tokens(costs.images, None if data is None else size_of(data))
+    if kind in {"audio", "file"}:
+        return costs.tokens[kind] + json_size(part.get("provider_data"))
+    inside = sum(costs.tokens["part"] + _part(inner, costs) for inner in part.get("content", ()))
+    # What a model thought may come back encrypted, and is read as what it was.
+    sealed = size(part.get("redacted")) + size(part.get("signature"))
+    return inside + _own(part) + sealed + json_size(part.get("provider_data"))
 
 
 def _text(part: Part) -> int:
@@ -193,5 +263,6 @@ def size(text: str | None) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def _json_size(value: object) -> int:
+def json_size(value: object) -> int:
+    """UTF-8 bytes of a value as JSON; 0 of nothing."""
     return 0 if value is None else size(json.dumps(value, ensure_ascii=False))

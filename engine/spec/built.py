@@ -156,6 +156,9 @@ BUILT: Final[Mapping[str, Row]] = {
         "max_tokens_field tokenizer overhead source sampling efforts thinking upstream dialect forced_tools "
         "schema_by api_version quality modalities"
     ),
+    "OverheadSpec": _row("message part tools tool hosted image request"),
+    "ImageSpec": _row("most patch times base least"),
+    "OverheadRule": _row("models overhead source"),
     "ProviderSample": _row(
         "name operation model dialect region settings request asks sends url dropped refused response stream "
         "error status headers gives"

@@ -15,6 +15,7 @@ from engine.spec.dialect import Ability, ErrorRuleSpec, Template
 from engine.spec.fault import wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.names import Name, Word, Zone
+from engine.spec.overhead import OverheadSpec
 from engine.spec.plain import Flag, Fraction, JsonValue, Positive, Text
 from engine.spec.vendor_limits import HeadroomSpec, RetryAfter
 from engine.spec.where import AddressTemplate, Root, SettingSpec
@@ -65,8 +66,8 @@ class ModelSpec(Spec):
     price: Free | None = about("`free`: calls cost nothing.")
     max_tokens_field: Text | None = about("Body field that limits its output.", shown="the dialect's first")
     tokenizer: Text | None = about("Tokenizer that counts as it does.")
-    overhead: dict[Literal["message", "part", "tool", "image", "request"], Count] | None = about(
-        "Tokens that each costs beside its text: the bound from above."
+    overhead: OverheadSpec | None = about(
+        "Tokens of input beside the text: the bound from above.", shown="by its name"
     )
     source: Text | None = about("Where these facts come from, and their date.")
     sampling: Literal["always", "never", "without_reasoning"] | None = about(

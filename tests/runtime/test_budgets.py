@@ -17,7 +17,7 @@ from engine.kinds.mirror import Mirror
 from engine.plan.money import Budget, BudgetStep, MoneySegment, Window
 from engine.plan.types import Call, Ceilings, Concurrent, Node, Streaming
 from engine.plan.values import Expr
-from engine.plan.vendors import Facts, PriceRow
+from engine.plan.vendors import Facts, ImageTokens, PriceRow
 from engine.runtime.views import Key, Texts
 from engine.state.ledger import Ask, Refused
 from engine.state.memory_ledger import MemoryLedger
@@ -616,8 +616,12 @@ async def test_half_a_character_is_a_value_of_per(bench: Maker, kit: Kit) -> Non
     [
         ({"file_id": "f-1"}, 50_000),
         ({"type": "audio", "data": "x" * 400_000, "format": "mp3"}, 10_000),
-        ({"data": "x" * 30_000, "media_type": "application/pdf"}, 30_000),
-        ({"data": "x" * 900_000, "media_type": "application/pdf"}, 50_000),
+        ({"type": "audio", "data": "x" * 400_000, "format": "flac"}, 50_000),
+        ({"data": "x" * 30_000, "media_type": "text/plain"}, 30_000),
+        ({"data": "x" * 900_000, "media_type": "text/plain"}, 50_000),
+        ({"data": "x" * 3_000, "media_type": "application/pdf"}, 50_000),
+        ({"type": "native", "provider_data": {"type": "text", "text": "x" * 3_000}}, 3_000),
+        ({"type": "native", "provider_data": {"content": [{"source": {"url": "https://a.example"}}]}}, 50_000),
     ],
 )
 async def test_a_file_is_held_as_far_as_it_may_be_read(
@@ -634,6 +638,30 @@ async def test_a_file_is_held_as_far_as_it_may_be_read(
     await b.run(asked)
     (use,) = b.record.attempts[0].budgets
     assert use.reserved >= more * 2_000 + WORST
+
+
+async def test_an_image_is_held_as_its_vendor_bills_it(bench: Maker, kit: Kit) -> None:
+    """However many run at once, and though each is billed as the largest image."""
+    prices = kit.deployment("a").facts.prices
+    facts = Facts(prices=prices, output=1_000, image=ImageTokens(36_000, patch=32, times=1.0))
+    largest = {"input_tokens": 36_010, "output_tokens": 1_000}
+    limit = 4 * WORST + 4 * 36_000 * 2_000
+    b = bench(
+        kit.use("a"), {"a": [kit.Say(usage=largest)]}, deployments=(kit.deployment("a", facts=facts),),
+        **money(budget(limit=limit)),
+    )  # fmt: skip
+
+    async def ask(number: int) -> None:
+        asked = b.inbound()
+        asked.request_id = str(number)
+        part = {"type": "image", "url": "https://a.example/large.png"}
+        asked.request["messages"] = [{"role": "user", "content": [part]}]
+        await b.run(asked)
+
+    ends = await asyncio.gather(*map(ask, range(20)), return_exceptions=True)
+    assert 1 <= ends.count(None) <= 4
+    assert all(isinstance(end, BudgetExceeded) for end in ends if end is not None)
+    assert spent(b)["b/"] <= limit
 
 
 async def test_a_conversation_that_the_vendor_keeps_is_held_as_far_as_it_may_be_read(kit: Kit) -> None:
