@@ -59,7 +59,5 @@ def rules() -> tuple[Mapping[str, Any], ...]:
 @cache
 def _by_name(model: str) -> tuple[Mapping[str, Any], ...]:
     return tuple(
-        rule["overhead"]
-        for rule in rules()
-        if any(fnmatchcase(model, pattern) for pattern in rule["models"])
+        rule["overhead"] for rule in rules() if any(fnmatchcase(model, pattern) for pattern in rule["models"])
     )

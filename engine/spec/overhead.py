@@ -59,6 +59,8 @@ class OverheadRule(Spec):
 
     noun: ClassVar[str] = "overhead rule"
 
-    models: Listed[Text] = about("Patterns over a model's name in small letters; `*` is anything.", required=True)
+    models: Listed[Text] = about(
+        "Patterns over a model's name in small letters; `*` is anything.", required=True
+    )
     overhead: OverheadSpec = about("What they cost beside the text.", required=True)
     source: Text = about("Who says so.", required=True)

@@ -621,7 +621,7 @@ async def test_half_a_character_is_a_value_of_per(bench: Maker, kit: Kit) -> Non
         ({"data": "x" * 900_000, "media_type": "text/plain"}, 50_000),
         ({"data": "x" * 3_000, "media_type": "application/pdf"}, 50_000),
         ({"type": "native", "provider_data": {"type": "text", "text": "x" * 3_000}}, 3_000),
-        ({"type": "native", "provider_data": {"content": [{"source": {"url": "https://a.example"}}]}}, 50_000),
+        ({"type": "native", "provider_data": {"source": {"url": "https://a.example"}}}, 50_000),
     ],
 )
 async def test_a_file_is_held_as_far_as_it_may_be_read(

@@ -22,7 +22,7 @@ IMAGE = {"type": "image", "data": "AAAA"}
     [
         ({"operation": "embeddings", "input": [{"text": "abc"}, {"text": "é"}]}, 16 + 2 * 4 + 5, 5),
         ({"operation": "embeddings", "input": [{"tokens": [1, 2, 3]}]}, 16 + 4 + 3, 12),
-        ({"operation": "embeddings", "input": [{"content": [TEXT, IMAGE]}]}, 20 + (4 + 2) + (4 + tokens.IMAGE.most), 2),
+        ({"operation": "embeddings", "input": [{"content": [TEXT, IMAGE]}]}, 30 + tokens.IMAGE.most, 2),
         ({"operation": "rerank", "query": "ab", "documents": [{"text": "abc"}, {}]}, 16 + 2 * (8 + 2) + 3, 7),
         ({"operation": "rerank", "query": "a", "documents": [{"fields": {"k": "v"}}]}, 16 + 8 + 1 + 10, 11),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": "hi"}]}]}, 16 + 8 + 4 + 2, 2),

@@ -16,7 +16,8 @@ def _b64(data: bytes) -> str:
 
 
 def _png(width: int, height: int) -> bytes:
-    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", width, height, 8, 6, 0, 0, 0) + b"rest"
+    head = struct.pack(">I4sIIBBBBB", 13, b"IHDR", width, height, 8, 6, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + head + b"rest"
 
 
 def _jpeg(width: int, height: int, metadata: int = 0) -> bytes:
