@@ -2,8 +2,9 @@
 
 The bound is what comparisons (`request.input_tokens > 3k`, `admit.input`) and reserves use where no tokenizer
 is at hand: a token is at least one byte of UTF-8, so the text's bytes plus a declared overhead for every
-message, part, tool and image (`providers.d/facts/overheads.yaml`, by the model) can only be too high. The guess (four bytes a token) is for what a call probably
-cost where a vendor did not say; it is always flagged as estimated.
+message, part, tool and image (by the model: `providers.d/facts/overheads.yaml`) can only be too high. The
+guess (four bytes a token) is for what a call probably cost where a vendor did not say; it is always flagged
+as estimated.
 """
 
 from __future__ import annotations

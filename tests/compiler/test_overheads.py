@@ -52,7 +52,7 @@ def patches(most: int, times: float) -> Formula:
 
 
 def gemini_2(width: int, height: int) -> int:
-    """Vertex AI's page: tiles of the short side / 1.5, from 256 to 768 pixels, of an image of at most 3072."""
+    """Vertex AI's page: tiles of the short side / 1.5, 256 to 768 pixels, of an image of 3072 at most."""
     if max(width, height) <= 384:
         return 258
     scale = min(1.0, 3072 / max(width, height))
