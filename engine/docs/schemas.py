@@ -19,6 +19,7 @@ from engine.docs.overlay_schema import as_overlay, whole_or_patch
 from engine.spec.case import CaseFile
 from engine.spec.dialect import DialectSpec
 from engine.spec.nodes.node import EDGE_CHILD
+from engine.spec.overhead import OverheadFile
 from engine.spec.provider import ProviderSpec
 from engine.spec.settings import Settings
 from engine.spec.workspace import PoliciesFile, RoutesFile
@@ -36,6 +37,7 @@ FILES: Final[Mapping[str, tuple[type[BaseModel], str]]] = {
     "case": (CaseFile, "cases/*.yaml: policy cases that `engine test` runs"),
     "provider": (ProviderSpec, "providers.d/*.yaml: one vendor"),
     "dialect": (DialectSpec, "providers.d/dialects/*.yaml: one wire format"),
+    "overheads": (OverheadFile, "providers.d/facts/overheads.yaml: what requests cost beside their text"),
 }
 
 

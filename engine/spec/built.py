@@ -158,6 +158,7 @@ BUILT: Final[Mapping[str, Row]] = {
     ),
     "OverheadSpec": _row("message part tools tool hosted image request"),
     "ImageSpec": _row("most patch times base least"),
+    "OverheadFile": _row("rules"),
     "OverheadRule": _row("models overhead source"),
     "ProviderSample": _row(
         "name operation model dialect region settings request asks sends url dropped refused response stream "

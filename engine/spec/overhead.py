@@ -64,3 +64,11 @@ class OverheadRule(Spec):
     )
     overhead: OverheadSpec = about("What they cost beside the text.", required=True)
     source: Text = about("Who says so.", required=True)
+
+
+class OverheadFile(Spec):
+    """providers.d/facts/overheads.yaml."""
+
+    noun: ClassVar[str] = "overheads"
+
+    rules: Listed[OverheadRule] = about("The first that names a model counts, key by key.", required=True)
