@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from engine.spec.tls import Tls
 
 #: So long files must hold what was read of them. One that is being saved is empty for a moment.
-STILL_S: Final = 0.05
+STILL_S: Final = 0.025
 #: A workspace that never stands still is given up after so long.
 PATIENCE_S: Final = 20.0
 
