@@ -1,6 +1,6 @@
 # make run    a virtual environment, a small local model, the sidecar, and a line to paste
 # make test   linters, types, generated files, tests, and a short run of every bench
-# make nightly  ten thousand seeds through the simulator
+# make nightly  ten thousand seeds through the simulator, a hundred thousand cancelled calls to the state store
 #
 # VENV=DIR uses another virtual environment, PYTHON=PROGRAM another Python (3.11 or newer), PYTEST_ARGS='-k plan'
 # reaches pytest, SERVE_ARGS='--listen 127.0.0.1:9000' reaches the sidecar. README.md has all of it in plain pip.
@@ -82,9 +82,12 @@ bench: $(STAMP)-local
 	  $(BIN)/engine bench $$bench $(SMOKE); \
 	done
 
-# What takes too long for every change: ten thousand seeds of the simulator.
+# What takes too long for every change: ten thousand seeds of the simulator, and callers of the state store that
+# are cancelled at every moment of their wait.
 nightly: $(STAMP)-test
 	$(BIN)/engine bench simulate --seeds 10000
+	ENGINE_CANCELLED_CALLS=100000 $(BIN)/pytest tests/state -k cancelled_call -o timeout=900 \
+	  -o faulthandler_timeout=900
 
 clean:
 	rm -rf $(VENV) .engine build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

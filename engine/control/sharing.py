@@ -55,15 +55,22 @@ class Sharing:
     def told(self) -> dict[str, Any]:
         """How the store is, for people."""
         link = self.store.link
-        away = {} if link.up else {"why": link.why}
+        away = {} if link.well == 1 else {"why": link.why}
         settling = {"settling_ms": left} if (left := link.settling_ms()) else {}
-        return {"address": str(link.address), "up": link.up, "outages": link.outages, **away, **settling}
+        each = [{"server": str(shard.place), "up": shard.up} for shard in link.links]
+        shards = {"shards": each} if link.sharded else {}
+        told = {"address": str(link.address), "up": link.up, "outages": link.outages}
+        return {**told, **away, **settling, **shards}
 
     def figures(self, metrics: Metrics) -> None:
         """Register the figures of the store."""
         link, kept, hints = self.store.link, self._kept, self._hints
         metrics.gauge(
-            "engine_state_store_up", "1: the state store answers.", (), lambda: [((), float(link.up))], "min"
+            "engine_state_store_up",
+            "1: the state store answers; of a cluster, the share of its shards that do.",
+            (),
+            lambda: [((), link.well)],
+            "min",
         )
         metrics.counter(
             "engine_state_store_calls",

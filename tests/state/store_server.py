@@ -44,6 +44,10 @@ class Server:
     def start(self) -> Server:
         """Begin, and wait until it answers."""
         self.begin()
+        return self.answers()
+
+    def answers(self) -> Server:
+        """Wait until it does."""
         until = time.monotonic() + 10
         while time.monotonic() < until:
             try:

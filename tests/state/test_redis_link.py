@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import re
 import ssl
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import trustme
+from cancels import cancelled_calls
 from redis_ledgers import ledgers, now_ms, reserve, stands, until, window
 from shim import Shim
 from store_server import Server
@@ -23,7 +23,8 @@ from engine.state.open_keys import open_keys
 from engine.state.redis.address import Address, Place, parse
 from engine.state.redis.connection import Away
 from engine.state.redis.kept import SharedKept
-from engine.state.redis.link import DEADLINE_MS, FAILURES, Link
+from engine.state.redis.link import DEADLINE_MS, FAILURES, LANES, Link
+from engine.state.redis.patience import Patience
 from engine.state.redis.scripts import ONCE, Work
 
 
@@ -170,27 +171,55 @@ async def test_a_cut_connection_is_made_again_within_the_same_call(shim: Shim) -
 
 
 async def test_no_cancelled_call_leaves_its_answer_to_another(store_server: Server) -> None:
-    """Each caller asks for a text of its own; half of them are cancelled at some moment of their wait."""
     link = await opened(store_server.address)
-    chance = random.Random(7)
-    foreign = answered = 0
 
-    async def ask(number: int) -> None:
-        nonlocal foreign, answered
-        answer = (await link.call(("ECHO", f"text {number}")))[0]
-        foreign += answer != f"text {number}".encode()
-        answered += 1
+    async def ask(text: str) -> str:
+        return (await link.call(("ECHO", text)))[0].decode()
 
-    for base in range(0, 3_000, 30):
-        tasks = [asyncio.create_task(ask(base + n)) for n in range(30)]
-        for task in tasks[::2]:
-            for _ in range(chance.randrange(12)):
-                await asyncio.sleep(0)
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-    assert foreign == 0
-    assert answered > 500
+    await cancelled_calls(ask)
     await link.close()
+
+
+async def test_a_loop_that_stands_still_takes_no_store_for_away(store_server: Server) -> None:
+    """Nobody reads what lies in the sockets for longer than the deadline; one more waits for a connection."""
+    link = await opened(store_server.address, deadline_ms=400)
+    await asyncio.gather(*(link.call(("PING",)) for _ in range(LANES)))
+    calls = [asyncio.create_task(link.call(("ECHO", str(number)))) for number in range(LANES + 1)]
+    for _ in range(3):
+        await asyncio.sleep(0)  # by now all is written that can be
+    time.sleep(0.5)
+    assert await asyncio.gather(*calls) == [[str(number).encode()] for number in range(LANES + 1)]
+    assert link.failures == 0
+    await link.close()
+
+
+async def test_a_loop_that_crawls_still_gets_what_needs_many_turns() -> None:
+    going, turns = True, 12
+
+    def hog() -> None:
+        time.sleep(0.02)
+        if going:
+            asyncio.get_running_loop().call_soon(hog)
+
+    async def steps() -> int:
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        return turns
+
+    hog()
+    patience = Patience(0.05)
+    assert await patience.within(steps()) == turns
+    with pytest.raises(TimeoutError):
+        await patience.within(asyncio.Event().wait())
+    going = False
+
+
+async def test_patience_is_one_for_all_steps() -> None:
+    patience = Patience(0.05)
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            await patience.within(asyncio.Event().wait())
+    assert patience.over
 
 
 async def test_a_promoted_replica_is_found(tmp_path: Path) -> None:

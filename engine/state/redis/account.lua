@@ -1,10 +1,11 @@
 -- One account: what is used of it, and who holds slices of the rest. Every number that an owner says is absolute
 -- (what it used since it began, what it holds now), so saying it again, or after everything was lost, is right.
 --
--- KEYS: the account's hash, its owners by when they count as dead.
+-- KEYS: the account's hash. It is one key, so that it is in one place also while a cluster moves its slot.
 -- Fields: `used`, `lost` and `carry` of it; `out`: of all slices, `held`: by calls of that; `level`, `at`: a
--- bucket's; `about`: whose it is; `o:OWNER`: what that one said last: n its number, g its slice, h held of
--- that, s used by slot, a what it was granted last, l lost when it counted as dead, in slot ls.
+-- bucket's; `about`: whose it is; `live`: owners that hold slices, by when they count as dead; `o:OWNER`: what
+-- that one said last: n its number, g its slice, h held of that, s used by slot, a what it was granted last, l
+-- lost when it counted as dead, in slot ls.
 -- Gives: granted, used, out, held, lost, free, 1 where slices were asked back, ms until it may fit, now.
 -- An old call gives -1. Numbers are text where they are kept: whole ones up to 2^53.
 
@@ -21,7 +22,6 @@ if not now then
   now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
 local counts = shape == 'window' or shape == 'rolling'
-local dry = mode == 'look'
 
 local function text(number) return string.format('%.0f', number) end
 local function number(field) return tonumber(redis.call('HGET', KEYS[1], field) or 0) end
@@ -41,7 +41,9 @@ local function prune(where)
     if gone(slot) then where[slot] = nil end
   end
 end
+local said_last = {}  -- rows that are to be written
 local function row_of(who)
+  if said_last[who] then return said_last[who], true end
   local there = redis.call('HGET', KEYS[1], 'o:' .. who)
   if there then return cjson.decode(there), true end
   return {n = '0', g = '0', h = '0', a = '0', l = '0', ls = '0', s = {}}, false
@@ -54,7 +56,11 @@ prune(used)
 prune(lost)
 
 -- Owners that said nothing for too long: their slices count as used, places come free.
-for _, who in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
+local live, late = slots('live'), {}
+for who, dies in pairs(live) do
+  if tonumber(dies) <= now then late[#late + 1] = who end
+end
+for _, who in ipairs(late) do
   local row = row_of(who)
   local had = tonumber(row.g)
   out = out - had
@@ -65,10 +71,7 @@ for _, who in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
   end
   if shape ~= 'places' then row.l, row.ls = text(tonumber(row.l) + had), here end
   row.g, row.h = '0', '0'
-  if not dry then
-    redis.call('HSET', KEYS[1], 'o:' .. who, cjson.encode(row))
-    redis.call('ZREM', KEYS[2], who)
-  end
+  said_last[who], live[who] = row, nil
 end
 
 local level, at
@@ -89,23 +92,21 @@ end
 
 local granted, asked, retry = 0, 0, -1
 local function keep()
-  redis.call('HSET', KEYS[1], 'out', text(out), 'held', text(held))
+  for who, row in pairs(said_last) do redis.call('HSET', KEYS[1], 'o:' .. who, cjson.encode(row)) end
+  redis.call('HSET', KEYS[1], 'out', text(out), 'held', text(held), 'live', cjson.encode(live))
   if counts then redis.call('HSET', KEYS[1], 'used', cjson.encode(used), 'lost', cjson.encode(lost), 'carry', text(carry)) end
   if level then redis.call('HSET', KEYS[1], 'level', string.format('%.6f', level), 'at', text(at)) end
   if about ~= '' then redis.call('HSET', KEYS[1], 'about', about) end
-  for _, key in ipairs(KEYS) do
-    if ends > 0 then redis.call('PEXPIRE', key, text(math.max(3600000, ends - now))) -- whose clock is wrong may be this one
-    else
-      local full = level and limit > 0 and math.ceil(burst * period / limit) or 0 -- a bucket is missed until it is full
-      redis.call('PEXPIRE', key, text(math.max(2 * period, full) + 6 * ttl))
-    end
+  if ends > 0 then redis.call('PEXPIRE', KEYS[1], text(math.max(3600000, ends - now))) -- whose clock is wrong may be this one
+  else
+    local full = level and limit > 0 and math.ceil(burst * period / limit) or 0 -- a bucket is missed until it is full
+    redis.call('PEXPIRE', KEYS[1], text(math.max(2 * period, full) + 6 * ttl))
   end
 end
 
 if mode == 'restore' then
   -- What a dead owner is known to have used at least, from the journal of its host.
-  local alive = redis.call('ZSCORE', KEYS[2], owner)
-  if alive then return {0} end
+  if live[owner] then return {0} end
   local row, there = row_of(owner)
   if not there and g > 0 then
     add(used, here, g)
@@ -125,7 +126,7 @@ if mode == 'restore' then
       row.s[slot] = amount
     end
   end
-  redis.call('HSET', KEYS[1], 'o:' .. owner, cjson.encode(row))
+  said_last[owner] = row
   keep()
   return {1}
 end
@@ -184,9 +185,7 @@ if mode == 'work' then
     out = out + granted
     if level then level = level - granted end
     row.n, row.g, row.h, row.a = text(seq), text(g + granted), text(h), text(granted)
-    redis.call('HSET', KEYS[1], 'o:' .. owner, cjson.encode(row))
-    if g + granted > 0 then redis.call('ZADD', KEYS[2], text(now + ttl), owner)
-    else redis.call('ZREM', KEYS[2], owner) end
+    said_last[owner], live[owner] = row, g + granted > 0 and text(now + ttl) or nil
     keep()
   end
 end

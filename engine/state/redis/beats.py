@@ -19,6 +19,7 @@ from engine.state.redis.connection import Away
 from engine.state.redis.draws import Draws, carry
 from engine.state.redis.generation import RENEWED
 from engine.state.redis.journal import Journal, Told
+from engine.state.redis.link import Link
 from engine.state.redis.scripts import Work
 from engine.state.redis.slice import (
     ACCOUNTS,
@@ -61,12 +62,13 @@ class Beats:
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
         self._renewed = True  # what earlier processes of this host told is told again
+        self._untold: list[Work] = []  # of that, what could not be told yet
         self._epoch = 0
         self._count = 0
         self._carrying: dict[Slice, int] = {}
         self._task: asyncio.Task[None] | None = None
         self.dropped = 0
-        store.link.era.renewed.append(self._renew)
+        store.link.renewed.append(self._renew)
         store.link.returned.append(self._wake.set)
         store.feed.on(RENEWED, lambda _: self._wake.set())
 
@@ -109,15 +111,9 @@ class Beats:
     async def beat(self) -> None:
         """Once. Raises Away."""
         self._count += 1
-        await self._store.link.run(())  # is it the store that it was?
+        await self._store.link.check()  # is it the store that it was?
         await self._store.feed.poll()
-        if self._renewed:
-            self._renewed = False
-            try:
-                await self._restore()
-            except Away:
-                self._renewed = True
-                raise
+        await self._restore()
         await self._carry()
         due = list(self._active)
         for part in due:
@@ -148,24 +144,33 @@ class Beats:
                 raise
 
     async def _send(self, due: Sequence[tuple[Slice, Work]]) -> None:
-        """Some slices' news. Where the call fails, all of them are said again."""
-        new = [part for part, _ in due if not part.indexed]
-        answers = await self._store.link.run([work for _, work in due])
+        """Some slices' news. What cannot be said, since its shard is away, is said again."""
+        answers = await self._store.link.run_each([work for _, work in due])
         rows: list[Told] = []
+        new: list[Slice] = []
         for (part, _), answer in zip(due, answers, strict=True):
-            try:
-                part.took(answer, self._loop.time())
-                self._store.link.era.told_time(answer[8])
-            except ValueError:
+            if isinstance(answer, Away) or not self._took(part, answer):
                 part.failed()
+                continue
             self._draws.after(part)
+            if not part.indexed:
+                new.append(part)
             row = self._told(part)
             if row is not None:
                 rows.append(row)
         if self._journal is not None and rows:
             self._journal.record(rows)
         if new:
-            await self._index(new)
+            with contextlib.suppress(Away):  # the next ones to be said bring them along
+                await self._index(new)
+
+    def _took(self, part: Slice, answer: Sequence[int]) -> bool:
+        try:
+            part.took(answer, self._loop.time())
+        except ValueError:
+            return False
+        self._store.link.heard(part.key, answer[8])
+        return True
 
     async def _index(self, parts: Sequence[Slice]) -> None:
         """Have these accounts found by who asks for all of them."""
@@ -205,35 +210,48 @@ class Beats:
 
     # --- after a loss -----------------------------------------------------------------------------------
 
-    def _renew(self) -> None:
-        """The store has another generation: all is said again, as soon as can be."""
-        for part in self._slices.values():
+    def _renew(self, link: Link) -> None:
+        """A shard has another generation: all that it counts is said again, as soon as can be."""
+        due = [part for part in self._slices.values() if self._store.link.of(part.key) is link]
+        for part in due:
             part.forget()
-        self._active.update(self._slices.values())
+        self._active.update(due)
         self._renewed = True
         self._wake.set()
 
     async def _restore(self) -> None:
-        """What processes of this host that are gone told of what still counts. Raises Away."""
+        """Tell what processes of this host that are gone told; a shard that is away, later."""
+        if self._renewed:
+            self._renewed = False
+            self._untold = await self._past()
+        works, self._untold = self._untold, []
+        for at in range(0, len(works), _AT_ONCE):
+            some = works[at : at + _AT_ONCE]
+            answers = await self._store.link.run_each(some)
+            self._untold += [
+                work for work, answer in zip(some, answers, strict=True) if isinstance(answer, Away)
+            ]
+
+    async def _past(self) -> list[Work]:
+        """What the journal holds of others than this process."""
         if self._journal is None:
-            return
+            return []
         try:
             rows = await asyncio.to_thread(self._journal.rows, self._now())
         except (OSError, sqlite3.Error) as error:
             log.warning("the journal of what this host told the state store cannot be read: %s", error)
-            return
+            return []
         mine = {(part.owner, key) for key, part in self._slices.items()}
-        works = [
+        return [
             restore_work(account, row.owner, row.spent, max(0, row.holds), self._clock())
             for row in rows
             if (row.owner, row.account) not in mine and (account := account_of(row.about)) is not None
         ]
-        for at in range(0, len(works), _AT_ONCE):
-            await self._store.link.run(works[at : at + _AT_ONCE])
 
     async def _carry(self) -> None:
-        """Take in what stands under the old names of accounts. Raises Away."""
+        """Take in what stands under the old names of accounts."""
         due = [part for part, left in self._carrying.items() if left > 0 and not part.busy]
         self._carrying = {part: left - 1 for part, left in self._carrying.items() if left > 1}
-        await carry(self._store.link, due, self._clock())
+        with contextlib.suppress(Away):
+            await carry(self._store.link, due, self._clock())
         self._active.update(part for part in due if part.dirty(0.0))  # also where nobody asks for it now

@@ -6,18 +6,13 @@ once and never used again: the next caller would read what was meant for somebod
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from engine.state.redis.address import Address, Login, Place
+from engine.state.redis.patience import Patience
 
 Command = Sequence[str | bytes | int]
-
-#: How late a timer may fire before it is the loop that was late, and not the server, in seconds.
-_LATE: Final = 0.005
-#: What the answer gets then, which may lie in the socket already, in seconds.
-_GRACE: Final = 0.02
 
 
 class Away(Exception):
@@ -45,13 +40,13 @@ class Connection:
         self.run_id = ""
 
     @classmethod
-    async def dial(cls, address: Address, place: Place, login: Login, seconds: float) -> Connection:
+    async def dial(cls, address: Address, place: Place, login: Login, patience: Patience) -> Connection:
         """Connect and log in. Raises Away."""
         from redis.asyncio import connection as lib  # deferred: only who uses it needs it
 
         said: dict[str, Any] = {
             "db": address.database, "username": login.user, "password": login.password, "protocol": 2,
-            "socket_timeout": None, "socket_connect_timeout": seconds, "driver_info": None,
+            "socket_timeout": None, "socket_connect_timeout": None, "driver_info": None,
         }  # fmt: skip
         raw: lib.AbstractConnection
         if place.path is not None:
@@ -62,7 +57,7 @@ class Connection:
             raw = lib.Connection(host=place.host, port=place.port, **said)
         made = cls(raw)
         try:
-            await _within(seconds, made._raw.connect())
+            await patience.within(made._raw.connect())
         except BaseException as error:
             await made.close()
             if not isinstance(error, Exception):
@@ -73,13 +68,13 @@ class Connection:
             raise away from error
         return made
 
-    async def exchange(self, commands: Sequence[Command], seconds: float) -> list[Any]:
+    async def exchange(self, commands: Sequence[Command], patience: Patience) -> list[Any]:
         """Send commands and read an answer to each; an error is an answer too.
 
         Raises Away where not all of them come in time; then the connection is closed.
         """
         try:
-            answers: list[Any] = await _within(seconds, self._exchange(commands))
+            answers: list[Any] = await patience.within(self._exchange(commands))
             return answers
         except BaseException as error:
             await self.close()
@@ -157,25 +152,3 @@ def _away(error: Exception, place: Place | None = None) -> Away:
     if _code(error):
         return Away(f"{where}it answers {_said(error)}", at_once=True)
     return Away(f"{where}{str(error) or type(error).__name__}")
-
-
-async def _within(seconds: float, work: Any) -> Any:
-    """Await it for so long. Where the loop itself was late, an answer that has come is still read."""
-    loop = asyncio.get_running_loop()
-    limit = asyncio.timeout(None)
-    when = loop.time() + seconds
-    handle: asyncio.TimerHandle
-
-    def over(late: bool) -> None:
-        nonlocal handle
-        if late and loop.time() - when > _LATE:
-            handle = loop.call_later(_GRACE, over, False)
-        else:
-            limit.reschedule(loop.time())
-
-    async with limit:
-        handle = loop.call_at(when, over, True)
-        try:
-            return await work
-        finally:
-            handle.cancel()

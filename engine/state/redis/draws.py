@@ -14,7 +14,7 @@ from typing import Final
 
 from engine.state.ledger import Account, Refused
 from engine.state.redis.connection import Away
-from engine.state.redis.link import Link
+from engine.state.redis.shards import RETRY_MS, Shards
 from engine.state.redis.slice import Slice, look_work, view_of
 
 #: Pauses between calls while slices are asked back, in seconds.
@@ -25,8 +25,6 @@ REFUSED: Final = 0.1
 TIGHT: Final = 1.0
 #: How long from one draw to the next makes a slice grow, in seconds.
 _QUICK: Final = 0.25
-#: When a store that is away may be asked again, in ms, as clients are told.
-STORE_RETRY_MS: Final = 1_000
 
 Answer = asyncio.Future[Refused | None]
 
@@ -43,7 +41,7 @@ class Waiter:
 class Draws:
     """All draws of one process. clock: the wall's time for the scripts, None: the server's own."""
 
-    def __init__(self, link: Link, clock: Callable[[], int | None]) -> None:
+    def __init__(self, link: Shards, clock: Callable[[], int | None]) -> None:
         self._link = link
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -55,11 +53,9 @@ class Draws:
 
     # --- before a call ----------------------------------------------------------------------------------
 
-    def away_ms(self) -> int | None:
+    def away_ms(self, part: Slice) -> int | None:
         """When the store may be asked again; None: now."""
-        if not self._link.up:
-            return STORE_RETRY_MS
-        return self._link.settling_ms() or None
+        return self._link.away_ms(part.key)
 
     def refuses(self, part: Slice, amount: int, now_ms: int) -> Refused | None:
         """As it was refused a moment ago."""
@@ -104,7 +100,7 @@ class Draws:
 
     def top_up(self, part: Slice) -> None:
         """Draw ahead, so that nobody has to wait."""
-        if not part.busy and self.away_ms() is None:
+        if not part.busy and self.away_ms(part) is None:
             self._start(part)
 
     # --- giving back ------------------------------------------------------------------------------------
@@ -128,7 +124,7 @@ class Draws:
 
     def owe(self, part: Slice) -> None:
         """More was used than there was: the others must know before they use it too."""
-        if not part.busy and not self.stopped and self.away_ms() is None:
+        if not part.busy and not self.stopped and self.away_ms(part) is None:
             self._spawn(self._report(part))
 
     def _give(self) -> None:
@@ -169,7 +165,7 @@ class Draws:
         try:
             while True:
                 self._serve(part)
-                retry = self.away_ms()
+                retry = self.away_ms(part)
                 if retry is not None:
                     self._lone(part, retry)
                     return
@@ -192,7 +188,7 @@ class Draws:
                     await asyncio.sleep(PAUSES[asked])
                     asked += 1
         except Away:
-            self._lone(part, self.away_ms() or STORE_RETRY_MS)
+            self._lone(part, self.away_ms(part) or RETRY_MS)
         finally:
             part.busy = False
             if part.wanted and not self.stopped:
@@ -283,14 +279,20 @@ def _ends(account: Account, amount: int, now_ms: int) -> int | None:
     return max(0, account.ends_ms - now_ms)
 
 
-async def carry(link: Link, parts: Sequence[Slice], now_ms: int | None) -> None:
-    """Take in what stands under the old names of these accounts. Raises Away."""
+async def carry(link: Shards, parts: Sequence[Slice], now_ms: int | None) -> None:
+    """Take in what stands under the old names of these accounts. Raises Away, the others being taken in."""
     olds = [(part, part.account.was) for part in parts if part.account.was is not None]
     if not olds:
         return
-    answers = await link.run([look_work(replace(part.account, key=was), now_ms) for part, was in olds])
+    works = [look_work(replace(part.account, key=was), now_ms) for part, was in olds]
+    answers = await link.run_each(works)
     for (part, _), answer in zip(olds, answers, strict=True):
+        if isinstance(answer, Away):
+            continue
         view = view_of(answer)
         if view.used + view.held > (part.carried or 0):
             part.told_at = min(part.told_at, 0.0)
         part.carried = max(part.carried or 0, view.used + view.held)
+    for answer in answers:
+        if isinstance(answer, Away):
+            raise answer

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Final
 
 from engine.state.redis.connection import Away, Connection
-from engine.state.redis.link import Link
+from engine.state.redis.shards import Shards
 
 log = logging.getLogger("engine.state")
 
@@ -29,7 +29,7 @@ _AGAIN: Final = 0.1
 class Feed:
     """Channels and versions of one link. `start` once, `close` at the end."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Shards) -> None:
         self._link = link
         self._channels: dict[str, list[Hear]] = {}
         self._versions: dict[str, tuple[bytes | None, list[Callable[[], None]]]] = {}
@@ -41,6 +41,7 @@ class Feed:
         self.listening = asyncio.Event()
         self.told = 0
         link.returned.append(self._cut)
+        link.lost.append(self._cut)
 
     def on(self, channel: str, hear: Hear) -> None:
         """Call `hear` with each message of a channel."""
@@ -58,7 +59,8 @@ class Feed:
 
     async def bump(self, key: str) -> None:
         """Count a version up and tell everybody. Raises Away."""
-        await self._link.call(("INCR", key), ("PUBLISH", key, "1"))
+        await self._link.call(("INCR", key))
+        await self._link.call(("PUBLISH", key, "1"))  # anywhere, so it must not be sooner
 
     def start(self) -> None:
         """Listen, as soon as there is something to listen to."""
@@ -75,13 +77,14 @@ class Feed:
             await self._lane.close()
 
     async def poll(self) -> None:
-        """Look at the versions. Raises Away."""
+        """Look at the versions, where they can be asked for."""
         if not self._versions:
             return
         keys = list(self._versions)
-        for key, value in zip(keys, await self._link.call(*(("GET", key) for key in keys)), strict=True):
+        values = await self._link.each([("GET", key) for key in keys])
+        for key, value in zip(keys, values, strict=True):
             was, then = self._versions[key]
-            if value != was:
+            if value != was and not isinstance(value, Away):
                 self._versions[key] = (value, then)
                 for call in then:
                     _told(call)
@@ -89,7 +92,7 @@ class Feed:
     # --- listening --------------------------------------------------------------------------------------
 
     def _cut(self) -> None:
-        """The link has another connection: the listener's may lead to a server that is none any more."""
+        """A server went or is back: the listener's connection may lead to one that is none any more."""
         lane, self._lane = self._lane, None
         if lane is not None:
             task = asyncio.get_running_loop().create_task(lane.close(), name="state-feed-cut")

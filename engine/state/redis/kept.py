@@ -122,10 +122,8 @@ class SharedKept:
                     data, ttl_ms = self._waiting.pop(name)
                     self._size -= len(data)
                     commands.append(("SET", _place(name), data, "PX", max(1, ttl_ms)))
-                try:
-                    await self._store.link.call(*commands)
-                except Away:
-                    self.dropped += len(commands)
+                answers = await self._store.link.each(commands)
+                self.dropped += sum(isinstance(answer, Away) for answer in answers)
         finally:
             self._sending = None
 

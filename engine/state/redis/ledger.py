@@ -36,7 +36,7 @@ from engine.state.redis.slice import (
     NOTHING,
     Slice,
     account_of,
-    keys_of,
+    key_of,
     look_work,
     shape_of,
     standing,
@@ -64,7 +64,7 @@ class RedisLedger:
         self, store: RedisStore, journal: Journal | None, clock: Callable[[], int | None], owns: bool
     ) -> None:
         self.store = store
-        self._era = store.link.era
+        self._servers = store.link.clock
         self._journal = journal
         self._owns = owns
         self.owner = f"{os.getpid():x}-{secrets.token_hex(6)}"
@@ -103,7 +103,7 @@ class RedisLedger:
         self, hold: str, asks: Sequence[Ask], now_ms: int
     ) -> Refused | Awaitable[Refused | None] | None:
         """Hold these amounts, all or none: at once where the slices have room."""
-        now_ms += self._era.offset_ms  # all hosts count by the server's clock
+        now_ms += self._servers.offset_ms  # all hosts count by the server's clock
         if hold in self._holds:
             return None
         slices: list[Slice] = []
@@ -136,7 +136,7 @@ class RedisLedger:
         held = self._holds.pop(hold, None)
         if held is None:
             return
-        now_ms += self._era.offset_ms
+        now_ms += self._servers.offset_ms
         for part, taken, used in zip(held.slices, held.amounts, amounts, strict=True):
             if part.idle:
                 self._active.add(part)
@@ -157,8 +157,8 @@ class RedisLedger:
         self, hold: str, asks: Sequence[Ask], now_ms: int
     ) -> Refused | Awaitable[Refused | None] | None:
         """Refused at once where nothing could come of waiting; else something to await."""
-        away = self._draws.away_ms()
         refused: Refused | None = None
+        waits = False
         for ask in asks:
             if not ask.amount:
                 continue
@@ -169,18 +169,21 @@ class RedisLedger:
             )
             if ask.amount <= part.free - part.waiting:
                 continue
+            away = self._draws.away_ms(part)
             if away is not None:
-                refused = self._draws.alone(part, ask.amount, now_ms, away)
-                if refused is not None:
-                    return refused
-            elif (found := self._draws.refuses(part, ask.amount, now_ms)) is not None:
+                alone = self._draws.alone(part, ask.amount, now_ms, away)
+                if alone is not None:
+                    return alone
+                continue
+            waits = True
+            if (found := self._draws.refuses(part, ask.amount, now_ms)) is not None:
                 refused = later(refused, found)
         if refused is not None:
             return refused
-        if away is not None:  # all of them have lent what was missing
-            self._lent(hold, asks, now_ms)
-            return None
-        return self._wait(hold, asks, now_ms)
+        if waits:
+            return self._wait(hold, asks, now_ms)
+        self._lent(hold, asks, now_ms)  # all of them have lent what was missing
+        return None
 
     def _lent(self, hold: str, asks: Sequence[Ask], now_ms: int) -> None:
         slices = [self._follow(ask.account) for ask in asks]
@@ -260,13 +263,11 @@ class RedisLedger:
         return told
 
     async def _told(self, accounts: Sequence[Account], now_ms: int) -> list[Standing]:
-        try:
-            answers = await self.store.link.run([look_work(account, self._clock()) for account in accounts])
-        except Away:
-            return self._known(accounts, now_ms)
+        works = [look_work(account, self._clock()) for account in accounts]
+        answers = await self.store.link.run_each(works)
         for account, answer in zip(accounts, answers, strict=True):
             part = self._follow(account)
-            if not part.busy:
+            if not part.busy and not isinstance(answer, Away):
                 part.view, part.view_at = view_of(answer), self._loop.time()
         return self._known(accounts, now_ms)
 
@@ -275,7 +276,7 @@ class RedisLedger:
         link = self.store.link
         found: dict[str, Account] = {}
         with contextlib.suppress(Away):
-            now = self._clock() or now_ms + link.era.offset_ms
+            now = self._clock() or now_ms + link.clock.offset_ms
             (names,) = await link.call(("ZRANGEBYSCORE", ACCOUNTS, f"({now}", "+inf", "LIMIT", 0, _MOST_ROWS))
             for text in names:
                 account = account_of(text)
@@ -327,4 +328,4 @@ class RedisLedger:
 
 
 def once_key(key: str) -> str:
-    return keys_of(f"once/{key}", "once")[0]
+    return key_of(f"once/{key}", "once")

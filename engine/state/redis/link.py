@@ -1,8 +1,8 @@
-"""This process's connections to the store: a few, calls with a deadline, and no calls while it is away.
+"""This process's connections to one server: a few, calls with a deadline, and no calls while it is away.
 
-Three calls in a row that fail, or one that the store itself refuses (LOADING, READONLY, OOM, MOVED, ...), and
-it counts as away: from there on `call` raises at once, and a task in the background asks every address in
-turn until one answers as a primary. So an outage costs a few deadlines once, and then nothing.
+Three calls in a row that fail, or one that the server itself refuses (LOADING, READONLY, OOM, ...), and it
+counts as away: from there on `ask` raises at once, and a task in the background asks every place in turn
+until one answers as a primary. So an outage costs a few deadlines once, and then nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
 from engine.state.redis.address import Address, Place
 from engine.state.redis.connection import Away, Command, Connection, refusing
-from engine.state.redis.generation import KEY, Generation
+from engine.state.redis.generation import Generation, ServerClock
+from engine.state.redis.patience import Patience
 from engine.state.redis.scripts import Script, Work
+from engine.state.redis.slots import Redirect, redirect_of
 
 log = logging.getLogger("engine.state")
 
@@ -29,6 +32,8 @@ FAILURES: Final = 3
 LANES: Final = 8
 #: After a generation has begun: how long nothing new is drawn, so that all can tell what they hold.
 SETTLE_MS: Final = 2_000
+#: How long looking for a server may take, in seconds.
+PROBE_S: Final = 0.25
 
 _EVICTS: Final = (
     "state store %s: with `maxmemory-policy %s` it throws counts of budgets and limits away when it is full; "
@@ -36,15 +41,25 @@ _EVICTS: Final = (
 )
 _FIRST_PROBE: Final = 0.05
 _LAST_PROBE: Final = 0.5
-_PROBE_MS: Final = 250
+
+Item = Work | Command
 
 
 class Renewed(Away):
     """The store has another generation than the one this process knew: what it answered is not counted on."""
 
 
+class Clustered(Away):
+    """The server is one of a cluster's, and nobody has said which slots are its own."""
+
+
 class Link:
-    """Made for one address; `open` before the first call, `close` at the end. One loop's."""
+    """Made for one address; `open` before the first call, `close` at the end. One loop's.
+
+    shard: of a cluster: its servers are all places of the address, and where it says that a key is another
+    server's, that is an answer. returned, lost: called when it is there again, and when it is away.
+    clustered: called when it turns out to be one of a cluster, instead of looking for it.
+    """
 
     def __init__(
         self,
@@ -53,16 +68,19 @@ class Link:
         deadline_ms: int = DEADLINE_MS,
         settle_ms: int = SETTLE_MS,
         random: Random | None = None,
+        clock: ServerClock | None = None,
+        shard: bool = False,
     ) -> None:
         self.address = address
+        self.place = address.places[0]  # the one that answered last
+        self.shard = shard
         self._seconds = deadline_ms / 1000
         self._random = random or Random()
         self._idle: list[Connection] = []
         self._free = asyncio.Semaphore(LANES)
         self._failed = 0
-        self._first = 0  # of the places: the one that answered last
         self._probing: asyncio.Task[None] | None = None
-        self.era = Generation(str(address), settle_ms, self._random)
+        self.era = Generation(str(address), settle_ms, self._random, clock or ServerClock(), whole=not shard)
         self._closed = False
         self._evicts = ""
         self.up = False
@@ -71,15 +89,18 @@ class Link:
         self.failures = 0
         self.outages = 0
         self.returned: list[Callable[[], None]] = []
+        self.lost: list[Callable[[], None]] = []
+        self.clustered: list[Callable[[], None]] = []
+        self.misplaced: list[Callable[[], None]] = []
 
     # --- life ---------------------------------------------------------------------------------------------
 
     async def open(self) -> bool:
-        """Look for the store; where it is not there, go on looking in the background. Whether it is there."""
+        """Look for the server; where it is not there, go on in the background. Whether it is there."""
         try:
             await self._find()
         except Away as error:
-            self._lost(error)
+            self.lose(error)
             return False
         return True
 
@@ -100,47 +121,64 @@ class Link:
         """How long nothing new may be drawn yet; 0: it may."""
         return self.era.settling_ms()
 
+    def served_by(self, places: tuple[Place, ...]) -> None:
+        """The shard's servers are these now, its primary first. While the one that is asked is among them,
+        it is asked on: it says itself when it is the primary no more.
+        """
+        self.address = replace(self.address, places=places)
+        if self.up and self.place not in places:
+            self.lose(Away(f"{places[0]} serves its slots now", at_once=True))
+        if not self.up:
+            self.place = places[0]
+
     # --- calls --------------------------------------------------------------------------------------------
 
     async def call(self, *commands: Command) -> list[Any]:
         """Send commands together and give their answers. Raises Away; never waits beyond the deadline."""
-        return await self._call(commands, ())
+        return await self.ask(commands)
 
-    async def run(self, works: Sequence[Work]) -> list[Any]:
+    async def do(self, works: Sequence[Work]) -> list[Any]:
+        """Run scripts whose answers count whatever the store has lost. Raises Away."""
+        return await self.ask(works)
+
+    async def run(self, works: Sequence[Item], patience: Patience | None = None) -> list[Any]:
         """Run scripts, each by itself whole. Raises Away; Renewed where what they said is void."""
-        commands: list[Command] = [work.command() for work in works]
-        answers = await self._call([*commands, ("GET", KEY)], works)
+        key = self.era.key
+        if key is None:
+            return await self.ask(works, patience)
+        answers = await self.ask([*works, ("GET", key)], patience)
         generation = answers.pop()
+        if isinstance(generation, Redirect) or key != self.era.key:  # it stands elsewhere, which is no loss
+            for then in self.misplaced:
+                then()
+            return answers
         if generation is None or generation.decode() != self.era.value:
             await self._establish()
             raise Renewed("the store has lost or renewed its data")
         return answers
 
-    async def do(self, works: Sequence[Work]) -> list[Any]:
-        """Run scripts whose answers count whatever the store has lost. Raises Away."""
-        return await self._call([work.command() for work in works], works)
-
-    async def _call(self, commands: Sequence[Command], works: Sequence[Work]) -> list[Any]:
+    async def ask(self, items: Sequence[Item], patience: Patience | None = None) -> list[Any]:
+        """Send scripts and commands together. Raises Away. A shard's answers may be redirections."""
         if not self.up:
             raise Away(self.why, at_once=True)
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + self._seconds
+        patience = patience or Patience(self._seconds)
         self.calls += 1
         for again in (True, False):
             lane = None
             try:
-                lane = await self._lane(ends)
-                answers = await lane.exchange(commands, max(0.001, ends - loop.time()))
-                answers = await self._load(lane, commands, works, answers, ends)
-                self._check(answers)
+                lane = await self._lane(patience)
+                commands = [item.command() if isinstance(item, Work) else item for item in items]
+                answers = await lane.exchange(commands, patience)
+                answers = await self._load(lane, items, commands, answers, patience)
+                answers = [self._read(answer) for answer in answers]
             except Away as error:
                 self.failures += 1
                 # A connection that was cut while it lay idle says nothing about the server: once more.
-                if again and not error.at_once and loop.time() < ends and self.up:
+                if again and not error.at_once and not patience.over and self.up:
                     continue
                 self._failed += 1
                 if error.at_once or self._failed >= FAILURES:
-                    self._lost(error)
+                    self.lose(error)
                 raise
             finally:
                 if lane is not None:
@@ -152,32 +190,44 @@ class Link:
     async def _load(
         self,
         lane: Connection,
+        items: Sequence[Item],
         commands: Sequence[Command],
-        works: Sequence[Work],
         answers: list[Any],
-        ends: float,
+        patience: Patience,
     ) -> list[Any]:
         """Where the server has lost its scripts: give them, and run what failed."""
         lost = [at for at, answer in enumerate(answers) if _no_script(answer)]
         if not lost:
             return answers
-        scripts: dict[str, Script] = {works[at].script.sha: works[at].script for at in lost}
+        scripts: dict[str, Script] = {
+            item.script.sha: item.script for at in lost if isinstance(item := items[at], Work)
+        }
         loads: list[Command] = [("SCRIPT", "LOAD", script.text) for script in scripts.values()]
-        seconds = max(0.001, ends - asyncio.get_running_loop().time())
-        again = await lane.exchange([*loads, *(commands[at] for at in lost)], seconds)
+        again = await lane.exchange([*loads, *(commands[at] for at in lost)], patience)
         for at, answer in zip(lost, again[len(loads) :], strict=True):
             answers[at] = answer
         return answers
 
-    def _check(self, answers: Sequence[Any]) -> None:
-        for answer in answers:
-            if isinstance(answer, Exception):
-                raise refusing(answer) or Away(f"it answers: {answer}", at_once=True)
+    def _read(self, answer: Any) -> Any:
+        """Of a shard, a redirection is an answer. Raises Away where it says that it is not to be asked."""
+        if not isinstance(answer, Exception):
+            return answer
+        sent = redirect_of(answer, self.place)
+        away = refusing(answer) or Away(f"it answers: {answer}", at_once=True)
+        if sent is None:
+            raise away
+        if not self.shard:
+            raise Clustered(str(away), at_once=True)
+        if sent.kind == "moved" and sent.place != self.place and sent.place in self.address.places:
+            self.place = sent.place
+            raise Away(f"{sent.place} is the primary now", at_once=True)
+        return sent
 
-    async def _lane(self, ends: float) -> Connection:
-        loop = asyncio.get_running_loop()
+    async def _lane(self, patience: Patience) -> Connection:
         try:
-            async with asyncio.timeout_at(ends):
+            if self._free.locked():
+                await patience.within(self._free.acquire())
+            else:
                 await self._free.acquire()
         except TimeoutError:
             raise Away("all connections are waiting for it") from None
@@ -186,7 +236,7 @@ class Link:
                 lane = self._idle.pop()
                 if lane.alive:
                     return lane
-            return await self._dial(self.address.places[self._first], max(0.001, ends - loop.time()))
+            return await self._dial(self.place, patience)
         except BaseException:
             self._free.release()
             raise
@@ -202,17 +252,11 @@ class Link:
 
     # --- one server ---------------------------------------------------------------------------------------
 
-    async def _dial(self, place: Place, seconds: float) -> Connection:
+    async def _dial(self, place: Place, patience: Patience) -> Connection:
         """A connection to a primary; where it is another run of a server than before: a generation begins."""
-        loop = asyncio.get_running_loop()
-        ends = loop.time() + seconds
+        lane = await self.knock(place, patience)
         try:
-            login = self.address.login()
-        except ValueError as error:
-            raise Away(str(error), at_once=True) from None
-        lane = await Connection.dial(self.address, place, login, seconds)
-        try:
-            info, role = await lane.exchange([("INFO", "server"), ("ROLE",)], max(0.001, ends - loop.time()))
+            info, role = await lane.exchange([("INFO", "server"), ("ROLE",)], patience)
             for answer in (info, role):  # what a managed service forbids is not known, and no fault
                 away = refusing(answer)
                 if away is not None and "NOPERM" not in str(away):
@@ -220,20 +264,39 @@ class Link:
             if isinstance(role, list) and role and role[0] != b"master":
                 raise Away(f"{place} is a replica", at_once=True)
             fields = _fields(info)
+            if not self.shard and "cluster" in (fields.get("redis_mode"), fields.get("server_mode")):
+                raise Clustered(f"{place} is one of a cluster", at_once=True)
             lane.run_id = fields.get("run_id", "")
             if not self.era.is_of(lane):
-                up_s = int(fields.get("uptime_in_seconds", "0") or 0)
-                await self.era.take(lane, up_s, max(0.001, ends - loop.time()))
+                await self.era.take(lane, int(fields.get("uptime_in_seconds", "0") or 0), patience)
         except BaseException:
             await lane.close()
             raise
         return lane
 
+    async def knock(self, place: Place, patience: Patience) -> Connection:
+        """A connection to whoever is there. Raises Away."""
+        try:
+            login = self.address.login()
+        except ValueError as error:
+            raise Away(str(error), at_once=True) from None
+        return await Connection.dial(self.address, place, login, patience)
+
     async def _establish(self) -> None:
         """The generation is another one: take it in, or begin one where there is none."""
-        lane = await self._lane(asyncio.get_running_loop().time() + self._seconds)
+        lane = await self._lane(Patience(self._seconds))
         try:
-            await self.era.take(lane, None, self._seconds)
+            await self.era.take(lane, None, Patience(self._seconds))
+        finally:
+            await self._put(lane)
+
+    async def rekey(self, key: str) -> None:
+        """The generation stands under another key from here on. Raises Away."""
+        if not self.up:
+            raise Away(self.why, at_once=True)
+        lane = await self._lane(Patience(self._seconds))
+        try:
+            await self.era.move(lane, key, Patience(self._seconds))
         finally:
             await self._put(lane)
 
@@ -241,20 +304,27 @@ class Link:
         """A connection of one's own, to close oneself. Raises Away."""
         if not self.up:
             raise Away(self.why, at_once=True)
-        return await self._dial(self.address.places[self._first], _PROBE_MS / 1000)
+        return await self._dial(self.place, Patience(PROBE_S))
 
     # --- away ---------------------------------------------------------------------------------------------
 
-    def _lost(self, error: Away) -> None:
-        self.why = str(error)
-        if self.up:
+    def lose(self, error: Away) -> None:
+        """It is away: look for it in the background."""
+        was, self.up, self.why = self.up, False, str(error)
+        if isinstance(error, Clustered) and self.clustered:
+            for then in self.clustered:
+                then()
+            return
+        if was:
             self.outages += 1
             log.warning("state store %s is away: %s", self.address, error)
         elif self._probing is None:
             log.warning("state store %s cannot be asked: %s", self.address, error)
-        self.up = False
         if self._probing is None and not self._closed:
             self._probing = asyncio.get_running_loop().create_task(self._probe(), name="state-probe")
+        if was:
+            for then in self.lost:
+                then()
 
     async def _probe(self) -> None:
         pause = _FIRST_PROBE
@@ -264,6 +334,10 @@ class Link:
             pause = min(pause * 2, _LAST_PROBE)
             try:
                 await self._find()
+            except Clustered as error:
+                self._probing = None
+                self.lose(error)
+                return
             except Away as error:
                 self.why = str(error)
                 continue
@@ -274,16 +348,18 @@ class Link:
     async def _find(self) -> None:
         """Ask every place once. Raises Away with what each said."""
         said: list[str] = []
-        count = len(self.address.places)
-        for step in range(count):
-            at = (self._first + step) % count
+        places = self.address.places
+        first = places.index(self.place) if self.place in places else 0
+        for place in (*places[first:], *places[:first]):
             try:
-                lane = await self._dial(self.address.places[at], _PROBE_MS / 1000)
+                lane = await self._dial(place, Patience(PROBE_S))
+            except Clustered:
+                raise
             except Away as error:
                 said.append(str(error))
                 continue
             await self._warn(lane)
-            self._first, self._failed, self.up, self.why = at, 0, True, ""
+            self.place, self._failed, self.up, self.why = place, 0, True, ""
             self._idle.append(lane)
             for then in self.returned:
                 then()
@@ -292,7 +368,7 @@ class Link:
 
     async def _warn(self, lane: Connection) -> None:
         """A server that throws keys away when it is full forgets what was spent, and nobody notices."""
-        fields = _fields((await lane.exchange([("INFO", "memory")], _PROBE_MS / 1000))[0])
+        fields = _fields((await lane.exchange([("INFO", "memory")], Patience(PROBE_S)))[0])
         policy = fields.get("maxmemory_policy", "noeviction")
         if fields.get("maxmemory", "0") != "0" and policy != "noeviction" and policy != self._evicts:
             self._evicts = policy

@@ -30,6 +30,10 @@ class Work:
     def command(self) -> Command:
         return ("EVALSHA", self.script.sha, len(self.keys), *self.keys, *self.values)
 
+    def whole(self) -> Command:
+        """The same for a server that may not have the script."""
+        return ("EVAL", self.script.text, len(self.keys), *self.keys, *self.values)
+
 
 GENERATION: Final = Script("generation")
 ACCOUNT: Final = Script("account")

@@ -47,13 +47,13 @@ class View:
     retry_ms: int | None
 
 
-def keys_of(account_key: str, shape: str) -> tuple[str, str]:
-    """An account's two keys: one hash tag, in which no brace of its name stands; long names by a digest."""
+def key_of(account_key: str, shape: str) -> str:
+    """An account's key: with a hash tag, in which no brace of its name stands; long names by a digest."""
     tag = re.sub(r"[%{}\s]", lambda found: "".join(f"%{b:02X}" for b in found[0].encode()), account_key)
     if len(tag) > 200:
         tag = f"{tag[:120]}~{hashlib.sha256(account_key.encode('utf-8', 'surrogatepass')).hexdigest()}"
     tag = tag.encode("utf-8", "backslashreplace").decode()
-    return f"engine:{{{tag}}}:{shape}", f"engine:{{{tag}}}:{shape}:owners"
+    return f"engine:{{{tag}}}:{shape}"
 
 
 def shape_of(account: Account) -> str:
@@ -78,7 +78,7 @@ def _call(
     ends = 0 if account.ends_ms is None else account.ends_ms + LATE_MS
     return Work(
         ACCOUNT,
-        keys_of(account.key, shape_of(account)),
+        (key_of(account.key, shape_of(account)),),
         (mode, account.shape, owner, *said, account.limit, account.period_ms, account.burst, TTL_MS, ends,
          PARTS, spent, told, carried, slot_ms(account), BACK, account.key, "" if now_ms is None else now_ms),
     )  # fmt: skip
@@ -114,12 +114,13 @@ class Slice:
 
     __slots__ = (
         "account", "ahead", "asked_at", "at_start", "busy", "carried", "epoch", "free", "held", "idle",
-        "indexed", "left", "loan", "owner", "refused", "sent", "seq", "spent", "tight", "told", "told_at",
-        "told_g", "told_h", "view", "view_at", "waiting", "wanted",
+        "indexed", "key", "left", "loan", "owner", "refused", "sent", "seq", "spent", "tight", "told",
+        "told_at", "told_g", "told_h", "view", "view_at", "waiting", "wanted",
     )  # fmt: skip
 
     def __init__(self, account: Account, owner: str, seq: int) -> None:
         self.account = account
+        self.key = key_of(account.key, shape_of(account))
         self.owner = owner
         self.seq = seq
         self.at_start = account.measure == "requests" and account.shape in ("rolling", "bucket")
@@ -235,7 +236,8 @@ class Slice:
 
     def took(self, answer: Sequence[int], now: float) -> int:
         """Take in what the store answered; what it granted. Raises ValueError where it took nothing in."""
-        assert self.sent is not None
+        if self.sent is None:
+            raise ValueError("the call was older than a loss of the store")
         view = view_of(answer)
         news, holds, held, debt, _ = self.sent
         granted = answer[0]
@@ -265,6 +267,7 @@ class Slice:
         self.told_at = -1.0
         self.view = None
         self.indexed = False
+        self.sent = None  # what is on its way was said before the loss
 
     def prune(self, now_ms: int) -> None:
         """Let go of what has aged out of a rolling account."""
