@@ -77,6 +77,7 @@ class Link:
         self._seconds = deadline_ms / 1000
         self._random = random or Random()
         self._idle: list[Connection] = []
+        self._busy: set[Connection] = set()
         self._free = asyncio.Semaphore(LANES)
         self._failed = 0
         self._probing: asyncio.Task[None] | None = None
@@ -177,7 +178,7 @@ class Link:
                 if again and not error.at_once and not patience.over and self.up:
                     continue
                 self._failed += 1
-                if error.at_once or self._failed >= FAILURES:
+                if self.up and (error.at_once or self._failed >= FAILURES):
                     self.lose(error)
                 raise
             finally:
@@ -232,17 +233,20 @@ class Link:
         except TimeoutError:
             raise Away("all connections are waiting for it") from None
         try:
-            while self._idle:
-                lane = self._idle.pop()
-                if lane.alive:
-                    return lane
-            return await self._dial(self.place, patience)
+            if not self.up:  # it went away while this one waited
+                raise Away(self.why, at_once=True)
+            while self._idle and not self._idle[-1].alive:
+                self._idle.pop()
+            lane = self._idle.pop() if self._idle else await self._dial(self.place, patience)
         except BaseException:
             self._free.release()
             raise
+        self._busy.add(lane)
+        return lane
 
     async def _put(self, lane: Connection) -> None:
         self._free.release()
+        self._busy.discard(lane)
         if not lane.alive:
             return
         if self.up and self.era.is_of(lane):
@@ -375,8 +379,9 @@ class Link:
             log.warning(_EVICTS, self.address, policy)
 
     async def _drop(self) -> None:
+        """Close all connections, so that who waits for an answer waits no longer."""
         idle, self._idle = self._idle, []
-        for lane in idle:
+        for lane in (*idle, *self._busy):
             await lane.close()
 
 
