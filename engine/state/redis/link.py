@@ -178,7 +178,7 @@ class Link:
                 if again and not error.at_once and not patience.over and self.up:
                     continue
                 self._failed += 1
-                if self.up and (error.at_once or self._failed >= FAILURES):
+                if error.at_once or self._failed >= FAILURES:
                     self.lose(error)
                 raise
             finally:
@@ -314,6 +314,8 @@ class Link:
 
     def lose(self, error: Away) -> None:
         """It is away: look for it in the background."""
+        if self._probing is not None and not self.up:
+            return  # that is known, and what it said first
         was, self.up, self.why = self.up, False, str(error)
         if isinstance(error, Clustered) and self.clustered:
             for then in self.clustered:
