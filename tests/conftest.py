@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # tests are not packages: this makes `tinymodel` and `asking` importable from every folder
 sys.path.append(str(Path(__file__).parent / "local"))
@@ -30,6 +31,21 @@ if "ENGINE_CACHE_DIR" not in os.environ:
 # And no test leaves a plan in the user's own folder.
 os.environ["ENGINE_STATE_DIR"] = tempfile.mkdtemp(prefix="engine-tests-state-")
 atexit.register(shutil.rmtree, os.environ["ENGINE_STATE_DIR"], ignore_errors=True)
+
+# What is generated is the same in every run, however slow the machine: who changes nothing sees no test change.
+# `make nightly` searches with new chance.
+settings.register_profile(
+    "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("searching", settings.get_profile("steady"), derandomize=False, print_blob=True)
+settings.load_profile("steady")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Of a run of `-m alone`, leave unread what has no such test: reading all takes longer than most of them."""
+    if config.option.markexpr != "alone" or not collection_path.match("test_*.py"):
+        return None
+    return True if "mark.alone" not in collection_path.read_text("utf-8") else None
 
 
 @pytest.fixture(scope="session")

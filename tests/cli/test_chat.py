@@ -103,7 +103,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_conversation(root: Path, tmp_path: P
     process.stdin.flush()
     assert process.stdout.read(1)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate("\n", timeout=20)
+    out, err = process.communicate("\n", timeout=50)
     assert process.returncode == 0, err
     assert "Traceback" not in err
     assert " 1499" not in out

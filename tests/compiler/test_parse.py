@@ -218,7 +218,7 @@ def test_hostile_text_does_not_kill_the_process() -> None:
         "    out = Diagnostics()\n"
         "    assert parse(Source('x', 'routes', text, ''), out) is None and out.failed\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=30, check=False)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=50, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

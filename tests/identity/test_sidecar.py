@@ -177,7 +177,6 @@ async def test_who_comes_in(provider: Provider, vendor: Vendor, tmp_path: Path) 
                     await told(bot, {"authorization": "Bearer sk-x"}) == "401 invalid_key"
                 )  # what it shows counts
                 assert await told(bot, {"authorization": "Bearer"}) == who
-        await asyncio.sleep(0.05)
     log = (served.folder / "decisions.jsonl").read_text()
     records = [json.loads(line) for line in log.splitlines()]
     assert records
@@ -240,7 +239,7 @@ async def test_an_issuer_that_is_away_when_it_starts(
             assert issuers["corp"]["keys"] == 0
             assert "answered 500" in issuers["corp"]["failing"]
             provider.shows_keys()
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while await told(plain, shown) != "support of acme":
                     await asyncio.sleep(0.1)
             issuers = (await plain.get("/admin/status")).json()["issuers"]

@@ -75,14 +75,18 @@ class Fakes(Scripted):
 
     def reset(self) -> None:
         self.kind = "text"
+        self.heard: list[str] = []
         self.job_lasts = 0
         self.calls: list[tuple[str, str, dict[str, Any]]] = []
         self.heads: list[dict[str, str]] = []
         self.faults: list[str] = []
 
-    def say(self, kind: str) -> None:
-        """`text`, `call`, `form` (the text is JSON), `stream_error`, or `error:CLASS`."""
-        self.kind = kind
+    def say(self, kind: str, heard: list[str] | None = None) -> None:
+        """`text`, `call`, `form` (the text is JSON), `stream_error`, or `error:CLASS`.
+
+        heard: what the client has read; a stream's error is said once there is some of it.
+        """
+        self.kind, self.heard = kind, [] if heard is None else heard
 
     async def _run(self, connection: Connection) -> None:
         top, _, data = connection.last.partition(b"\r\n\r\n")
@@ -97,11 +101,12 @@ class Fakes(Scripted):
         if self.kind != "stream_error":
             connection.send(data)
             return
-        # Where both come at once the engine may ask another vendor: here the client had read the text.
+        # Where both come at once the engine may ask another vendor: here the client has read the text.
         failing = encoded(dialect, answers(dialect)["stream_error"][-1:])
         connection.send(data.removesuffix(failing))
         if data.endswith(failing):
-            await asyncio.sleep(0.03)
+            while not any(self.heard):
+                await asyncio.sleep(0.001)
             connection.send(failing)
 
     def _answer(self, dialect: str, called: str, body: dict[str, Any]) -> bytes:

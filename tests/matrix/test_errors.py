@@ -109,12 +109,14 @@ async def test_an_error_inside_a_stream(
     vendor: str, gpt: openai.AsyncOpenAI, claude: anthropic.AsyncAnthropic, fakes: Fakes
 ) -> None:
     """What came before it arrived; then the SDK raises, in every format."""
-    fakes.say("stream_error")
     heard: list[list[str]] = [[], [], []]
+    fakes.say("stream_error", heard[0])
     with pytest.raises(openai.APIError):
         await gpt_streams(gpt, vendor, heard[0])
+    fakes.say("stream_error", heard[1])
     with pytest.raises(openai.APIError):
         await gpt_responds(gpt, vendor, heard[1])
+    fakes.say("stream_error", heard[2])
     with pytest.raises(anthropic.APIStatusError):
         await claude_streams(claude, vendor, heard[2])
     assert ["".join(said) for said in heard] == ["Größe: "] * 3

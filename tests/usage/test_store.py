@@ -146,7 +146,7 @@ store.close()
 """
     path, here = tmp_path / "u.db", str(Path(__file__).parent)
     began = [subprocess.Popen([sys.executable, "-c", code, str(path), here, str(n)]) for n in range(3)]
-    assert [process.wait(30) for process in began] == [0, 0, 0]
+    assert [process.wait(50) for process in began] == [0, 0, 0]
     assert read(path, "SELECT COUNT(DISTINCT id), COUNT(*) FROM calls") == [(600, 600)]
     assert read(path, "SELECT SUM(requests), COUNT(*) FROM hours") == [(600, 1)]
 

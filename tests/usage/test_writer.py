@@ -42,7 +42,7 @@ def ids(path: Path) -> list[str]:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.005)
@@ -75,16 +75,21 @@ def test_an_orderly_end_loses_nothing(path: Path) -> None:
 
 
 def test_what_cannot_be_written_waits_and_is_told_once(
-    path: Path, locked: Callable[[], None], caplog: pytest.LogCaptureFixture
+    path: Path,
+    locked: Callable[[], None],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     sink = opened(path, REQUIRED)
+    write, tries = sink._store.write, []
+    monkeypatch.setattr(sink._store, "write", lambda records: (tries.append(len(records)), write(records)))
     assert sink.refuses is None
     sink(record("first"))
     until(lambda: sink.failing is not None)
     sink(record("second"))
     assert "locked" in (sink.refuses or "")
     assert sink.told()["failing"] == sink.failing
-    time.sleep(0.05)  # it has been tried again meanwhile
+    until(lambda: tries.count(2) > 2)  # it has been tried again meanwhile
     assert caplog.text.count("cannot be written") == 1
     locked()
     until(lambda: sink.failing is None and sink.waiting == 0)
@@ -167,7 +172,8 @@ def test_a_full_disk(path: Path, caplog: pytest.LogCaptureFixture) -> None:
         sink(record(f"r{number}"))
     until(lambda: sink.failing is not None)
     assert "full" in (sink.refuses or "")
-    assert sink.waiting == 300
+    assert sink.waiting + sink.written == 300  # a first few found room where the thread was quick
+    assert sink.waiting > 200
     store._db.execute("PRAGMA max_page_count = 100000")
     until(lambda: sink.written == 300)
     sink.close()

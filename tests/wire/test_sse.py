@@ -91,10 +91,10 @@ def test_caps(size: int) -> None:
 
 def test_a_drip_of_single_bytes_is_linear() -> None:
     decoder = SseDecoder()
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(100_000):
         decoder.feed(b"x")
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_encode_reads_back() -> None:
