@@ -22,6 +22,9 @@ BIN         := $(VENV)/bin
 # An install is as good as the pyproject it was made from: touching the file changes nothing, editing it does.
 STAMP       := $(VENV)/.installed-$(shell cksum < pyproject.toml | cut -d' ' -f1)
 
+# A process that is started a few hundred times is compiled once.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help run test lint check bench nightly schemas model clean
 
 help:
@@ -82,12 +85,13 @@ bench: $(STAMP)-local
 	  $(BIN)/engine bench $$bench $(SMOKE); \
 	done
 
-# What takes too long for every change: ten thousand seeds of the simulator, and callers of the state store that
-# are cancelled at every moment of their wait.
+# What takes too long for every change: ten thousand seeds of the simulator, callers of the state store that are
+# cancelled at every moment of their wait, and the tests with other chance than every run's.
 nightly: $(STAMP)-test
 	$(BIN)/engine bench simulate --seeds 10000
 	ENGINE_CANCELLED_CALLS=100000 $(BIN)/pytest tests/state -k cancelled_call -o timeout=900 \
 	  -o faulthandler_timeout=900
+	$(BIN)/pytest -m 'not alone' --hypothesis-profile=searching $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) .engine build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -32,7 +32,7 @@ if "ENGINE_CACHE_DIR" not in os.environ:
 os.environ["ENGINE_STATE_DIR"] = tempfile.mkdtemp(prefix="engine-tests-state-")
 atexit.register(shutil.rmtree, os.environ["ENGINE_STATE_DIR"], ignore_errors=True)
 
-# What is generated is the same in every run, however slow the machine: who changes nothing sees no test change.
+# What is generated is the same in every run, however slow the machine: no change, no other outcome.
 # `make nightly` searches with new chance.
 settings.register_profile(
     "steady", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -42,7 +42,7 @@ settings.load_profile("steady")
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Of a run of `-m alone`, leave unread what has no such test: reading all takes longer than most of them."""
+    """A run of `-m alone` leaves unread what has no such test: to read all takes longer than most of them."""
     if config.option.markexpr != "alone" or not collection_path.match("test_*.py"):
         return None
     return True if "mark.alone" not in collection_path.read_text("utf-8") else None

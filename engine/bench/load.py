@@ -108,8 +108,7 @@ class Load:
         self.latencies: list[float] = []
         self.failed = 0
         self.events = 0
-        self.begin = 0.0
-        self.end = 0.0
+        self.begin = self.end = float("inf")  # known once all connections are there
         self._open = connections
         self._finished = asyncio.get_running_loop().create_future()
 
@@ -124,10 +123,10 @@ class Load:
     async def run(self, host: str, port: int, connections: int, seconds: float, warmup: float) -> Counted:
         """Drive the target; `warmup` seconds are not counted."""
         loop = asyncio.get_running_loop()
-        self.begin = time.perf_counter() + warmup
-        self.end = self.begin + seconds
         for _ in range(connections):
             await loop.create_connection(lambda: Connection(self), host, port)
+        self.begin = time.perf_counter() + warmup
+        self.end = self.begin + seconds
         await asyncio.sleep(max(0.0, self.begin - time.perf_counter()))
         events = self.events
         await asyncio.sleep(max(0.0, self.end - time.perf_counter()))

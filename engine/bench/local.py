@@ -124,7 +124,9 @@ async def _answer(model: LocalModel, request: Request, max_tokens: int) -> tuple
                 tokens, prompt = event["usage"]["output_tokens"], event["usage"]["input_tokens"]
             elif event["type"] == "error":
                 raise BenchError(event["error"]["message"])
-    return Timing(first - began, (tokens - 1) / (last - first), prompt), tokens
+    # A worker that is slow to be read says all at once: of that no speed can be told.
+    speed = (tokens - 1) / (last - first) if last > first else float("nan")
+    return Timing(first - began, speed, prompt), tokens
 
 
 async def _together(report: Report, model: LocalModel, requests: int) -> None:

@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure. `bar` None = for information; `holds` None = not judged (a smoke run)."""
+    """One figure. `bar` None = for information; `holds` None = not judged (a smoke run).
+
+    `always`: right or wrong on any machine, however slow: a smoke run is judged by it too.
+    """
 
     name: str
     value: float
@@ -18,6 +21,7 @@ class Row:
     bar: float | None = None
     sense: Literal["at least", "at most"] = "at least"
     note: str = ""
+    always: bool = False
 
     @property
     def holds(self) -> bool | None:
@@ -44,19 +48,23 @@ class Report:
         at_least: float | None = None,
         at_most: float | None = None,
         note: str = "",
+        always: bool = False,
     ) -> None:
         """One more row."""
         if at_most is not None:
-            self.rows.append(Row(name, value, unit, at_most, "at most", note))
+            self.rows.append(Row(name, value, unit, at_most, "at most", note, always))
         else:
-            self.rows.append(Row(name, value, unit, at_least, "at least", note))
+            self.rows.append(Row(name, value, unit, at_least, "at least", note, always))
 
     @property
     def ok(self) -> bool:
-        """False where the run is void or, when judged, a bar is missed."""
+        """False where the run is void or a bar is missed that is judged."""
         if self.void is not None:
             return False
-        return not self.judged or all(row.holds is not False for row in self.rows)
+        return all(row.holds is not False for row in self.rows if self._judges(row))
+
+    def _judges(self, row: Row) -> bool:
+        return self.judged or row.always
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -64,7 +72,7 @@ class Report:
             "judged": self.judged,
             "void": self.void,
             "ok": self.ok,
-            "rows": [asdict(row) | {"holds": row.holds if self.judged else None} for row in self.rows],
+            "rows": [asdict(row) | {"holds": row.holds if self._judges(row) else None} for row in self.rows],
         }
 
     def as_text(self) -> str:
@@ -74,7 +82,7 @@ class Report:
         for row in self.rows:
             bar = "" if row.bar is None else f"  ({row.sense} {_number(row.bar)} {row.unit})"
             mark = ""
-            if self.judged and row.holds is not None:
+            if self._judges(row) and row.holds is not None:
                 mark = "  ok" if row.holds else "  MISSED"
             note = f"  {row.note}" if row.note else ""
             lines.append(f"  {row.name:<{width}}  {_number(row.value):>10} {row.unit}{bar}{mark}{note}")

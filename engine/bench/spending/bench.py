@@ -83,6 +83,7 @@ def _spent(report: Report, options: Options, told: dict[str, Any], count: int) -
         max(0, billed - CAP) / 1e9,
         "$",
         at_most=0.0,
+        always=True,
         note=f"{sum(each['calls'] for each in ours)} calls, "
         f"looking first and counting afterwards: ${sum(each['billed'] for each in naive) / 1e9:.2f}",
     )

@@ -15,7 +15,7 @@ from typing import Final
 
 from engine.bench.process import BenchError
 
-_START_S: Final = 10.0
+_START_S: Final = 30.0
 
 
 def binary() -> str:
@@ -71,4 +71,4 @@ def _wait(process: subprocess.Popen[bytes], port: int) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.2):
             return
         time.sleep(0.02)
-    raise BenchError("the state store did not take connections within ten seconds")
+    raise BenchError("the state store did not take connections within 30 seconds")
