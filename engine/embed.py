@@ -31,7 +31,6 @@ from engine.runtime.views import ANONYMOUS, Key
 from engine.state.health import Health
 from engine.state.ledger import Ledger, Standing
 from engine.state.memory import MemoryState
-from engine.state.open import open_ledger
 from engine.state.protocol import State
 from engine.upstream.protocol import Transport
 from engine.wire.canonical import Reply, Request
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 
     from engine.control.alerting import Alerting
     from engine.control.recording import Recording
+    from engine.control.stores import Stores
     from engine.server.app import App
 
 
@@ -64,14 +64,17 @@ class Engine:
         self._plan = plan
         self._transport = transport
         self._recording: Recording | None = None
-        self.state: State = state or MemoryState()
-        health = Health(Random().random)
+        self._own_state: MemoryState | None = None
+        if state is None:
+            state = self._own_state = MemoryState()
+        self.state = state
+        self._health = health = Health(Random().random)
         self._alerting: Alerting | None = None
         self.executor = Executor(
             self.state, clock or SystemClock(), Random(), sinks, health, ledger, self._alert
         )
         self._ledger = ledger
-        self._opened: Ledger | None = None
+        self._stores: Stores | None = None
         self._snapshot: Snapshot | None = None
 
     @classmethod
@@ -95,11 +98,13 @@ class Engine:
             transport: sends the calls to vendors, and stays yours; any `httpx.AsyncBaseTransport`, so that
                 `httpx.MockTransport` works in tests. Default: the engine's own.
             clock: where time comes from; a `VirtualClock` makes retries and timeouts instant.
-            state: what outlives a request; one of your own may be shared between engines.
+            state: what outlives a request; one of your own may be shared between engines of this process, and
+                is never shared with other hosts.
             sinks: called with every decision record when its request has ended; must return at once.
             plan: the workspace's plan, where it is compiled already.
             ledger: where budgets and limits are counted, and stays yours. Default: the store that the
-                workspace's `state:` names, as for a sidecar; with `plan`, the default one.
+                workspace's `state:` names, as for a sidecar; with `plan`, the default one. Where that is a
+                Redis, sticky places, cached answers and hints on deployments are shared too.
 
         Raises:
             PlanError: on entering: the workspace does not compile; `diagnostics` says what, where and why.
@@ -112,6 +117,7 @@ class Engine:
         from engine.control.alerting import Alerting
         from engine.control.provision import provision
         from engine.control.recording import Recording
+        from engine.control.stores import Stores
         from engine.spec.defaults import STATE
 
         if self._plan is None:
@@ -122,7 +128,10 @@ class Engine:
         self.executor.sinks += recording.take(await recording.open(plan.manifest.settings))
         transport = _as_transport(self._transport)
         try:
-            await self._count(plan, store)
+            self._stores = Stores(
+                store, self.workspace, self.executor, self._own_state, self._health, lambda: plan
+            )
+            await self._stores.open(plan, counts=self._ledger is None)
             self._snapshot = await provision(plan, root=self.workspace, transport=transport)
             self._alerting = Alerting(self.workspace)
             self._alerting.begin(self.executor, self._snapshot, transport)
@@ -130,12 +139,6 @@ class Engine:
             await self._close()
             raise
         return self
-
-    async def _count(self, plan: Plan, store: str) -> None:
-        """Open the state store, where the plan counts something and nobody gave a ledger."""
-        if plan.manifest.money and self._ledger is None:
-            self._opened = await open_ledger(store, self.workspace, self.executor.clock.wall)
-            self.executor.count_in(self._opened)
 
     def _alert(self, budget: str, partition: str, step: BudgetStep, standing: Standing) -> None:
         if self._alerting is not None:
@@ -146,8 +149,8 @@ class Engine:
             await self._alerting.close()
         if self._recording is not None:
             await self._recording.close()
-        if self._opened is not None:
-            await self._opened.close()
+        if self._stores is not None:
+            await self._stores.close()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -26,6 +26,7 @@ from engine.control.recording import Opened, Recording
 from engine.control.reload import ProvisionFault
 from engine.control.sharing import Sharing
 from engine.control.standings import Wanted
+from engine.control.stores import Stores
 from engine.identity.outsiders import Outsiders
 from engine.identity.tokens import LibraryMissing
 from engine.observe.alerts import Alerts
@@ -37,12 +38,10 @@ from engine.plan.plan import Plan
 from engine.runtime.clock import SystemClock
 from engine.runtime.execute import Executor
 from engine.runtime.snapshot import Snapshot
-from engine.state.aside import Aside
 from engine.state.health import Health
 from engine.state.ledger import Ledger
 from engine.state.memory import MemoryState
 from engine.state.memory_ledger import MemoryLedger
-from engine.state.open import is_redis, open_ledger
 from engine.upstream.choice import default_transport
 from engine.upstream.secrets import Secrets
 
@@ -66,9 +65,6 @@ class Host:
         state: str = "memory",
     ) -> None:
         self.workspace = workspace
-        self._state = state
-        self._counting = False  # in that store, since the first plan that counts something
-        self.sharing: Sharing | None = None
         self._metrics = metrics
         self._transport = default_transport()
         self._models = models
@@ -85,6 +81,15 @@ class Host:
         self.alerts = Alerts(clock, self._transport, self._once, workspace.resolve().name, Secrets())
         self.executor = Executor(
             self.state, clock, Random(), [metrics.record], self.health, alerts=self.alerts
+        )
+        self._stores = Stores(
+            state,
+            workspace,
+            self.executor,
+            self.state,
+            self.health,
+            lambda: None if self._running is None else self._running.plan,
+            lambda sharing: sharing.figures(metrics),
         )
         self.money = MoneyFigures(
             lambda: self.executor.ledger, self._counts, lambda: share.makes or not self.shares_counts
@@ -121,7 +126,7 @@ class Host:
 
             self._models = LocalModels()
         try:
-            await self._count(plan)
+            await self._stores.open(plan)
             keyring = make_keyring(plan.people())
             self.outsiders.prepare(plan.people())
             opened = await self.recording.open(plan.manifest.settings)
@@ -147,25 +152,6 @@ class Host:
         self._running = snapshot
         self._prober.take(snapshot)
         return snapshot
-
-    async def _count(self, plan: Plan) -> None:
-        """Open the state store, if this is the first plan that counts something; one that other hosts share
-        is opened for the first plan of all. Raises OSError.
-        """
-        if self.sharing is None and is_redis(self._state):
-            self.sharing = await Sharing.open(self._state, self.state, self.health, self._hinted)
-            self.sharing.figures(self._metrics)
-        if plan.manifest.money and not self._counting:
-            store, wall = None if self.sharing is None else self.sharing.store, self.executor.clock.wall
-            self.executor.count_in(await open_ledger(self._state, self.workspace, wall, store))
-            self._counting = True
-
-    def _hinted(self, aside: Aside) -> None:
-        """Another host has set a deployment aside."""
-        plan = None if self._running is None else self._running.plan
-        if plan is not None and aside.deployment in plan.manifest.deployments:
-            now = int(self.executor.clock.now_ms())
-            self.health.hinted(plan.deployment(aside.deployment), aside, now)
 
     def live(self) -> None:
         """What was provisioned last serves now: state that outlives a plan follows it."""
@@ -243,6 +229,11 @@ class Host:
     def shares_counts(self) -> bool:
         """Whether other processes count in the same store."""
         return not isinstance(self._ledger, MemoryLedger)
+
+    @property
+    def sharing(self) -> Sharing | None:
+        """What is shared with other hosts; None: nothing."""
+        return self._stores.sharing
 
     @property
     def _ledger(self) -> Ledger:
@@ -330,9 +321,7 @@ class Host:
         for task in self._carrying:
             task.cancel()
         await asyncio.gather(*self._carrying, return_exceptions=True)
-        await self._ledger.close()
-        if self.sharing is not None:
-            await self.sharing.close()
+        await self._stores.close()
 
 
 def model_gauges(metrics: Metrics, models: Callable[[], list[ModelStatus]]) -> None:

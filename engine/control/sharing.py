@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.state.aside import Aside
 from engine.state.health import Health
+from engine.state.kept import Kept
 from engine.state.memory import MemoryState
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ class Sharing:
 
     @classmethod
     async def open(
-        cls, address: str, state: MemoryState, health: Health, hinted: Callable[[Aside], None]
+        cls, address: str, state: MemoryState | None, health: Health, hinted: Callable[[Aside], None]
     ) -> Sharing:
         """Share a process's state and health from here on.
 
         Args:
             address: as engine.yaml has it.
-            state: keeps with the others what they keep together.
+            state: keeps with the others what they keep together; None: nothing is kept with them.
             health: tells the others what it sets aside.
             hinted: called with what another host has set aside.
 
@@ -48,8 +49,11 @@ class Sharing:
         from engine.state.redis.open import open_redis
 
         store = await open_redis(address)
-        kept, hints = SharedKept(store, state.kept), Hints(store, secrets.token_hex(8), hinted)
-        state.shared, health.tell_aside = kept, hints.tell
+        hints = Hints(store, secrets.token_hex(8), hinted)
+        health.tell_aside = hints.tell
+        kept = SharedKept(store, Kept() if state is None else state.kept)
+        if state is not None:
+            state.shared = kept
         return cls(store, kept, hints)
 
     def told(self) -> dict[str, Any]:
