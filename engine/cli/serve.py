@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
+import signal
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from engine.control.first_compile import FirstCompile
     from engine.control.last_good import LastGood
 
+    hung_up = _hold_hangups()
     content = fingerprint.content(workspace)
     last_good = LastGood.of(workspace, args.env)
     keep = last_good.next if last_good is not None else None
@@ -80,23 +84,37 @@ def run(args: argparse.Namespace) -> int:
         from engine.server.loop import run_on_loop
         from engine.server.sidecar import Options, serve
 
+    def ready(sidecar: Sidecar | Supervisor) -> None:
+        _ready(sidecar)
+        if hung_up.is_set():
+            os.kill(os.getpid(), signal.SIGHUP)
+
     options = Options(workspace, args.env, args.listen, args.admin, args.watch, args.workers)
     try:
         start = _begin(first, last_good, refuse=args.no_last_good)
         if isinstance(start, int):
             return start
         assert start.compiled.settings is not None
+        content = start.content or content
         if options.over(start.compiled.settings).workers == 1:
-            return run_on_loop(serve(options, start, content, _ready))
+            return run_on_loop(serve(options, start, content, ready))
         from engine.server.supervisor import supervise  # deferred: one process does without
 
-        return run_on_loop(supervise(options, start, content, _ready))
+        return run_on_loop(supervise(options, start, content, ready))
     except (StartError, AddressError, CompileFault) as error:
         raise CommandFailed(str(error)) from None
     finally:
         first.stop()
         if last_good is not None:  # what the child wrote beside its place, where it never ran
             last_good.discard()
+
+
+def _hold_hangups() -> threading.Event:
+    """Until this process serves, a wish to reload is remembered: unheld, the signal would end the process."""
+    asked = threading.Event()
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, lambda *_: asked.set())
+    return asked
 
 
 def _begin(first: FirstCompile, last_good: LastGood | None, *, refuse: bool) -> Start | int:
@@ -106,6 +124,7 @@ def _begin(first: FirstCompile, last_good: LastGood | None, *, refuse: bool) -> 
     from engine.diagnostics import Diagnostic
 
     fault: CompileFault | None = None
+    content: str | None = None
     found: tuple[dict[str, Any], ...] = ()
     try:
         compiled = first.result()
@@ -115,9 +134,9 @@ def _begin(first: FirstCompile, last_good: LastGood | None, *, refuse: bool) -> 
         if compiled.rendered:
             message(compiled.rendered.rstrip("\n"))
         if compiled.plan is not None:
-            return Start(compiled, last_good, first=first)
+            return Start(compiled, last_good, first=first, content=compiled.content)
         first.ended()
-        found = compiled.diagnostics
+        found, content = compiled.diagnostics, compiled.content
     kept = None
     if last_good is not None and not refuse:
         try:
@@ -131,7 +150,7 @@ def _begin(first: FirstCompile, last_good: LastGood | None, *, refuse: bool) -> 
             f"{told}: serving the last good plan, revision {kept.plan.revision[:12]}, until it does "
             "(--no-last-good refuses that)"
         )
-        return Start(kept, last_good, found)
+        return Start(kept, last_good, found, content=content)
     if fault is not None:
         raise fault
     return FAILED if any(each["code"] in _CALLED_WRONG for each in found) else FOUND

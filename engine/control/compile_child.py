@@ -18,11 +18,12 @@ import signal
 import sys
 import time
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.collector import collector_held, off_for_good
-from engine.control import last_good
+from engine.control import fingerprint, last_good
 from engine.control.compiled import Compiled
 from engine.control.frames import Frames, frame
 from engine.control.settings import ProcessSettings, TlsFiles
@@ -59,7 +60,7 @@ def main() -> None:
         _serve()
     else:
         off_for_good()
-        _answer(compile_here(args.workspace, args.env, colour=args.colour), (), args.keep)
+        _answer(compile_still(args.workspace, args.env, colour=args.colour), (), args.keep)
 
 
 def compile_here(workspace: Path, env: str | None = None, *, colour: bool = False) -> Compiled:
@@ -67,8 +68,9 @@ def compile_here(workspace: Path, env: str | None = None, *, colour: bool = Fals
     return _compile(workspace, env, colour=colour)[0]
 
 
-def compile_still(workspace: Path, env: str | None) -> Compiled:
-    """Compile what stands still: as often as the files have changed since they were read.
+def compile_still(workspace: Path, env: str | None, *, colour: bool = False) -> Compiled:
+    """Compile what stands still: as often as the files have changed since they were read. Says what they held
+    (`Compiled.content`): it need not be what made somebody ask.
 
     The watch waits for that too, but the next save may begin between its last look and this first one, and
     an emptied file of routes is a good one without routes.
@@ -78,10 +80,12 @@ def compile_still(workspace: Path, env: str | None) -> Compiled:
 
     patience = time.monotonic() + PATIENCE_S
     while (begun := time.monotonic()) < patience:
-        compiled, sources = _compile(workspace, env)
+        compiled, sources = _compile(workspace, env, colour=colour)
         time.sleep(max(0.0, begun + STILL_S - time.monotonic()))
-        if load(workspace, env, Diagnostics()).files == sources.files:
-            return compiled
+        content = fingerprint.content(workspace)
+        same = load(workspace, env, Diagnostics()).files == sources.files
+        if same and fingerprint.content(workspace) == content:
+            return replace(compiled, content=content)
     restless = Diagnostic("E504", _RESTLESS)
     return Compiled(None, None, (restless.as_json(),), f"error[E504]: {_RESTLESS}\n")
 

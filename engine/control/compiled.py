@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Container, Generator, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from engine.control.frames import FrameError, Frames, frame
@@ -49,7 +49,8 @@ class Compiled:
     """A compile's result. `plan` and `settings` are None where a diagnostic is an error.
 
     diagnostics: each in the contract's JSON form. rendered: all of them as text for a terminal. bare: the
-    workspace has no routes of its own, the engine's are used.
+    workspace has no routes of its own, the engine's are used. content: the digest of the files that were
+    compiled (`fingerprint.content`), where it is known that they stood still.
     """
 
     plan: Plan | None
@@ -57,6 +58,7 @@ class Compiled:
     diagnostics: tuple[dict[str, Any], ...]
     rendered: str
     bare: bool = False
+    content: str | None = field(default=None, compare=False)
 
     def frames(self, held: Container[str] = ()) -> Iterator[bytes]:
         """What `Receiver` takes. `held`: digests of segments that the receiver has."""
@@ -76,6 +78,7 @@ class Compiled:
             "diagnostics": self.diagnostics,
             "rendered": self.rendered,
             "bare": self.bare,
+            "content": self.content,
         }
         yield b"H", json.dumps(header).encode()
         if self.plan is None:
@@ -143,6 +146,7 @@ class Receiver:
                 diagnostics=tuple(header["diagnostics"]),
                 rendered=header["rendered"],
                 bare=header["bare"],
+                content=header.get("content"),  # files of an earlier version do not tell
             )
         except (ValueError, KeyError, TypeError) as error:
             raise CompileFault(f"the compiler's output does not read: {error}") from error

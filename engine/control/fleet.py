@@ -17,7 +17,7 @@ from engine.control import slices
 from engine.control.channel import Frame
 from engine.control.compiled import Compiled
 from engine.control.settings import ProcessSettings
-from engine.control.worker import PREPARE_S, Worker, WorkerDied, WorkerFault
+from engine.control.worker import PREPARE_S, START_S, Worker, WorkerDied, WorkerFault
 from engine.observe.log import Log
 from engine.observe.merge import Merger
 from engine.plan.plan import Plan
@@ -229,7 +229,8 @@ class Fleet:
     async def _hand_over(self, worker: Worker) -> None:
         """The current plan, whatever has become of it meanwhile; then the word to take connections."""
         assert self._settings is not None
-        await worker.ask("begin", self._hello | {"settings": self._settings.as_json()})
+        settings = self._settings.as_json()
+        await worker.ask("begin", self._hello | {"settings": settings}, limit_s=START_S)
         running: Plan | None = None
         while running is not self._plan:
             running = await self._bring(worker, running)

@@ -30,12 +30,14 @@ class Start:
 
     rejected: what is wrong with the files, where `compiled` is the last good plan in their place.
     last_good: where what runs is kept; None: nowhere. first: the child that writes it; None: it is written.
+    content: what the files held when they were compiled, as `Compiled.content`, also where they are rejected.
     """
 
     compiled: Compiled
     last_good: LastGood | None = None
     rejected: tuple[dict[str, Any], ...] | None = None
     first: FirstCompile | None = None
+    content: str | None = None
 
     def keep(self) -> None:
         """The plan runs: keep it for the next start, once it is written. Raises OSError."""

@@ -102,16 +102,35 @@ class Reloader:
         self._counts = counts
         #: The plan that runs is of the engine's own routes; whoever begins with them says so.
         self.bare = False
+        #: The digest of the files that were compiled last, rejected or not; whoever begins says the first.
+        self.content = ""
         self._lock = asyncio.Lock()
         self._asked = 0
         self._begun = 0
         self._last = Reloaded("unchanged", snapshot.revision)
         self._draining: set[asyncio.Task[None]] = set()
+        self._turns: set[asyncio.Task[Reloaded]] = set()
 
     async def reload(self, why: str) -> Reloaded:
-        """Compile what the workspace holds now and run it if it is good. Never raises for a bad workspace."""
+        """Compile what the workspace holds now and run it if it is good. Never raises for a bad workspace.
+
+        Whoever asked may leave (a client, or the worker that it asked through): the reload goes on, for
+        others may share it, and a plan that only some workers run is worse than one that nobody waits for.
+        """
         self._asked += 1
-        mine = self._asked
+        turn = asyncio.get_running_loop().create_task(self._turn(self._asked, why))
+        self._turns.add(turn)
+        turn.add_done_callback(self._turns.discard)
+        return await asyncio.shield(turn)
+
+    async def stop(self) -> None:
+        """Give up what is being reloaded: the process ends."""
+        turns = list(self._turns)
+        for turn in turns:
+            turn.cancel()
+        await asyncio.gather(*turns, return_exceptions=True)
+
+    async def _turn(self, mine: int, why: str) -> Reloaded:
         async with self._lock:
             if self._begun < mine:
                 self._begun = self._asked
@@ -121,6 +140,7 @@ class Reloader:
 
     async def close(self) -> None:
         """End the compiler, and close the current snapshot and those that still drain."""
+        await self.stop()
         await self._compiler.close()
         if self._last_good is not None:
             self._last_good.discard()
@@ -136,6 +156,8 @@ class Reloader:
             compiled = await self._compiler.compile(self.snapshot.plan, keep)
         except CompileFault as fault:
             return self._reject(None, [_diagnostic("E500", str(fault))], why)
+        if compiled.content is not None:
+            self.content = compiled.content
         if compiled.plan is None or compiled.settings is None:
             return self._reject(None, compiled.diagnostics, why)
         plan, settings = compiled.plan, self._over(compiled.settings)

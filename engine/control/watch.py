@@ -27,14 +27,16 @@ POLL_S: Final = 1.0
 
 async def changes(
     root: Path,
-    known: str,
+    known: Callable[[], str],
     log: Log,
     *,
     poll_s: float = POLL_S,
     settle_s: Callable[[], float] = lambda: SETTLE_S,
 ) -> AsyncIterator[str]:
-    """Yields the digest of each new content of the workspace. `known`: that of the content that runs now.
+    """Yields the digest of each new content of the workspace.
 
+    known: the digest of what was compiled last. It is asked, not remembered: whoever is told of a content
+    reads the files later, and may have compiled what stood there in between, until it was taken back.
     settle_s: how long a content must stand still; asked at each change, because a reload may change it.
     While the consumer works, changes are collected; it gets the latest only.
     """
@@ -48,8 +50,7 @@ async def changes(
             await look.wait()
             look.clear()
             new = await _settled(root, look, settle_s())
-            if new != known:
-                known = new
+            if new != known():
                 yield new
     finally:
         for task in tasks:

@@ -27,6 +27,8 @@ STEADY_S: Final = 60.0
 
 #: A worker may take so long to take a first plan or a new one: local models are loaded in it.
 PREPARE_S: Final = 300.0
+#: ... so long for a first word: an interpreter is started for it, on a machine that may be busy with others.
+START_S: Final = 120.0
 #: ... and so long for anything else. One that does not answer is ended.
 ANSWER_S: Final = 10.0
 

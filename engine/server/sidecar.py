@@ -78,6 +78,7 @@ async def serve(options: Options, start: Start, content: str, ready: Callable[[S
     raise_file_limit()
     sidecar = Sidecar(options, options.over(settings), start.last_good)
     async with sidecar.running(start.compiled):
+        sidecar.handle_signals()
         await took(start, sidecar.status, sidecar.log)
         ready(sidecar)
         sidecar.life.spawn(tell_missing(plan, sidecar.log))
@@ -146,13 +147,20 @@ class Sidecar:
             await stack.enter_async_context(self.plane.serving(sockets, self._app, self.settings.tls))
             yield
 
+    def handle_signals(self) -> None:
+        """From here on they reload and drain. Before anybody is told that this process serves: whoever waits
+        for that may signal at once.
+        """
+        self.life.handle_signals(lambda: self.life.spawn(self.reloader.reload("hangup")))
+
     async def until_stopped(self, content: str) -> int:
         """Serve until told to stop, then drain. 0: every request ended by itself or with its last words."""
-        self.life.handle_signals(lambda: self.life.spawn(self.reloader.reload("hangup")))
+        self.reloader.content = content
         if self.settings.watch:
-            self.life.spawn(self._watch(content))
+            self.life.spawn(self._watch())
         await self.life.stopping.wait()
         self.life.end_tasks()
+        await self.reloader.stop()
         await self.plane.drain(self.settings.drain_ms, self.life.hurry)
         return 1 if self.life.hurry.is_set() else 0
 
@@ -245,11 +253,15 @@ class Sidecar:
 
     # --- events ---------------------------------------------------------------------------------------
 
-    async def _watch(self, content: str) -> None:
-        async for _ in changes(
-            self._options.workspace, content, self.log, settle_s=lambda: self.settings.debounce_ms / 1000
-        ):
-            await self.reloader.reload("watch")
+    async def _watch(self) -> None:
+        await follow(self.reloader, self._options.workspace, self.log, lambda: self.settings.debounce_ms)
+
+
+async def follow(reloader: Reloader, workspace: Path, log: Log, debounce_ms: Callable[[], int]) -> None:
+    """Reload whenever the files hold something else than what was compiled last."""
+    seen = changes(workspace, lambda: reloader.content, log, settle_s=lambda: debounce_ms() / 1000)
+    async for _ in seen:
+        await reloader.reload("watch")
 
 
 def told(done: Reloaded, status: Status) -> dict[str, Any]:

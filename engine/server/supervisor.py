@@ -27,7 +27,6 @@ from engine.control.standings import Wanted
 from engine.control.standings import merged as merged_standings
 from engine.control.status import Status
 from engine.control.together import together
-from engine.control.watch import changes
 from engine.control.worker import Worker, WorkerFault
 from engine.errors import EngineError
 from engine.observe.log import Log
@@ -53,7 +52,7 @@ from engine.server.life import Life
 from engine.server.listen import Listener, bind, bind_group, shown
 from engine.server.plane import log_libraries
 from engine.server.service import Service
-from engine.server.sidecar import Options, tell_missing, told, took
+from engine.server.sidecar import Options, follow, tell_missing, told, took
 from engine.server.worker_desk import WorkerDesk
 
 if TYPE_CHECKING:
@@ -68,6 +67,7 @@ async def supervise(options: Options, start: Start, content: str, ready: Callabl
     raise_file_limit()
     supervisor = Supervisor(options, options.over(settings), start.last_good)
     async with supervisor.running(start.compiled):
+        supervisor.handle_signals()
         await took(start, supervisor.status, supervisor.log)
         ready(supervisor)
         supervisor.life.spawn(tell_missing(supervisor.reloader.snapshot.plan, supervisor.log))
@@ -123,13 +123,18 @@ class Supervisor:
             await self._start_fleet([Worker(n, listening) for n in range(settings.workers)], plan, now)
             yield
 
+    def handle_signals(self) -> None:
+        """As `Sidecar.handle_signals`."""
+        self.life.handle_signals(lambda: self.life.spawn(self.reloader.reload("hangup")))
+
     async def until_stopped(self, content: str) -> int:
         """Serve until told to stop, then drain. 0: every worker ended in good order."""
-        self.life.handle_signals(lambda: self.life.spawn(self.reloader.reload("hangup")))
+        self.reloader.content = content
         if self.settings.watch:
-            self.life.spawn(self._watch(content))
+            self.life.spawn(self._watch())
         await self.life.stopping.wait()
         self.life.end_tasks()
+        await self.reloader.stop()
         self.service.draining = True
         limit = self.settings.drain_ms
         self.log.info("draining", workers=len(self.fleet.up), limit_ms=limit)
@@ -265,11 +270,8 @@ class Supervisor:
         self.service.since = self.status.since
         self.fleet.follow(settings)
 
-    async def _watch(self, content: str) -> None:
-        async for _ in changes(
-            self._options.workspace, content, self.log, settle_s=lambda: self.settings.debounce_ms / 1000
-        ):
-            await self.reloader.reload("watch")
+    async def _watch(self) -> None:
+        await follow(self.reloader, self._options.workspace, self.log, lambda: self.settings.debounce_ms)
 
     # --- what is told -------------------------------------------------------------------------------------
 

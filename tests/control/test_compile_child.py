@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from running import ROUTES, write_workspace
 
-from engine.control import compile_child
+from engine.control import compile_child, fingerprint
+from engine.control.compiled import Compiled
 
 
 @pytest.fixture
@@ -53,7 +54,9 @@ def test_half_a_save_is_not_taken(
     folder = write_workspace(tmp_path / "ws", 9)
     whole = compile_child.compile_here(folder)
     after_reading.append(how(folder / "routes" / "main.yaml"))
-    assert compile_child.compile_still(folder, None) == whole
+    told = compile_child.compile_still(folder, None)
+    assert told == whole
+    assert Compiled.load(b"".join(told.frames())).content == fingerprint.content(folder)
     assert not after_reading
 
 

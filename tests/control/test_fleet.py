@@ -52,6 +52,7 @@ class Fake(Worker):
         self.listens: set[int] = set()
         self.on: dict[str, Callable[[], None]] = {}
         self.silent = False
+        self.slow: dict[str, float] = {}  # by op, how long it takes
         self.told: list[str] = []
         self._end = asyncio.Event()
         self._code = 0
@@ -72,6 +73,8 @@ class Fake(Worker):
         await asyncio.sleep(0)
         if self.silent:
             raise WorkerFault("it says nothing")
+        if self.slow.get(op, 0) > limit_s:
+            raise WorkerFault(f"it did not answer `{op}` within {limit_s:.0f} s")
         if op in self.on:
             self.on[op]()
         if self.state == "down":
@@ -324,6 +327,14 @@ async def test_a_worker_that_says_nothing_is_ended() -> None:
         worker.silent = False
         await sidecar.until(lambda: worker.state == "up")
         assert "worker_hung" in sidecar.events()
+
+
+async def test_a_busy_machine_may_be_long_in_starting_interpreters() -> None:
+    sidecar = Sidecar()
+    sidecar.workers[1].slow["begin"] = 60
+    await sidecar.fleet.start(plan("first"), SETTINGS, 1.0)
+    assert len(sidecar.fleet.up) == 3
+    await sidecar.fleet.drain(50, asyncio.Event())
 
 
 async def test_a_fleet_that_cannot_start_leaves_no_process() -> None:

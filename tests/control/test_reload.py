@@ -192,6 +192,30 @@ async def test_many_ask_and_few_compile(sidecar: Running, compiled_here: list[st
     assert await text(sidecar) == "Another text."
 
 
+async def test_whoever_asked_may_leave(sidecar: Running, compiled_here: list[str]) -> None:
+    """The worker that a client asked through may die: those who asked with it still get their reload."""
+    reloader = sidecar.sidecar.reloader
+    first = asyncio.create_task(reloader.reload("one"))
+    while not compiled_here:
+        await asyncio.sleep(0)
+    leaves, stays = (asyncio.create_task(reloader.reload(why)) for why in ("leaves", "stays"))
+    while len(compiled_here) < 2:
+        await asyncio.sleep(0)
+    save(sidecar, CHANGED)
+    leaves.cancel()
+    ended = await asyncio.gather(first, leaves, stays, return_exceptions=True)
+    assert [getattr(each, "result", None) for each in ended] == ["unchanged", None, "ack"]
+    assert await text(sidecar) == "Another text."
+    save(sidecar, ROUTES)
+    alone = asyncio.create_task(reloader.reload("alone"))
+    while len(compiled_here) < 3:
+        await asyncio.sleep(0)
+    alone.cancel()
+    async with asyncio.timeout(10):
+        while await text(sidecar) != "A fixed text.":
+            await asyncio.sleep(0.01)
+
+
 async def test_reloads_under_load_fail_nobody(sidecar: Running, compiled_here: list[str]) -> None:
     stop = asyncio.Event()
     statuses: list[int] = []

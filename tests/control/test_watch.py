@@ -83,7 +83,9 @@ async def watching(root: Path, poll_s: float = 60.0) -> AsyncIterator[asyncio.Qu
     seen: asyncio.Queue[str] = asyncio.Queue()
 
     async def watch() -> None:
-        async for digest in changes(root, fingerprint.content(root), Log("error"), poll_s=poll_s):
+        known = [fingerprint.content(root)]
+        async for digest in changes(root, lambda: known[0], Log("error"), poll_s=poll_s):
+            known[0] = digest
             seen.put_nowait(digest)
 
     task = asyncio.create_task(watch())
@@ -197,13 +199,26 @@ async def test_the_debounce_is_asked_each_time(root: Path) -> None:
         return 0.01
 
     known = fingerprint.content(root)
-    seen = changes(root, known, Log("error"), poll_s=0.05, settle_s=debounce)
+    seen = changes(root, lambda: known, Log("error"), poll_s=0.05, settle_s=debounce)
     waiting = asyncio.ensure_future(anext(seen))
     await asyncio.sleep(0.3)
     _in_place(root / "routes" / "main.yaml")
     assert await asyncio.wait_for(waiting, 3) != known
     assert asked
     await seen.aclose()
+
+
+async def test_what_was_compiled_and_taken_back_meanwhile_is_told(root: Path) -> None:
+    """Told of A, the compiler read B, and by the time it is done the files hold A again: nothing runs it."""
+    file, compiled = root / "routes" / "main.yaml", [fingerprint.content(root)]
+    seen = changes(root, lambda: compiled[0], Log("error"), poll_s=0.02, settle_s=lambda: 0.01)
+    async with contextlib.aclosing(seen), asyncio.timeout(20):
+        file.write_text(NEW)
+        told = await anext(seen)
+        file.write_text(OLD.replace("a:", "x:"))
+        compiled[0] = fingerprint.content(root)
+        file.write_text(NEW)
+        assert await anext(seen) == told
 
 
 def test_a_look_sees_what_times_do_not_show(root: Path) -> None:

@@ -177,15 +177,15 @@ async def test_a_hundred_swaps_of_a_configmap(tmp_path: Path) -> None:
 
     swap(0)
     (mount / "main.yaml").symlink_to("..data/main.yaml")
-    known = fingerprint.content(tmp_path)
-    seen = changes(tmp_path, known, Log("error"), settle_s=lambda: 0.002)
+    known = [fingerprint.content(tmp_path)]
+    seen = changes(tmp_path, lambda: known[0], Log("error"), settle_s=lambda: 0.002)
     async with contextlib.aclosing(seen):
         for number in range(1, 101):
             waiting = asyncio.ensure_future(anext(seen))
             await asyncio.sleep(0.3 if number == 1 else 0)
             swap(number)
-            found = await asyncio.wait_for(waiting, 5)
-            assert found == fingerprint.content(tmp_path)
+            known[0] = await asyncio.wait_for(waiting, 5)
+            assert known[0] == fingerprint.content(tmp_path)
 
 
 # --- F7: gone, and back ------------------------------------------------------------------------------------

@@ -42,8 +42,10 @@ class Served:
 
 
 @contextlib.asynccontextmanager
-async def serve(folder: Path, *options: str) -> AsyncIterator[Served]:
-    process = await _start(folder, *options)
+async def serve(
+    folder: Path, *options: str, program: tuple[str, ...] = ("-m", "engine", "serve")
+) -> AsyncIterator[Served]:
+    process = await _start(folder, *options, program=program)
     try:
         assert process.stdout is not None
         line = await asyncio.wait_for(process.stdout.readline(), 15)
@@ -57,12 +59,12 @@ async def serve(folder: Path, *options: str) -> AsyncIterator[Served]:
         await process.communicate()
 
 
-async def _start(folder: Path, *options: str) -> asyncio.subprocess.Process:
+async def _start(
+    folder: Path, *options: str, program: tuple[str, ...] = ("-m", "engine", "serve")
+) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-m",
-        "engine",
-        "serve",
+        *program,
         str(folder),
         *options,
         stdin=asyncio.subprocess.DEVNULL,

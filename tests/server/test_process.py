@@ -51,6 +51,38 @@ async def test_saved_files_are_followed(vendor: Vendor, tmp_path: Path, client: 
         assert told["listeners"] == {"listen": served.hello["listen"]}
 
 
+#: `engine serve` that is told to reload before it compiles, and dawdles once it has said that it serves.
+EARLY = """
+import os, signal, sys, time
+from engine.cli import main, serve
+from engine.control import fingerprint
+look, ready = fingerprint.content, serve._ready
+def content(root):
+    if not asked:
+        asked.append(os.kill(os.getpid(), signal.SIGHUP))
+    return look(root)
+def slowly(sidecar):
+    ready(sidecar)
+    time.sleep(0.3)
+asked, fingerprint.content, serve._ready = [], content, slowly
+sys.exit(main.main(["serve", sys.argv[1], "--no-watch"]))
+"""
+
+
+async def test_a_wish_to_reload_never_ends_it(
+    vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient
+) -> None:
+    """Not while it starts, and not the moment it says that it serves."""
+    folder = write_workspace(tmp_path / "ws", vendor.port)
+    async with serve(folder, program=("-c", EARLY)) as served:
+        served.process.send_signal(signal.SIGHUP)
+        async with asyncio.timeout(30):
+            while "engine_reloads_total" not in (await client.get(f"{served.url}/metrics")).text:
+                await asyncio.sleep(0.02)
+        served.process.send_signal(signal.SIGTERM)
+        assert (await served.ended())[0] == 0
+
+
 async def test_an_orderly_end(vendor: Vendor, tmp_path: Path, client: httpx.AsyncClient) -> None:
     """The open stream goes on to its end, readiness is gone, and the process ends well."""
     # A drain closes idle connections, so whoever reuses one may find it gone: each question brings its own.

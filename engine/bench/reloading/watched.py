@@ -63,6 +63,7 @@ def main() -> None:
     compiled = first.result()
     if compiled.plan is None:
         sys.exit(compiled.rendered)
+    content = compiled.content or content
     looks = Looks()
     tasks: list[asyncio.Task[None]] = []
 
