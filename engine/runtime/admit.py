@@ -34,6 +34,8 @@ def check_admitted(admit: Admit, request: Request, view: RequestView) -> None:
         raise _refused(f"max_tokens is {asked}, this model gives at most {admit.output}", "max_tokens")
     if request.get("n", 1) > admit.n:
         raise _refused(f"n is {request.get('n')}, this model gives at most {admit.n}", "n")
+    if not view.features:
+        return
     _check_media(admit, request, view)
     _check_tools(admit, request, view)
     if admit.json_schema is False and view.has("json_schema"):

@@ -79,8 +79,9 @@ class Attempts:
         entry.message = outcome.message if outcome.failure in _OWN_WORDS else None
         entry.ended_ms = self._since(run)
         await self._leases.failed(run, effect.lease, entry, place, outcome, streamed=streamed)
-        self._leases.ended(run, effect.lease, entry, place, outcome.failure, outcome.retry_after_ms)
-        outcome.rotates = self._leases.gate.another(run, place, outcome.failure, self._clock.now_ms())
+        now = self._clock.now_ms()
+        self._leases.ended(run, effect.lease, entry, place, outcome.failure, now, outcome.retry_after_ms)
+        outcome.rotates = self._leases.gate.another(run, place, outcome.failure, now)
         return outcome
 
     # --- a whole answer -------------------------------------------------------------------------------
@@ -127,11 +128,12 @@ class Attempts:
         usage = whole_usage(run, place, reply.get("usage"), partial(reply_tokens, reply))
         reply["usage"] = usage
         await self._leases.settle(run, effect.lease, entry, place, usage)
-        entry.ended_ms = self._since(run)
+        now = self._clock.now_ms()
+        entry.ended_ms = now - run.started
         # Else its beginning was observed; and how quick a vendor counts says nothing of its models.
         if entry.first_token_ms is None and not counting:
-            self._leases.begun(effect.lease, place, entry.ended_ms - entry.started_ms)
-        self._leases.ended(run, effect.lease, entry, place, None)
+            self._leases.begun(effect.lease, place, entry.ended_ms - entry.started_ms, now)
+        self._leases.ended(run, effect.lease, entry, place, None, now)
         return Outcome(True, deployment=place.deployment.name, attempt=effect.attempt, reply=whole)
 
     # --- a stream -------------------------------------------------------------------------------------
@@ -222,8 +224,10 @@ class Attempts:
             if not tally.begun:
                 continue
             if entry.first_token_ms is None:
-                entry.first_token_ms = self._since(run)
-                self._leases.begun(effect.lease, opened.place, entry.first_token_ms - entry.started_ms)
+                now = self._clock.now_ms()
+                entry.first_token_ms = now - run.started
+                latency = entry.first_token_ms - entry.started_ms
+                self._leases.begun(effect.lease, opened.place, latency, now)
             if not complete:
                 return None
             opened.idle_limit()

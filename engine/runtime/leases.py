@@ -178,13 +178,14 @@ class Leases:
         percentiles of those alone that were quick enough would sink with every race. Where the client left or
         the engine failed, the lease is released, unless something counts what the call may have cost.
         """
-        self.gate.dropped(lease, self._clock.now_ms())
+        now = self._clock.now_ms()
+        self.gate.dropped(lease, now)
         counted = self.funds.may_be_billed(lease)
         if not run.fate.lost and not counted:
             await self.release(run, lease, entry)
             return
         if run.fate.lost and entry.first_token_ms is None and entry.ended_ms is not None:
-            self.observe(place, None, entry.ended_ms - entry.started_ms)
+            self.observe(place, None, entry.ended_ms - entry.started_ms, now)
         usage = (
             lost_usage(run, place, streamed=streamed)
             if counted
@@ -241,24 +242,24 @@ class Leases:
         if name is not None:
             self._places.leave(name)
 
-    def observe(self, place: Place, failure: str | None, latency_ms: float | None) -> None:
+    def observe(self, place: Place, failure: str | None, latency_ms: float | None, now: float) -> None:
         """Tell the store how a call went, where that says something about the deployment."""
         if failure is None or failure in UNHEALTHY:
-            self._state.observe(place.deployment.name, failure is None, latency_ms, int(self._clock.now_ms()))
+            self._state.observe(place.deployment.name, failure is None, latency_ms, int(now))
 
-    def begun(self, lease: int, place: Place, latency_ms: float) -> None:
+    def begun(self, lease: int, place: Place, latency_ms: float, now: float) -> None:
         """The first of an answer has come, after so long."""
-        self.observe(place, None, latency_ms)
-        self.gate.begun(lease, self._clock.now_ms())
+        self.observe(place, None, latency_ms, now)
+        self.gate.begun(lease, now)
 
     def ended(
-        self, run: Run, lease: int, entry: AttemptRecord, place: Place, failure: str | None,
+        self, run: Run, lease: int, entry: AttemptRecord, place: Place, failure: str | None, now: float,
         delay_ms: int | None = None,
     ) -> None:  # fmt: skip
         """A call is over: well, or with this failure, after which the vendor wants this much time."""
         if failure is not None:
-            self.observe(place, failure, None)
-        self.gate.ended(run, lease, entry, place, failure, delay_ms, self._clock.now_ms())
+            self.observe(place, failure, None, now)
+        self.gate.ended(run, lease, entry, place, failure, delay_ms, now)
 
 
 def whole_usage(run: Run, place: Place, usage: Usage | None, output: Callable[[Count | None], int]) -> Usage:

@@ -202,7 +202,8 @@ class LiveFlow:
         finally:
             await self._settle(broken=failure is not None)
             opened.entry.failure = failure
-            self._leases.ended(self._run, opened.effect.lease, opened.entry, opened.place, failure)
+            lease, entry, place = opened.effect.lease, opened.entry, opened.place
+            self._leases.ended(self._run, lease, entry, place, failure, opened.now())
 
     async def _end(self, failure: str | None) -> None:
         """Close everything, once."""

@@ -183,9 +183,8 @@ class Run:
 
     def _fit_in(self) -> None:
         """What the route makes of this request."""
-        overhead, images = self.bound.overhead, self.bound.images
         self.view.route = self.bound.route.name
-        self.view.count_with(lambda request: tokens.bound(request, overhead, images))
+        self.view.count_with(self.bound.count)
         self.needs = self.view.features & _NEEDS
 
     def counted(self, tokens: int) -> None:

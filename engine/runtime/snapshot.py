@@ -24,7 +24,8 @@ from engine.plan.link import link
 from engine.plan.plan import Plan
 from engine.plan.types import Credential, Deployment, DialectSegment, Node, Route
 from engine.plan.values import Expr
-from engine.plan.vendors import Dialect, ImageTokens, Provider
+from engine.plan.vendors import Dialect, Provider
+from engine.runtime import tokens
 from engine.runtime.keyring import Keyring
 from engine.runtime.limit_term import LimitTerm
 from engine.runtime.match import Matcher
@@ -32,7 +33,6 @@ from engine.runtime.meaning import meaning_of
 from engine.runtime.peers import peers_of
 from engine.runtime.people import Person, Persons
 from engine.runtime.terms import NO_TERMS, BudgetTerm, Terms, TermsOf
-from engine.runtime.tokens import images_of, widest
 from engine.runtime.views import Key
 from engine.state.health import Peers
 from engine.upstream.protocol import Transport, Upstream
@@ -149,7 +149,7 @@ class BoundRoute:
     """A route ready to run: its whole tree in place, its expressions as functions (by the Expr's id).
 
     peers: target's id -> with whom it is compared, and who stands in for it.
-    images: what its targets make of an image; the most of them counts.
+    count: a request's input tokens, never too low for any of its targets.
     most_output: tokens of the longest answer that one of its targets gives, as far as that is known.
     terms: what holds for all of its requests. special: for those of some keys (by the person's id()).
     compared: the budgets whose use its expressions read.
@@ -161,10 +161,10 @@ class BoundRoute:
     tests: dict[int, Test]
     places: dict[str, Place]
     overhead: dict[str, int]
-    images: tuple[ImageTokens, ...]
     counters: tuple[tuple[Counter, Deployment], ...]  # one a deployment where all can count, else empty
     peers: dict[str, Peers]
     terms: Terms = NO_TERMS
+    count: Callable[[Request], int] = tokens.bound
     most_output: int = 0
     special: dict[int, tuple[Person, Terms]] = dataclasses.field(default_factory=dict)
     compared: tuple[BudgetTerm, ...] = ()
@@ -341,17 +341,20 @@ class Snapshot:
             if is_timed(place.deployment.facts.prices):
                 uses = (use for use in targets if use.deployment == name)
                 place.longest_ms = longest(uses, route.per_request.time_ms)
+        facts = [place.deployment.facts for place in places.values()]
+        overhead = tokens.widest(each.overhead for each in facts)
+        images = tokens.images_of(each.image for each in facts)
         expressions = (*_expressions(route.start), *_turns(route))
         compared = self._compared(expressions)
         return BoundRoute(
             route=route,
             tests={id(expr): bind_expr(expr) for expr in expressions},
             places=places,
-            overhead=widest(place.deployment.facts.overhead for place in places.values()),
-            images=images_of(place.deployment.facts.image for place in places.values()),
+            overhead=overhead,
             counters=_counters(places.values()),
             peers=peers_of(route.start),
             terms=self.terms.route(route),
+            count=tokens.rule(overhead, images),
             most_output=max((place.deployment.facts.output or 0 for place in places.values()), default=0),
             compared=compared,
             jumps=_jumps(route.start),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Final, Literal, cast
 
 from engine.plan.vendors import ImageTokens
@@ -81,8 +82,16 @@ def bound(
     request: AnyRequest, overhead: Mapping[str, int] = OVERHEAD, images: tuple[ImageTokens, ...] = (IMAGE,)
 ) -> int:
     """Input tokens of a request of any operation, never too low. Files and recordings: `media_tokens`."""
-    costs = Beside(overhead, images)
-    operation = request.get("operation")
+    return _bound(Beside(overhead, images), request)
+
+
+def rule(overhead: Mapping[str, int], images: tuple[ImageTokens, ...]) -> Callable[[AnyRequest], int]:
+    """`bound` for models of which this is known."""
+    return partial(_bound, Beside(overhead, images))
+
+
+def _bound(costs: Beside, request: AnyRequest) -> int:
+    overhead, operation = costs.tokens, request.get("operation")
     if operation == "embeddings":
         inputs = cast(EmbeddingRequest, request).get("input", ())
         return overhead["request"] + sum(overhead["part"] + _input(each, costs) for each in inputs)

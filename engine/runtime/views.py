@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
-from typing import cast
+from typing import Final, cast
 
 from engine.policies.language import language_of
 from engine.wire.canonical import Part, Request
 from engine.wire.operations import AnyRequest, EmbeddingRequest, RerankRequest
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+#: Parts of messages that a model may not be able to read.
+_MEDIA: Final = frozenset({"image", "audio", "file"})
 
 
 class Texts(dict[str, str]):
@@ -180,16 +184,17 @@ def _text_parts(content: Iterable[Part]) -> Iterator[str]:
 
 def _features(request: Request) -> frozenset[str]:
     """What a request holds beyond text, and what it asks of the answer."""
-    found = {part.get("type", "text") for part in parts(request)} & {"image", "audio", "file"}
-    named: set[str] = set(found)
+    named: set[str] = {kind for part in parts(request) if (kind := part.get("type")) in _MEDIA}
     if request.get("tools"):
         named.add("tools")
-    form = request.get("response_format", {}).get("type", "text")
-    if form in {"json_schema", "json_object"}:
-        named.add(form)
-    reasoning = request.get("reasoning", {})
-    if reasoning.get("effort", "none") != "none" or reasoning.get("budget"):
-        named.add("reasoning")
+    if "response_format" in request:
+        form = request["response_format"].get("type")
+        if form == "json_schema" or form == "json_object":
+            named.add(form)
+    if "reasoning" in request:
+        reasoning = request["reasoning"]
+        if reasoning.get("effort", "none") != "none" or reasoning.get("budget"):
+            named.add("reasoning")
     if request.get("logprobs"):
         named.add("logprobs")
     return frozenset(named)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from engine.server import half_closed
+
+#: Headers that say how an answer is written; all others are only passed on.
+_FRAMING: Final = frozenset((b"content-length", b"content-type", b"connection"))
 
 
 class Cycle(RequestResponseCycle):
@@ -17,6 +20,21 @@ class Cycle(RequestResponseCycle):
 
     _head: bytes | None = None
     _events = False  # a stream of SSE, in which a comment may stand anywhere between events
+    _taken = False  # the request's body was received to its end
+
+    async def receive(self) -> Any:
+        """As uvicorn's, but for a body that is whole already, as most are: nobody has to wait for it."""
+        if self.more_body or self._taken or self.disconnected or self.response_complete:
+            message = await super().receive()
+            self._taken = not message.get("more_body", False)
+            return message
+        if self.waiting_for_100_continue:
+            return await super().receive()
+        self._taken = True
+        self.flow.resume_reading()
+        self.message_event.clear()
+        body, self.body = bytes(self.body), bytearray()
+        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(self, message: Any) -> None:
         """As uvicorn's, for the messages that this project's app sends."""
@@ -53,25 +71,27 @@ class Cycle(RequestResponseCycle):
     def _begin(self, message: Any) -> None:
         """Make the head. Names are lower-case already."""
         status = message["status"]
-        rows = [STATUS_LINE[status]]
+        pieces = [STATUS_LINE[status]]
         self.chunked_encoding = status not in (204, 304)
         for name, value in (*self.default_headers, *message["headers"]):
-            if name == b"content-length":
-                self.expected_content_length = int(value)
-                self.chunked_encoding = False
-            elif name == b"content-type":
-                self._events = value.startswith(b"text/event-stream")
-            elif name == b"connection" and value == b"close":
-                self.keep_alive = False
-                continue
-            rows.append(b"%b: %b\r\n" % (name, value))
+            if name in _FRAMING:
+                if name == b"content-length":
+                    self.expected_content_length = int(value)
+                    self.chunked_encoding = False
+                elif name == b"content-type":
+                    self._events = value.startswith(b"text/event-stream")
+                elif value == b"close":
+                    self.keep_alive = False
+                    continue
+            pieces += (name, b": ", value, b"\r\n")
         if self.chunked_encoding:
-            rows.append(b"transfer-encoding: chunked\r\n")
+            pieces += (b"transfer-encoding", b": ", b"chunked", b"\r\n")
         if not self.keep_alive:
-            rows.append(b"connection: close\r\n")
-        rows.append(b"\r\n")
-        head = b"".join(rows)
-        if head.count(b"\n") != len(rows) or head.count(b"\r") != len(rows) or b"\0" in head:
+            pieces += (b"connection", b": ", b"close", b"\r\n")
+        pieces.append(b"\r\n")
+        head = b"".join(pieces)
+        lines = len(pieces) // 4 + 2  # four pieces a header, the status line and the empty one
+        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
             raise RuntimeError("a header of the answer holds a line break")
         self._head = head
 

@@ -77,14 +77,17 @@ class HttpUpstream:
 
     async def whole(self, ask: Ask) -> Whole:
         """One answer in one piece. Failures come as `Whole.error`; only cancellation raises."""
-        pieces = batches.cut(ask, self._bound(ask).batch)
-        return await (self._one(ask) if len(pieces) == 1 else batches.together(pieces, self._one))
-
-    async def _one(self, ask: Ask) -> Whole:
-        """One call that is answered in one piece."""
         outbound = self._bound(ask)
+        pieces = batches.cut(ask, outbound.batch)
+        if len(pieces) == 1:
+            return await self._one(outbound, ask)
+        return await batches.together(pieces, partial(self._one, outbound))
+
+    async def _one(self, outbound: Outbound, ask: Ask) -> Whole:
+        """One call that is answered in one piece."""
         try:
-            ask = await self._inlined(outbound, ask)
+            if outbound.inlines:
+                ask = await self._inlined(outbound, ask)
             if outbound.waits:
                 await self._prepared(outbound)
             call, dropped, through = self._call(outbound, ask, stream=False)
@@ -115,7 +118,8 @@ class HttpUpstream:
         """Begin a stream. A failure before the first content comes as `Whole` with `error`."""
         outbound = self._bound(ask)
         try:
-            ask = await self._inlined(outbound, ask)
+            if outbound.inlines:
+                ask = await self._inlined(outbound, ask)
             if outbound.waits:
                 await self._prepared(outbound)
             call, dropped, through = self._call(outbound, ask, stream=True)

@@ -16,7 +16,7 @@ from engine.plan.code import bind_template
 from engine.plan.types import Credential, Deployment
 from engine.plan.vendors import Provider
 from engine.upstream.auth import Shown, authenticator
-from engine.upstream.output_limit import set_limit
+from engine.upstream.output_limit import OutputLimit
 from engine.upstream.params import put_over
 from engine.upstream.protocol import Ask
 from engine.upstream.schemes.cache import TokenCache
@@ -61,6 +61,8 @@ class Outbound:
         #: Most inputs of one call; None: any number.
         limits = [each for each in (operation.plan.batch, provider.batch) if each is not None]
         self.batch = min(limits) if limits else None
+        #: Whether media is to be put into a request before it is sent.
+        self.inlines = operation.plan.inline is not None
         self._any_model = deployment.wire_model == ANY_MODEL
         self._provider = provider_of(provider)
         self._facts = facts_of(deployment.facts)
@@ -75,7 +77,8 @@ class Outbound:
         self._stream_default = plan.stream_default
         self._wire = plan.wire
         self._limits = plan.max_tokens_fields
-        self._limit = deployment.facts.max_tokens_field
+        preferred = deployment.facts.max_tokens_field
+        self._limit = OutputLimit(self._limits, preferred) if self._limits else None
         self._usage_request = plan.usage_request
         self._params = tuple(provider.params.items()) if op == "chat" else ()
         self._rename = tuple(provider.rename.items())
@@ -173,8 +176,8 @@ class Outbound:
                 self._op, request, self._facts, self._target_of(ask, stream, limit), self._provider
             )
             dropped = (*dropped, *self._lost(request))
-        if self._limits:
-            set_limit(body, self._limits, self._limit, limit)
+        if self._limit is not None:
+            self._limit.set(body, limit)
         self._set_stream(body, stream)
         if ask.params:
             put_over(body, ask.params)
@@ -216,8 +219,8 @@ class Outbound:
             request = rules(request, self._facts, target, self._provider, [])
         target["max_tokens"] = limit = request.get("max_tokens")
         body = self._dialect.write_request(self._op, request, self._facts, target, self._provider)
-        if self._limits:
-            set_limit(body, self._limits, self._limit, limit)
+        if self._limit is not None:
+            self._limit.set(body, limit)
         self._reword(body)
         return body
 
@@ -272,7 +275,8 @@ class Outbound:
 
     def forwarded(self, headers: Headers, given: Mapping[str, str]) -> Headers:
         """The headers of a call whose body passes through: with those that the format takes from clients."""
-        told = {name: given[name] for name in self.operation.plan.forward if name in given}
+        forward = self.operation.plan.forward
+        told = {name: given[name] for name in forward if name in given} if forward else None
         if not told:
             return headers
         return (*(each for each in headers if each[0] not in told), *told.items())

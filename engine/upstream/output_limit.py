@@ -9,34 +9,55 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+Steps = tuple[str, ...]
 
-def set_limit(body: dict[str, Any], names: Sequence[str], preferred: str | None, limit: int | None) -> None:
-    """Make `body` say its limit once.
+
+class OutputLimit:
+    """Makes bodies of one deployment say their limit once.
 
     Args:
         names: the format's fields for it; the first is the usual one.
         preferred: the one that this model takes; None: the one that the body uses.
-        limit: tokens; None: what the body says, if it says any.
     """
-    said = {name: value for name in names if (value := _value(body, name.split("."))) is not None}
-    if limit is None and not said:
-        return
-    value = limit if limit is not None else next(iter(said.values()))
-    wanted = preferred or next(iter(said), names[0])
-    for name in said:
-        if name != wanted:
-            _put(body, name.split("."), None)
-    _put(body, wanted.split("."), value)
+
+    __slots__ = ("_fields", "_preferred", "_usual")
+
+    def __init__(self, names: Sequence[str], preferred: str | None) -> None:
+        self._fields = tuple(_steps(name) for name in names)
+        self._usual = self._fields[0]
+        self._preferred = None if preferred is None else _steps(preferred)
+
+    def set(self, body: dict[str, Any], limit: int | None) -> None:
+        """limit: tokens; None: what the body says, if it says any."""
+        wanted, value = self._preferred, limit
+        for steps in self._fields:
+            said = _value(body, steps)
+            if said is None:
+                continue
+            if wanted is None:
+                wanted = steps
+            if value is None:
+                value = said
+            if steps != wanted:
+                _put(body, steps, None)
+        if value is not None:
+            _put(body, wanted or self._usual, value)
 
 
-def _value(body: dict[str, Any], steps: list[str]) -> Any:
+def _steps(name: str) -> Steps:
+    return tuple(name.split("."))
+
+
+def _value(body: dict[str, Any], steps: Steps) -> Any:
+    if len(steps) == 1:
+        return body.get(steps[0])
     found: Any = body
     for step in steps:
         found = found.get(step) if isinstance(found, dict) else None
     return found
 
 
-def _put(body: dict[str, Any], steps: list[str], value: Any) -> None:
+def _put(body: dict[str, Any], steps: Steps, value: Any) -> None:
     """Set the field, or with None take it out."""
     *above, last = steps
     for step in above:

@@ -17,7 +17,11 @@ def bind(names: tuple[str, ...]) -> Find:
     plain = tuple(name for name in names if "." not in name)
     deep = tuple((name, *_split(name)) for name in names if "." in name)
 
+    fields = frozenset((*plain, *(steps[0] for _, steps, _ in deep)))
+
     def find(body: Mapping[str, Any]) -> str | None:
+        if fields.isdisjoint(body):
+            return None
         for name in plain:
             if body.get(name) not in (None, False):
                 return name

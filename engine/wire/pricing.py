@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Final
 
 from engine.plan.vendors import Hours, PriceRow, PriceTier
@@ -30,6 +29,10 @@ KINDS: Final = (
 )  # fmt: skip
 #: What a vendor counts at least, and mostly no more.
 _PLAIN: Final = frozenset({"input_tokens", "output_tokens", "estimated"})
+#: Tokens that have a price of their own.
+_SPECIAL: Final = (
+    "cached_tokens", "cache_write_tokens", "audio_input_tokens", "reasoning_tokens", "audio_output_tokens"
+)  # fmt: skip
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -73,16 +76,16 @@ def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float, took_ms: float
     time = _time(took_ms, price.second) if price.second else 0
     if usage.keys() <= _PLAIN:  # nearly all calls: two kinds of tokens
         return _plain(total, usage.get("output_tokens", 0), price, price.request, reported, time)
+    output = usage.get("output_tokens", 0)
+    calls = price.request * max(1, usage.get("search_units", 1)) if price.request else 0
+    if not any(map(usage.get, _SPECIAL)):
+        return _plain(total, output, price, calls, reported, time)
     cached = min(usage.get("cached_tokens", 0), total)
     written = min(usage.get("cache_write_tokens", 0), total - cached)
     for_an_hour = min(usage.get("cache_write_1h_tokens", 0), written)
     spoken = min(usage.get("audio_input_tokens", 0), total - cached - written)
-    output = usage.get("output_tokens", 0)
     thought = min(usage.get("reasoning_tokens", 0), output)
     said = min(usage.get("audio_output_tokens", 0), output - thought)
-    calls = price.request * max(1, usage.get("search_units", 1))
-    if not (cached or written or spoken or thought or said):
-        return _plain(total, output, price, calls, reported, time)
     to_cache = _or(price.cache_write, price.input)
     sums = (
         _sum((total - cached - written - spoken, price.input), (spoken, _or(price.audio_input, price.input))),
@@ -242,8 +245,22 @@ def _worst(
     return tokens + row.request * units + time
 
 
-@lru_cache(maxsize=4096)
+#: (a row's id, tiers) -> the row, `_dearest_of` it: making a row's hash costs more than all of the rest.
+_DEAREST: Final[dict[tuple[int, int], tuple[PriceRow, tuple[int | None, int | None]]]] = {}
+_MOST_ROWS: Final = 4096
+
+
 def _dearest(row: PriceRow, reached: int) -> tuple[int | None, int | None]:
+    """`_dearest_of`, remembered."""
+    known = _DEAREST.get((id(row), reached))
+    if known is None or known[0] is not row:
+        if len(_DEAREST) >= _MOST_ROWS:
+            _DEAREST.clear()
+        known = _DEAREST[id(row), reached] = row, _dearest_of(row, reached)
+    return known[1]
+
+
+def _dearest_of(row: PriceRow, reached: int) -> tuple[int | None, int | None]:
     """The highest price of what goes in and of what comes out, over the row and its first tiers; None where a
     plain one is missing.
     """

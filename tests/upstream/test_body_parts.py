@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.upstream.output_limit import set_limit
+from engine.upstream.output_limit import OutputLimit
 from engine.upstream.params import put_over
 
 NAMES = ["options.num_predict"]
@@ -31,7 +31,7 @@ NAMES = ["options.num_predict"]
 def test_the_limit(names: Any, preferred: Any, limit: Any, body: Any, gives: Any) -> None:
     theirs = copy.deepcopy(body)
     ours = dict(theirs)
-    set_limit(ours, names, preferred, limit)
+    OutputLimit(names, preferred).set(ours, limit)
     assert ours == gives
     assert theirs == body  # nothing of the client's own body was changed
 
