@@ -97,11 +97,12 @@ def _expression(scope: str, ir: Any) -> tuple[str, dict[str, Any]]:
 
 
 class Code:
-    """Writes expressions as Python source. `constants` are the objects it needs by name: patterns."""
+    """Writes expressions as Python source. `constants` are the objects it needs by name: patterns, sets."""
 
     def __init__(self) -> None:
         self.temporaries = 0
         self.constants: dict[str, Any] = {}
+        self.maps: set[str] = set()  # variables that hold a map, where that is known
 
     def temporary(self) -> str:
         self.temporaries += 1
@@ -143,6 +144,8 @@ class Code:
     def guarded(self, owner: Any, name: str) -> str:
         if owner[0] == "l":
             var = self.value(owner)
+            if var in self.maps:
+                return f"{var}.get({scalar(name)})"
             return f"({var}.get({scalar(name)}) if {var}.__class__ is dict else None)"
         var = self.temporary()
         return f"({var}.get({scalar(name)}) if ({var} := {self.value(owner)}).__class__ is dict else None)"

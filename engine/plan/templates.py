@@ -18,9 +18,11 @@ key. The IR:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from engine.plan.absence import Fields, hangs_on
 from engine.plan.code import Code, scalar
 from engine.plan.scopes import SCOPES, WIRE_PARAMETERS
 
@@ -38,6 +40,9 @@ CHECKS: Final[dict[str, tuple[str, str]]] = {
     "map[string]": ("texts_by_key({0})", "an object of strings"),
     "map[number]": ("numbers_by_key({0})", "an object of numbers"),
 }
+#: Entries of a map that are passed over together hang on so many fields at least, and are so many at most.
+_FEWEST: Final = 5
+_TOGETHER: Final = 8
 _ESCAPES: Final = {"text": "text", "path": "path_text", "header": "text"}
 
 
@@ -169,6 +174,22 @@ class _Writer(Code):
         var = self.temporary()
         self.line(f"{var} = {{{', '.join(ready)}}}")
         certain = bool(ready) or keep
+        for fields, run in _runs(entries):
+            if fields is not None:
+                name = f"S{len(self.constants)}"
+                self.constants[name] = fields
+                self.line(f"if not {name}.isdisjoint(p0):")
+                self.level += 1
+            certain = self._entries(run, var) or certain
+            self.level -= fields is not None
+        if certain:
+            self.put(sink, var, True)
+        else:
+            self.line(f"if {var}: {sink.pattern.format(var)}" if not sink.flat else "pass")
+
+    def _entries(self, entries: list[Any], var: str) -> bool:
+        """Write entries into the map in `var`; True: one of them is always there."""
+        certain = False
         for entry in entries:
             if entry[0] == "=":
                 certain = certain or _simple(entry[2])
@@ -184,10 +205,7 @@ class _Writer(Code):
                 self.line(f"if {spread}.__class__ is dict: {var}.update({spread})")
                 if entry[1][0] == "F":
                     self.line(f"elif {spread}: {var}.update(all_items({spread}))")
-        if certain:
-            self.put(sink, var, True)
-        else:
-            self.line(f"if {var}: {sink.pattern.format(var)}" if not sink.flat else "pass")
+        return certain
 
     def _list(self, ir: Any, sink: Sink) -> None:
         items = list(ir[1])
@@ -225,6 +243,7 @@ class _Writer(Code):
     def _switch(self, ir: Any, sink: Sink) -> None:
         _, part, number, cases, default = ir
         var = f"v{int(number)}"
+        self.maps.discard(var)
         self.line(f"{var} = {self.value(part)}")
         word = "if"
         for words, case in cases:
@@ -243,6 +262,7 @@ class _Writer(Code):
     def _let(self, ir: Any, sink: Sink) -> None:
         for number, item in ir[1]:
             var = f"v{int(number)}"
+            self.maps.discard(var)
             if item[0] == "E":
                 self.line(f"{var} = {self.value(item[1])}")
             else:
@@ -294,6 +314,7 @@ class _Writer(Code):
             else:
                 path = self.path([*loop["path"], ["l", loop["i"]]])
                 self.line(f"if {var}.__class__ is not dict: wrong({path}, 'an object', {var})")
+            self.maps.add(var)
         if counted:
             number, test = loop["count"]
             self.line(f"v{int(number)} = {counted}")
@@ -304,6 +325,7 @@ class _Writer(Code):
             self.emit(loop["do"], Sink("", into, flat=True))
         else:
             self.emit(loop["do"], Sink(f"{into}.append({{0}})"))
+        self.maps.discard(var)
         self.level -= 1
 
     def _after(self, loop: Any, into: str, sink: Sink) -> None:
@@ -327,6 +349,22 @@ class _Writer(Code):
             self.put(sink, f"{into} or None", False)
         else:
             self.put(sink, into, True)
+
+
+def _runs(entries: list[Any]) -> Iterator[tuple[Fields | None, list[Any]]]:
+    """The entries of a map in order, in runs; one with fields writes nothing where none of them is there."""
+    run: list[Any] = []
+    fields: Fields = frozenset()
+    for entry in [*entries, None]:
+        found = None if entry is None or entry[0] != "=" else hangs_on(entry[2])
+        if run and (found is None or len(run) == _TOGETHER):
+            yield (fields if len(fields) >= _FEWEST else None), run
+            run, fields = [], frozenset()
+        if found is not None:
+            run.append(entry)
+            fields |= found
+        elif entry is not None:
+            yield None, [entry]
 
 
 def _braces(text: str) -> str:

@@ -16,7 +16,7 @@ names its path.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn
 
 from engine.errors import RequestError
@@ -53,6 +53,9 @@ KEYS: Final = frozenset(
     }
 )
 _DEPTH: Final = 20
+#: Fields that are asked for together: so many at least, and at most.
+_FEWEST: Final = 4
+_TOGETHER: Final = 8
 
 
 class ShapeError(ValueError):
@@ -184,8 +187,12 @@ class _Writer:
         self.block(f"if {var}.__class__ is dict:" if guarded else None)
         before = len(self.lines)
         fields = shape.get("fields") or {}
-        for name, inner in fields.items():
-            self.field(str(name), inner, var, at, path)
+        for run in _runs(fields):
+            together = len(run) >= _FEWEST
+            self.block(f"if not {self.constant(frozenset(run))}.isdisjoint({var}):" if together else None)
+            for name, inner in run.items():
+                self.field(name, inner, var, at, path)
+            self.unblock(together)
         if "any_of" in shape:
             names = [str(name) for name in self.scalars(shape["any_of"], (*path, "any_of"))]
             tests = " and ".join(f"{var}.get({name!r}) is None" for name in names)
@@ -259,6 +266,24 @@ class _Writer:
         if not isinstance(value, list | tuple) or not all(isinstance(v, str | int | float) for v in value):
             raise ShapeError("a list of texts or numbers stands here", path)
         return list(value)
+
+
+def _runs(fields: Mapping[str, Json]) -> Iterator[dict[str, Json]]:
+    """The fields in order, in runs; those of a run of several need not be there: a body that has none of them
+    is asked for all of them at once.
+    """
+    run: dict[str, Json] = {}
+    for name, shape in fields.items():
+        required = isinstance(shape, Mapping) and bool(shape.get("required"))
+        if run and (required or len(run) == _TOGETHER):
+            yield run
+            run = {}
+        if required:
+            yield {str(name): shape}
+        else:
+            run[str(name)] = shape
+    if run:
+        yield run
 
 
 def _path(at: list[str]) -> str:
