@@ -28,15 +28,15 @@ BODY_IDLE_S: Final = 30.0
 
 #: Keys by which is decided where a request goes and what it may cost, as they stand in a body: none of them
 #: may be there twice. `"model"` is looked for however it is spaced; it is no word of values.
-_DECIDES: Final = (
-    b'"model"',
-    b'"stream":',
-    b'"messages":',
-    b'"max_tokens":',
-    b'"max_completion_tokens":',
-    b'"max_output_tokens":',
-    b'"tools":',
-)
+_DECIDES: Final = {
+    "model": b'"model"',
+    "stream": b'"stream":',
+    "messages": b'"messages":',
+    "max_tokens": b'"max_tokens":',
+    "max_completion_tokens": b'"max_completion_tokens":',
+    "max_output_tokens": b'"max_output_tokens":',
+    "tools": b'"tools":',
+}
 
 
 class ClientGone(Exception):
@@ -105,8 +105,8 @@ def parse_body(raw: bytes) -> dict[str, Any]:
         raise RequestError("the request's body must be a JSON object", code="invalid_json")
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _deeper(body, MAX_DEPTH):
         raise RequestError(f"the request's body is nested more than {MAX_DEPTH} deep", code="invalid_json")
-    for name in _DECIDES:
-        if raw.count(name) > 1:
+    for key, written in _DECIDES.items():
+        if key in body and raw.count(written) > 1:
             _refuse_twins(raw)
             break
     if b"\\u0000" in raw and _has_nul(body):

@@ -12,10 +12,10 @@ from typing import Any, Final, cast
 from engine.plan.values import Json
 from engine.wire.canonical import Usage
 
-_COUNTS: Final = (
+_COUNTS: Final = frozenset({
     "input_tokens", "cached_tokens", "cache_write_tokens", "cache_write_1h_tokens", "output_tokens",
     "reasoning_tokens", "audio_input_tokens", "audio_output_tokens", "search_units",
-)  # fmt: skip
+})  # fmt: skip
 #: More tokens than any model reads or writes in a call: a count beyond it is a fault, not a bill.
 _ABSURD: Final = 1_000_000_000
 
@@ -28,11 +28,11 @@ def bind(semantics: Mapping[str, Json]) -> Callable[[Any], Usage]:
     def usage_of(told: Any) -> Usage:
         if not isinstance(told, dict):
             return {}
-        usage: dict[str, Any] = {}
-        for name in _COUNTS:
-            value = told.get(name)
-            if type(value) is int and 0 <= value <= _ABSURD:
-                usage[name] = value
+        usage: dict[str, Any] = {
+            name: value
+            for name, value in told.items()
+            if name in _COUNTS and type(value) is int and 0 <= value <= _ABSURD
+        }
         cost = told.get("cost")
         if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e6:
             usage["cost"] = float(cost)
