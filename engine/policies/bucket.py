@@ -6,17 +6,17 @@ It counts what is missing, times the period in ms, so that all of it is whole nu
 from __future__ import annotations
 
 from engine.policies.accounts import SKEW_MS, Kept, Terms
+from engine.policies.using import Using
 
 
-class BucketCounter:
+class BucketCounter(Using):
     """Implements `engine.policies.accounts.Counter`."""
 
-    __slots__ = ("_at_ms", "_at_start", "_burst", "_limit", "_owed", "_period_ms", "held", "lost")
+    __slots__ = ("_at_ms", "_burst", "_limit", "_owed", "_period_ms")
 
     def __init__(self, terms: Terms, at_start: bool = False) -> None:
-        self._owed = self._at_ms = self.held = self.lost = 0
-        self._at_start = at_start
-        self._period_ms = 0
+        super().__init__(at_start)
+        self._owed = self._at_ms = self._period_ms = 0
         self.follow(terms)
 
     def follow(self, terms: Terms) -> None:
@@ -28,28 +28,6 @@ class BucketCounter:
         if self._owed:
             self._flow(now_ms)
         return self._owed + (self.held + amount) * self._period_ms <= self._burst * self._period_ms
-
-    def take(self, amount: int, now_ms: int) -> None:
-        if self._at_start:
-            self._use(amount, now_ms)
-        else:
-            self.held += amount
-
-    def close(self, held: int, used: int, taken_ms: int, now_ms: int) -> None:
-        if not self._at_start:
-            self.held -= held
-            self._use(used, now_ms)
-        elif used > held:
-            self._use(used - held, now_ms)
-        else:
-            # As much as has not flowed back by itself: without it the bucket might have been full since.
-            flowed = self._limit * max(0, now_ms - taken_ms)
-            self._flow(now_ms)
-            self._owed = max(0, self._owed - max(0, (held - used) * self._period_ms - flowed))
-
-    def lose(self, held: int, taken_ms: int, now_ms: int) -> None:
-        self.close(held, held, taken_ms, now_ms)
-        self.lost += held
 
     def find(self, held: int, used: int, now_ms: int) -> None:
         """What was too much of it flows back as if it had been used: nobody knows how much of it has."""
@@ -93,6 +71,12 @@ class BucketCounter:
         if amount:
             self._flow(now_ms)
             self._owed += amount * self._period_ms
+
+    def _spare(self, amount: int, taken_ms: int, now_ms: int) -> None:
+        """As much as has not flowed back by itself: without it the bucket might have been full since."""
+        flowed = self._limit * max(0, now_ms - taken_ms)
+        self._flow(now_ms)
+        self._owed = max(0, self._owed - max(0, amount * self._period_ms - flowed))
 
     def _flow(self, now_ms: int) -> None:
         gone = now_ms - self._at_ms

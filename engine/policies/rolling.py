@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import Final
 
 from engine.policies.accounts import SKEW_MS, Kept, Terms
+from engine.policies.using import Using
 
 SLOTS: Final = 60
 
 
-class RollingCounter:
+class RollingCounter(Using):
     """Implements `engine.policies.accounts.Counter`."""
 
-    __slots__ = ("_at_start", "_limit", "_period_ms", "_slot_ms", "_slots", "_spent", "held", "lost")
+    __slots__ = ("_limit", "_period_ms", "_slot_ms", "_slots", "_spent")
 
     def __init__(self, terms: Terms, at_start: bool = False) -> None:
         self._slots: dict[int, int] = {}  # by number, the oldest first
-        self._spent = self.held = self.lost = 0
-        self._at_start = at_start
-        self._period_ms = self._slot_ms = 0
+        super().__init__(at_start)
+        self._spent = self._period_ms = self._slot_ms = 0
         self.follow(terms)
 
     def follow(self, terms: Terms) -> None:
@@ -39,25 +39,6 @@ class RollingCounter:
         if self._slots:
             self._turn(now_ms)
         return self._spent + self.held + amount <= self._limit
-
-    def take(self, amount: int, now_ms: int) -> None:
-        if self._at_start:
-            self._use(amount, now_ms)
-        else:
-            self.held += amount
-
-    def close(self, held: int, used: int, taken_ms: int, now_ms: int) -> None:
-        if not self._at_start:
-            self.held -= held
-            self._use(used, now_ms)
-        elif used > held:
-            self._use(used - held, now_ms)
-        else:
-            self._take_back(taken_ms // self._slot_ms, held - used)
-
-    def lose(self, held: int, taken_ms: int, now_ms: int) -> None:
-        self.close(held, held, taken_ms, now_ms)
-        self.lost += held
 
     def find(self, held: int, used: int, now_ms: int) -> None:
         """Counts as used now, and no longer as used when it was lost, as far as that still counts."""
@@ -117,6 +98,9 @@ class RollingCounter:
             slot = max(now_ms // self._slot_ms, last)  # out of turn by a little: in the newest
             self._slots[slot] = self._slots.get(slot, 0) + amount
             self._spent += amount
+
+    def _spare(self, amount: int, taken_ms: int, now_ms: int) -> None:
+        self._take_back(taken_ms // self._slot_ms, amount)
 
     def _take_back(self, slot: int, amount: int) -> int:
         """As much of it as the slot still has; how much that was."""

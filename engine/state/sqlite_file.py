@@ -6,17 +6,12 @@ only by `engine.state.sqlite_keeper`: a transaction of the hot path never waits 
 
 from __future__ import annotations
 
-import os
 import sqlite3
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from engine.state.sqlite_form import Form, make, prepare
 from engine.state.store_fault import StoreFault
-
-#: Stands in the file's header: `file` tells it, and another program's database is not taken for ours.
-APPLICATION: Final = 0x454E474C
-VERSION: Final = 2
 
 #: How long opening waits for others who open it too.
 OPEN_S: Final = 10.0
@@ -38,6 +33,13 @@ CREATE TABLE owners (
 );
 CREATE TABLE once (key TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) WITHOUT ROWID;
 """
+FORM: Final = Form(
+    "the state store",
+    0x454E474C,
+    2,
+    _TABLES,
+    "serve with the engine that wrote it, or move it away, and what it counted is counted anew",
+)
 
 
 def create(path: Path) -> None:
@@ -46,24 +48,12 @@ def create(path: Path) -> None:
     Raises:
         StoreFault: it cannot be made, or is no ledger of this version.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ignored = path.parent / ".gitignore"
-        if path.parent.name == ".engine" and not ignored.exists():
-            ignored.write_text("*\n")
-        # Never opened here once it exists: closing it would take away SQLite's locks of this process.
-        if not path.exists():
-            with suppress(FileExistsError):  # made by another process meanwhile
-                os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    except OSError as error:
-        raise StoreFault(
-            f"the state store {path} cannot be made: {error.strerror}; "
-            "let the process write there, or name another place in engine.yaml, `state: sqlite:PATH`"
-        ) from error
+    make(path, FORM)
     try:
         db = connect(path)
         try:
-            _prepare(db, path)
+            db.execute("PRAGMA page_size = 1024")
+            prepare(db, path, FORM)
         finally:
             db.close()
     except sqlite3.Error as error:
@@ -107,29 +97,3 @@ def explain(error: sqlite3.Error) -> str:
         return "another process has been writing all the time; is one of them stopped?"
     told = known.get(code)
     return f"{told} ({error})" if told is not None else str(error)
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA page_size = 1024")
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        application = db.execute("PRAGMA application_id").fetchone()[0]
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        empty = db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if empty:
-            for statement in _TABLES.split(";"):
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION}")
-            db.execute(f"PRAGMA user_version = {VERSION}")
-        elif application != APPLICATION:
-            raise StoreFault(f"{path} is another program's database; name another place in `state:`")
-        elif version != VERSION:
-            raise StoreFault(
-                f"the state store {path} has version {version}, and this engine reads version {VERSION}: "
-                "serve with the engine that wrote it, or move it away, and what it counted is counted anew"
-            )
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")

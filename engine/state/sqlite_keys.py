@@ -7,22 +7,19 @@ Writes are rare and made to last: each is one transaction, on disk before it is 
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from engine.state.keys import OTHER_SECRET, KeysFault, StoredKey, readable, taken
+from engine.state.sqlite_form import Form, prepare
+from engine.state.sqlite_form import make as make_file
 from engine.state.store_fault import StoreFault
 
 T = TypeVar("T")
-
-#: Stands in the file's header, so that another program's database is not taken for ours.
-APPLICATION: Final = 0x454E474B
-VERSION: Final = 1
 
 #: How long one waits for others who write.
 _BUSY_S: Final = 5.0
@@ -32,6 +29,7 @@ CREATE TABLE keys (digest BLOB PRIMARY KEY, id TEXT NOT NULL, name TEXT NOT NULL
     WITHOUT ROWID;
 CREATE TABLE proof (one INTEGER PRIMARY KEY CHECK (one = 1), proof BLOB NOT NULL);
 """
+FORM: Final = Form("the keys' file", 0x454E474B, 1, _TABLES, "use the engine that wrote it")
 
 
 class SqliteKeys:
@@ -45,13 +43,13 @@ class SqliteKeys:
         self.path = path
         self._lock = threading.Lock()
         if make:
-            _make(path)
+            make_file(path, FORM)
         elif not path.exists():
             raise FileNotFoundError(path)
         try:
             self._file = _identity(path)
             self._db = _connect(path)
-            _prepare(self._db, path)
+            prepare(self._db, path, FORM)
         except sqlite3.Error as error:
             raise _fault(path, error) from error
 
@@ -134,49 +132,10 @@ class SqliteKeys:
                 raise _fault(self.path, error) from error
 
 
-def _make(path: Path) -> None:
-    """The file and its folder; a folder of the engine's own stays out of Git. Only its owner reads it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ignored = path.parent / ".gitignore"
-        if path.parent.name == ".engine" and not ignored.exists():
-            ignored.write_text("*\n")
-        os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
-    except OSError as error:
-        raise StoreFault(
-            f"the keys' file {path} cannot be made: {error.strerror}; let the process write there, or name "
-            "another place in engine.yaml, `state: sqlite:PATH`"
-        ) from error
-
-
 def _connect(path: Path) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
     db.execute("PRAGMA synchronous = FULL")
     return db
-
-
-def _prepare(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("PRAGMA journal_mode = WAL")
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        application: Any = db.execute("PRAGMA application_id").fetchone()[0]
-        version = db.execute("PRAGMA user_version").fetchone()[0]
-        if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            for statement in _TABLES.split(";\n"):
-                db.execute(statement)
-            db.execute(f"PRAGMA application_id = {APPLICATION}")
-            db.execute(f"PRAGMA user_version = {VERSION}")
-        elif application != APPLICATION:
-            raise StoreFault(f"{path} is another program's database; name another place in `state:`")
-        elif version != VERSION:
-            raise StoreFault(
-                f"{path} has version {version}, and this engine reads version {VERSION}: use the engine that "
-                "wrote it"
-            )
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.execute("ROLLBACK")
 
 
 def _prove(db: sqlite3.Connection, proof: bytes) -> None:
