@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 
 class Using(ABC):
-    """Holds an amount until it is closed, and counts it as used from then on; at_start: from when it is taken.
+    """Holds an amount until it is closed, and counts it as used from then on; at_start: from its taking.
 
     Who extends it says what using is, and what it means that less was used than was counted.
     """

@@ -1,4 +1,4 @@
-"""A SQLite file of the engine's own: made for its owner alone, told from other programs' and versions' files."""
+"""A SQLite file of the engine's own: made for its owner alone, and told from files of another form."""
 
 from __future__ import annotations
 

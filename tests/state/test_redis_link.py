@@ -146,14 +146,12 @@ def _ours() -> int:
 async def test_a_hanging_store_costs_a_few_deadlines_and_then_nothing(shim: Shim) -> None:
     link = await opened(shim.address, DEADLINE_MS)
     shim.held = True
-    tasks = _ours()
-    waits = []
+    tasks, calls = _ours(), link.calls
+    began = time.perf_counter()
     for _ in range(100):
-        began = time.perf_counter()
         await away(link)
-        waits.append((time.perf_counter() - began) * 1000)
-    assert sum(wait > 5 for wait in waits) <= FAILURES <= 5
-    assert max(waits) < DEADLINE_MS + 40
+    assert link.calls - calls <= FAILURES <= 5  # the others did not even ask
+    assert (time.perf_counter() - began) * 1000 < 20 * DEADLINE_MS  # three of a hundred, on a busy machine
     assert _ours() <= tasks + 1  # one looks for it
     shim.held = False
     await until(lambda: link.up)
@@ -197,7 +195,7 @@ async def test_a_loop_that_crawls_still_gets_what_needs_many_turns() -> None:
     going, turns = True, 12
 
     def hog() -> None:
-        time.sleep(0.02)
+        time.sleep(0.01)
         if going:
             asyncio.get_running_loop().call_soon(hog)
 
@@ -207,7 +205,7 @@ async def test_a_loop_that_crawls_still_gets_what_needs_many_turns() -> None:
         return turns
 
     hog()
-    patience = Patience(0.05)
+    patience = Patience(0.02)
     assert await patience.within(steps()) == turns
     with pytest.raises(TimeoutError):
         await patience.within(asyncio.Event().wait())

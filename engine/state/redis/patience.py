@@ -1,10 +1,10 @@
 """How long a call may take: of the time that passes, only what the store had, not what this process lost.
 
-Time is told in ticks. A tick counts once, however late its timer fires, and one that was late counts a
-quarter: while the loop stood still nobody could have read an answer that lay there, so that time is not the
-store's. Nor does a late one end the wait, since what came meanwhile is read after it. So a process that hangs
-for a while, or whose loop crawls, never takes the store for away; and while it runs as it should, a store
-that is away costs the deadline and no more.
+Time is told in ticks. A tick counts once, however late its timer fires, and a quarter where it fired later
+than another tick would have: while the loop stood still nobody could have read an answer that lay there, so
+that time is not the store's. Nor does such a one end the wait, since what came meanwhile is read after it. So
+a process that hangs for a while, or whose loop crawls, never takes the store for away; and while it runs as
+it should, a store that is away costs the deadline and no more.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 _TICKS: Final = 5
-#: How late a timer may fire before it is the loop that was late, in seconds.
-_LATE: Final = 0.005
 #: What part of a tick that was late counts.
 _QUARTER: Final = 0.25
 #: Less than this is nothing left, in seconds; a step that begins then gets as much.
@@ -47,7 +45,7 @@ class Patience:
 
         def passed() -> None:
             nonlocal due, handle, tick
-            late = loop.time() - due > _LATE
+            late = loop.time() - due > tick
             last = self.over
             self.left -= tick * _QUARTER if late else tick
             if self.over and (last or not late):
