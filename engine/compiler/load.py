@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal
 
-from engine.builtin import builtin_root
+from engine.builtin import builtin, builtin_root
 from engine.compiler.read_file import read_text
 from engine.compiler.suggest import did_you_mean
 from engine.diagnostics import Diagnostics, Span
@@ -175,8 +175,13 @@ def _folder(base: Path, folder: str, kind: Kind, out: Diagnostics) -> Iterator[t
             yield path, kind
         elif name.endswith(".yml"):
             _yml(path, out)
-        elif path not in known and (base / path).is_dir():
+        elif path not in known and (base / path).is_dir() and not _is_ours(base, path):
             _stray_below(base, path, out)
+
+
+def _is_ours(base: Path, folder: str) -> bool:
+    """Whether it is where the engine ships its facts: in a checkout that lies in a workspace."""
+    return folder == "providers.d/facts" and (base / folder).samefile(builtin("providers.d") / "facts")
 
 
 def _is_folder(base: Path, folder: str, out: Diagnostics) -> bool:

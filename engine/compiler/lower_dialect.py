@@ -17,8 +17,20 @@ from engine.diagnostics import Diagnostics
 from engine.errors import ABOUT_KEYS
 from engine.plan.scopes import scope_of
 from engine.plan.values import Expr, Template
-from engine.plan.vendors import Dialect, ErrorRule, Inline, Operation, Rule, StreamRead, StreamWrite
+from engine.plan.vendors import (
+    Costs,
+    Dearer,
+    Dialect,
+    ErrorRule,
+    Hosted,
+    Inline,
+    Operation,
+    Rule,
+    StreamRead,
+    StreamWrite,
+)
 from engine.policies.failures import FailureClass
+from engine.spec.costs import CostsSpec, HostedSpec
 from engine.spec.dialect import (
     DialectSpec,
     ErrorRuleSpec,
@@ -58,6 +70,7 @@ def lower_dialect(spec: DialectSpec, name: str, document: Document, out: Diagnos
         },
         models_write=low.template(("models", "write"), "models_write"),
         can=tuple(spec.can),
+        costs=_costs(spec.costs),
         ledger={op: low.ledger(each) for op, each in operations.items() if form(op).request != "Request"},
     )
     return None if out.failed and len(out) > before else dialect
@@ -82,6 +95,26 @@ def error_rules(rules: tuple[ErrorRuleSpec, ...] | None) -> tuple[ErrorRule, ...
 def _field(written: str | Literal[False] | None, usual: str) -> str | None:
     """The field that is meant; None where the file says that there is none."""
     return usual if written is None else written or None
+
+
+def _costs(spec: CostsSpec | None) -> Costs:
+    if spec is None:
+        return Costs()
+    hosted = spec.hosted or HostedSpec()
+    return Costs(
+        tuple(
+            Dearer(each.field, _usual(each.usual), each.most, each.why)
+            for each in spec.dearer or ()
+        ),
+        spec.elsewhere or (),
+        Hosted(hosted.uses, hosted.all_uses, hosted.told or ()),
+    )
+
+
+def _usual(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
+    if values is None:
+        return None
+    return tuple(value.lower() if isinstance(value, str) else value for value in values)
 
 
 @dataclass

@@ -261,6 +261,36 @@ class Operation:
 
 
 @dataclass(frozen=True, slots=True)
+class Dearer:
+    """A field of a body, by a dotted path, that may make a call dearer than its price: refused where money is
+    counted, but for the usual values (None: for any), or as large a number as the field `most`.
+    """
+
+    field: str
+    usual: tuple[Json, ...] | None = None
+    most: str | None = None
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """Tools that a vendor runs: the fields that bound their use, and those of whose use its usage tells."""
+
+    uses: str | None = None  # of the tool
+    all_uses: str | None = None  # of the body
+    told: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What requests of a format may cost beside their tokens. elsewhere: as `Operation.native_only`."""
+
+    dearer: tuple[Dearer, ...] = ()
+    elsewhere: tuple[str, ...] = ()
+    hosted: Hosted = Hosted()
+
+
+@dataclass(frozen=True, slots=True)
 class Dialect:
     """One wire format, both directions."""
 
@@ -275,6 +305,7 @@ class Dialect:
     models_write: Template | None  # the list that /v1/models answers
     can: tuple[str, ...]
     ledger: Mapping[str, Mapping[str, str]]  # operation -> canonical field -> kept renamed dropped ...
+    costs: Costs = Costs()
     error_default: str | None = None  # the class of failures that no rule knows; None: by their status
 
 

@@ -1,54 +1,32 @@
 """What a client could buy dearer than any price that is known: refused where money is counted.
 
-Vendors sell quicker answers at a multiple of the price, by a field of the request. No price book has that, so
-neither would a budget's worst case, nor what is settled.
+Which fields these are, the client's format says of its body, and the formats of the targets of what is
+written for them: `costs.dearer` of the dialects (`wire/costs.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator
 
 from engine.errors import NotAdmitted
 from engine.runtime.run import Run
-
-#: Field of a request -> its values that cost what is known, or less.
-_USUAL: Final[Mapping[str, frozenset[str]]] = {
-    "service_tier": frozenset(
-        {"auto", "default", "standard", "standard_only", "on_demand", "flex", "batch", "unspecified"}
-    ),
-    "speed": frozenset({"standard", "normal"}),
-    "inference_geo": frozenset({"global"}),
-}
+from engine.wire.costs import Bought
 
 
 def check(run: Run) -> None:
     """Raises NotAdmitted (400)."""
-    _among(run.request)
-    if run.inbound.body:
-        _among(run.inbound.body)
+    for bought in _bought(run):
+        if bought is not None:
+            raise NotAdmitted(bought.why, status=400, code="not_admitted", param=bought.field)
 
 
-def _among(fields: Mapping[str, Any]) -> None:
-    if fields.get("background") is True:
-        raise _not_bought(
-            "background",
-            "a call in the background ends where nobody sees what it costs, and that is counted here",
-        )
-    made = fields.get("best_of")
-    if isinstance(made, int) and made > max(1, fields.get("n") or 1):
-        raise _not_bought(
-            "best_of", f"best_of is {made}, and what answers cost that nobody gets is counted here"
-        )
-    for name, usual in _USUAL.items():
-        value = fields.get(name)
-        if isinstance(value, str) and value.lower() not in usual:
-            raise _not_bought(
-                name,
-                f"{name} is {value!r}, whose price is not known, and what this model costs is counted here: "
-                f"leave {name} out, or have a deployment made with that in its `params`, and its `price`",
-            )
-
-
-def _not_bought(name: str, why: str) -> NotAdmitted:
-    return NotAdmitted(why, status=400, code="not_admitted", param=name)
+def _bought(run: Run) -> Iterator[Bought | None]:
+    inbound = run.inbound
+    if inbound.body and inbound.dialect is not None:
+        yield run.snapshot.dialect(inbound.dialect).costs.dearer(inbound.body)
+    for name in {face.dialect for place in run.bound.places.values() for face in place.faces}:
+        if name is not None and name != inbound.dialect:
+            dialect = run.snapshot.dialect(name)
+            operation = dialect.plan.operations.get(inbound.operation)
+            if operation is not None:
+                yield dialect.costs.dearer_there(run.request, operation.wire)

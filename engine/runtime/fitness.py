@@ -56,6 +56,8 @@ def _too_long(run: Run, place: Place) -> Unfit | None:
         return None
     count = run.view.input_tokens
     least = count if run.exact else tokens.least(count)
+    if least > facts.context and not run.exact:  # of images and tools nobody knows the least
+        least = tokens.least(tokens.text_bytes(run.request))
     if least > facts.context:
         return Unfit("context_length", f"{name} holds {facts.context} tokens, the input has {count}")
     return None

@@ -37,12 +37,6 @@ if TYPE_CHECKING:
 #: What `can` decides about; other features are hints that a model may ignore.
 _NEEDS = frozenset({"image", "audio", "file", "tools", "json_schema", "json_object", "logprobs"})
 
-#: Fields of formats whose input the vendor keeps, or has from elsewhere.
-_KEPT_ELSEWHERE = frozenset(
-    {"previous_response_id", "conversation", "prompt", "input.type=item_reference", "documents", "container",
-     "mcp_servers"}
-)  # fmt: skip
-
 _FREE = (PriceRow(0, 0, 0, 0),)
 _NO_LABELS = Texts()
 
@@ -422,11 +416,18 @@ class Run:
         told = self.view.input_tokens
         if self.inbound.operation == "count_tokens":
             return told
-        beside = None if self.native in _KEPT_ELSEWHERE else tokens.media_tokens(self.request)
+        beside = None if self._reads_elsewhere() else tokens.media_tokens(self.request)
         if beside == 0:
             return told
         context = place.deployment.facts.context or tokens.LONGEST_CONTEXT
         return max(told, context if beside is None else min(told + beside, context))
+
+    def _reads_elsewhere(self) -> bool:
+        """Whether the client's body has the vendor read what is not in it."""
+        dialect, body = self.inbound.dialect, self.inbound.body
+        if dialect is None or body is None:
+            return False
+        return self.snapshot.dialect(dialect).costs.reads_elsewhere(body)
 
     def most_output(self, place: Place) -> int | None:
         """Tokens that one call there may write, over all answers; None where nobody knows."""

@@ -165,11 +165,16 @@ BUILT: Final[Mapping[str, Row]] = {
         "error status headers gives"
     ),
     # --- providers.d/dialects/
-    "DialectSpec": _row("extends replace title can finish usage blocks operations errors models samples"),
+    "DialectSpec": _row(
+        "extends replace title can finish usage costs blocks operations errors models samples"
+    ),
     "OperationSpec": _row(
         "path stream_path ingress stream_ingress headers model_field stream_field stream_default "
         "max_tokens_fields usage_request forward native_only adjust batch request response stream inline poll"
     ),
+    "CostsSpec": _row("dearer elsewhere hosted"),
+    "DearerSpec": _row("field usual most why"),
+    "HostedSpec": _row("uses all_uses told"),
     "InlineSpec": _row("images files max"),
     "PollSpec": _row("status pending succeeded failed at result cancel stream hosts every longest timeout"),
     "ElsewhereSpec": _row("url path method"),

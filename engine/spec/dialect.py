@@ -16,6 +16,7 @@ from engine.policies.failures import FailureClass
 from engine.spec.adjust import AdjustSpec
 from engine.spec.amounts import Size
 from engine.spec.containers import Listed
+from engine.spec.costs import CostsSpec
 from engine.spec.fault import fault, shown, wrong_type
 from engine.spec.model import Spec, about
 from engine.spec.names import Name
@@ -468,6 +469,7 @@ class DialectSpec(Spec):
         "The format's finish reasons to the engine's.", required=True
     )
     usage: UsageSpec | None = about("What its counts mean.")
+    costs: CostsSpec | None = about("What its requests may cost beside their tokens.")
     blocks: dict[Name, Template] | None = about("Pieces of templates by name, for `$use`.")
     operations: dict[OperationName, OperationSpec] = about("Its operations.", required=True)
     errors: ErrorsSpec | None = about("Errors, both ways.")

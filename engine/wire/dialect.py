@@ -19,6 +19,7 @@ from engine.wire import ledger, native_only, shape
 from engine.wire import usage as usage_counts
 from engine.wire.adjust import BoundAdjust
 from engine.wire.canonical import Error, Request
+from engine.wire.costs import BoundCosts
 from engine.wire.failures import RETRY_AFTER, Classifier
 from engine.wire.operations import AnyReply, AnyRequest, check_reply
 from engine.wire.poll import BoundPoll
@@ -68,6 +69,7 @@ class BoundDialect:
     def __init__(self, plan: Dialect) -> None:
         self.plan = plan
         self.name = plan.name
+        self.costs = BoundCosts(plan.costs)
         self._operations: dict[str, BoundOperation] = {}
         self._error_read = _bound(plan.error_read)
         self._error_write = _bound(plan.error_write)

@@ -26,7 +26,7 @@ def bind(names: tuple[str, ...]) -> Find:
             if body.get(name) not in (None, False):
                 return name
         for name, steps, word in deep:
-            if any(found == word if word else found not in (None, False) for found in _values(body, steps)):
+            if any(found == word if word else found not in (None, False) for found in values(body, steps)):
                 return name
         return None
 
@@ -43,11 +43,12 @@ def _split(name: str) -> tuple[tuple[str, ...], str]:
     return tuple(path.split(".")), word
 
 
-def _values(value: Any, steps: tuple[str, ...]) -> Iterator[Any]:
+def values(value: Any, steps: tuple[str, ...]) -> Iterator[Any]:
+    """What stands at a path through maps; of lists, in any of their items."""
     if isinstance(value, list):
         for item in value:
-            yield from _values(item, steps)
+            yield from values(item, steps)
     elif not steps:
         yield value
     elif isinstance(value, Mapping) and steps[0] in value:
-        yield from _values(value[steps[0]], steps[1:])
+        yield from values(value[steps[0]], steps[1:])

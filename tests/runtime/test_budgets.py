@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,10 +18,11 @@ from engine.kinds.mirror import Mirror
 from engine.plan.money import Budget, BudgetStep, MoneySegment, Window
 from engine.plan.types import Call, Ceilings, Concurrent, Node, Streaming
 from engine.plan.values import Expr
-from engine.plan.vendors import Facts, ImageTokens, PriceRow
+from engine.plan.vendors import Costs, Dialect, Facts, ImageTokens, PriceRow
 from engine.runtime.views import Key, Texts
 from engine.state.ledger import Ask, Refused
 from engine.state.memory_ledger import MemoryLedger
+from engine.wire.dialect import BoundDialect
 
 Bench = Any
 Kit = Any
@@ -34,6 +36,10 @@ WORST = 1_000 * 6_000
 FREE = Facts(prices=(PriceRow(0, 0, 0, 0),), output=1_000)
 CHEAP = Facts(prices=(PriceRow(0, 1_000_000),), output=1_000)
 UNPRICED = Facts(output=1_000)
+#: A dialect that carries nothing.
+NOTHING: Any = {"operations": {}, "finish": {}, "usage": {}, "errors": (), "error_read": None,
+                "error_write": None, "error_types": {}, "models_write": None, "can": (),
+                "ledger": {}}  # fmt: skip
 
 
 @pytest.fixture(name="bench", params=["at once", "asked"])
@@ -668,8 +674,10 @@ async def test_a_conversation_that_the_vendor_keeps_is_held_as_far_as_it_may_be_
     facts = Facts(prices=kit.deployment("a").facts.prices, output=1_000, context=50_000)
     b = kit.Bench(kit.use("a"), {"a": [kit.Say()]}, deployments=(kit.deployment("a", facts=facts),))
     place = b.snapshot.route("r").places["a"]
-    run = b.executor._begin(b.snapshot, b.inbound())
-    run.take(b.snapshot.route("r"))
-    assert run.most_input(place) == run.view.input_tokens
-    run.native = "previous_response_id"
-    assert run.most_input(place) == 50_000
+    spoken = BoundDialect(Dialect(**NOTHING, name="kept", costs=Costs(elsewhere=("earlier", "in.of=kept"))))
+    b.snapshot.dialects = {"kept": SimpleNamespace(bound=spoken)}
+    for body, held in (({}, None), ({"earlier": "r-1"}, 50_000), ({"in": [{"of": "kept"}]}, 50_000)):
+        run = b.executor._begin(b.snapshot, b.inbound())
+        run.take(b.snapshot.route("r"))
+        run.inbound.dialect, run.inbound.body = "kept", body
+        assert run.most_input(place) == (held or run.view.input_tokens)
