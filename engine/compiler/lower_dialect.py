@@ -102,10 +102,7 @@ def _costs(spec: CostsSpec | None) -> Costs:
         return Costs()
     hosted = spec.hosted or HostedSpec()
     return Costs(
-        tuple(
-            Dearer(each.field, _usual(each.usual), each.most, each.why)
-            for each in spec.dearer or ()
-        ),
+        tuple(Dearer(each.field, _usual(each.usual), each.most, each.why) for each in spec.dearer or ()),
         spec.elsewhere or (),
         Hosted(hosted.uses, hosted.all_uses, hosted.told or ()),
     )

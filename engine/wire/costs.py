@@ -38,9 +38,7 @@ class BoundCosts:
                 return found
         return None
 
-    def dearer_there(
-        self, request: Mapping[str, Any], wire: Mapping[str, tuple[str, ...]]
-    ) -> Bought | None:
+    def dearer_there(self, request: Mapping[str, Any], wire: Mapping[str, tuple[str, ...]]) -> Bought | None:
         """The same of a canonical request that is going to be written in this format.
 
         Args:
