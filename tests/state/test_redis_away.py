@@ -157,6 +157,7 @@ async def test_a_store_that_goes_adds_a_deadline_and_then_nothing(own_server: Se
         before, tasks = max(waits), len(asyncio.all_tasks())
         own_server.signal(signal.SIGSTOP if how == "stopped" else signal.SIGKILL)
         await until(lambda: not ledger.store.link.up)
+        await until(lambda: not any(part.busy for part in ledger._slices.values()))  # who waited was told
         waits.clear()
         await until(lambda: len(waits) > 1_000)
         assert sorted(waits)[990] < 5  # nobody waits for it any more

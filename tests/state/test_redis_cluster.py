@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from cancels import CALLS, cancelled_calls
 from cluster_servers import Cluster
 from redis_ledgers import SETTLE_MS, got, ledgers, now_ms, reserve, stands, until, window
 
+from engine.keys.hashing import PUBLIC, proof
 from engine.state.kept import Kept
+from engine.state.keys import Said, StoredKey, new_id
 from engine.state.ledger import Account, Ask, Refused
+from engine.state.open_keys import open_keys
 from engine.state.redis.address import Place, parse
 from engine.state.redis.hints import Hints
 from engine.state.redis.kept import SharedKept
@@ -191,6 +195,24 @@ async def test_a_primary_that_dies_concerns_its_accounts_alone(cluster: Cluster)
         assert links[1].outages == links[2].outages == 0
     dying.start()  # as the promoted one's replica
     await until(lambda: b"master_link_status:up" in dying.call("INFO", "replication"))
+
+
+async def test_client_keys_of_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    keys, other = (
+        await open_keys(cluster.address, tmp_path, make=True),
+        await open_keys(cluster.address, tmp_path, make=True),
+    )
+    assert keys is not None
+    assert other is not None
+    made = StoredKey(b"1" * 32, new_id(), "bot", Said(), 1_000)
+    await keys.add(made, proof(PUBLIC))
+    assert [key.name for key in await other.every()] == ["bot"]
+    before = await other.version()
+    await keys.revoke([made], 2_000)
+    assert await other.version() != before
+    assert [key.revoked for key in await other.every()] == [2_000]
+    for each in (keys, other):
+        await each.close()
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from typing import Any, Final
 from engine.state.redis.address import Address, Place
 from engine.state.redis.connection import Away, Command, Connection, refusing
 from engine.state.redis.generation import Generation, ServerClock
+from engine.state.redis.greeting import Clustered, evicts, greet
 from engine.state.redis.patience import Patience
 from engine.state.redis.scripts import Script, Work
 from engine.state.redis.slots import Redirect, redirect_of
@@ -47,10 +48,6 @@ Item = Work | Command
 
 class Renewed(Away):
     """The store has another generation than the one this process knew: what it answered is not counted on."""
-
-
-class Clustered(Away):
-    """The server is one of a cluster's, and nobody has said which slots are its own."""
 
 
 class Link:
@@ -260,19 +257,9 @@ class Link:
         """A connection to a primary; where it is another run of a server than before: a generation begins."""
         lane = await self.knock(place, patience)
         try:
-            info, role = await lane.exchange([("INFO", "server"), ("ROLE",)], patience)
-            for answer in (info, role):  # what a managed service forbids is not known, and no fault
-                away = refusing(answer)
-                if away is not None and "NOPERM" not in str(away):
-                    raise away
-            if isinstance(role, list) and role and role[0] != b"master":
-                raise Away(f"{place} is a replica", at_once=True)
-            fields = _fields(info)
-            if not self.shard and "cluster" in (fields.get("redis_mode"), fields.get("server_mode")):
-                raise Clustered(f"{place} is one of a cluster", at_once=True)
-            lane.run_id = fields.get("run_id", "")
+            up_s = await greet(lane, place, self.shard, patience)
             if not self.era.is_of(lane):
-                await self.era.take(lane, int(fields.get("uptime_in_seconds", "0") or 0), patience)
+                await self.era.take(lane, up_s, patience)
         except BaseException:
             await lane.close()
             raise
@@ -374,9 +361,8 @@ class Link:
 
     async def _warn(self, lane: Connection) -> None:
         """A server that throws keys away when it is full forgets what was spent, and nobody notices."""
-        fields = _fields((await lane.exchange([("INFO", "memory")], Patience(PROBE_S)))[0])
-        policy = fields.get("maxmemory_policy", "noeviction")
-        if fields.get("maxmemory", "0") != "0" and policy != "noeviction" and policy != self._evicts:
+        policy = await evicts(lane, Patience(PROBE_S))
+        if policy is not None and policy != self._evicts:
             self._evicts = policy
             log.warning(_EVICTS, self.address, policy)
 
@@ -391,11 +377,3 @@ def _no_script(answer: Any) -> bool:
     return isinstance(answer, Exception) and "NOSCRIPT" in (
         getattr(answer, "status_code", None) or str(answer)
     )
-
-
-def _fields(info: Any) -> dict[str, str]:
-    """The lines of INFO."""
-    if not isinstance(info, bytes):
-        return {}
-    pairs = (line.partition(":") for line in info.decode(errors="replace").splitlines())
-    return {name: value for name, mark, value in pairs if mark}

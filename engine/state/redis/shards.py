@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, Final
 
 from engine.state.redis import link as one
-from engine.state.redis.address import Address
+from engine.state.redis.address import Address, Place
 from engine.state.redis.connection import Away, Command, Connection
 from engine.state.redis.generation import ServerClock
 from engine.state.redis.link import Item, Link
@@ -29,15 +28,10 @@ from engine.state.redis.scripts import Work
 from engine.state.redis.slots import Redirect
 from engine.state.redis.topology import Topology
 
-log = logging.getLogger("engine.state")
-
 #: How often one command is sent on.
 _HOPS: Final = 16
 #: Before a command is sent again of which half the keys are here and half there, in seconds.
 _PAUSE: Final = 0.002
-#: Between two looks at the slots, while all is well and while it is not, in seconds.
-_SELDOM: Final = 30.0
-_OFTEN: Final = 0.5
 #: When a store that is away may be asked again, in ms, as clients are told.
 RETRY_MS: Final = 1_000
 
@@ -74,9 +68,7 @@ class Shards:
         self._random = random or Random()
         self._one = self._link(address, shard=False)
         self._map: Topology | None = None
-        self._look = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._looking: asyncio.Task[None] | None = None
         self._gone = [0, 0, 0]  # calls, failures, outages of links that are no more
 
     def _link(self, address: Address, shard: bool) -> Link:
@@ -91,10 +83,7 @@ class Shards:
         made.era.renewed.append(lambda: _tell(then(made) for then in self.renewed))
         made.returned.append(lambda: _tell(then() for then in self.returned))
         made.lost.append(lambda: _tell(then() for then in self.lost))
-        if shard:
-            made.lost.append(self._look.set)
-            made.misplaced.append(self._look.set)
-        else:
+        if not shard:
             made.clustered.append(lambda: self._spawn(self._spread()))
         return made
 
@@ -108,11 +97,13 @@ class Shards:
         return self.up
 
     async def close(self) -> None:
-        for task in [*self._tasks, *([] if self._looking is None else [self._looking])]:
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for link in {*self.links, self._one, *(() if self._map is None else self._map.others())}:
-            await link.close()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._one.close()
+        if self._map is not None:
+            await self._map.close()
 
     # --- how it is ----------------------------------------------------------------------------------------
 
@@ -310,10 +301,9 @@ class Shards:
         """A slot is another shard's: one that is known, or all are asked for anew."""
         assert self._map is not None
         assert sent.place is not None
-        self._look.set()
         if not self._map.moved(sent.slot, sent.place):
             with contextlib.suppress(Away, TimeoutError):
-                await patience.within(self._refresh())
+                await patience.within(self._map.refresh())
 
     # --- the slots ----------------------------------------------------------------------------------------
 
@@ -324,57 +314,25 @@ class Shards:
 
     async def _spread(self) -> None:
         """It is a cluster: from here on each shard has its link."""
-        made = Topology(
-            self._one, lambda places: self._link(replace(self.address, places=places), shard=True)
-        )
+        made = Topology(self._one, self._shard, self._let_go)
         try:
-            await self._learn(made)
+            await made.learn()
         except Away as error:
             self._one.lose(Away(str(error)))  # looked for again
             return
         self._map = made
-        self._spawn(self._watch())
-        for link in made.links:
-            if not link.up:
-                self._look.set()
+        self._spawn(made.watch())
         _tell(then() for then in self.returned)
 
-    async def _watch(self) -> None:
-        """Look at the slots now and then, and often while a shard is away."""
-        while True:
-            assert self._map is not None
-            calm = all(link.up for link in self._map.links)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_SELDOM if calm else _OFTEN):
-                    await self._look.wait()
-            self._look.clear()
-            try:
-                await self._refresh()
-                await self._map.place_generations()
-            except Away as error:
-                log.debug("state shards: %s", error)
-            except Exception:  # one bad answer must not end what follows the slots
-                log.exception("state shards: the slots could not be followed")
-            await asyncio.sleep(_PAUSE)
+    def _shard(self, places: tuple[Place, ...]) -> Link:
+        return self._link(replace(self.address, places=places), shard=True)
 
-    async def _refresh(self) -> None:
-        """Ask for all slots; who comes meanwhile waits for the same answer. Raises Away."""
-        if self._looking is None or self._looking.done():
-            assert self._map is not None
-            self._looking = asyncio.get_running_loop().create_task(self._learn(self._map), name="state-slots")
-            self._looking.add_done_callback(_seen)
-        await asyncio.shield(self._looking)
-
-    async def _learn(self, into: Topology) -> None:
-        """Raises Away where nobody tells."""
-        gone = await into.learn()
-        for link in gone:
-            self._gone = [
-                was + now
-                for was, now in zip(self._gone, (link.calls, link.failures, link.outages), strict=True)
-            ]
-            self.clock.forget(link.era)
-            await link.close()
+    async def _let_go(self, link: Link) -> None:
+        """A link that serves no slots any more; its figures stay."""
+        figures = (link.calls, link.failures, link.outages)
+        self._gone = [was + now for was, now in zip(self._gone, figures, strict=True)]
+        self.clock.forget(link.era)
+        await link.close()
 
 
 def _whole(answers: list[Any]) -> list[Any]:
@@ -383,12 +341,6 @@ def _whole(answers: list[Any]) -> list[Any]:
         if isinstance(answer, Away):
             raise answer
     return answers
-
-
-def _seen(task: asyncio.Task[None]) -> None:
-    """Who waited was told; where nobody did, the next look tells."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _tell(calls: Iterable[None]) -> None:

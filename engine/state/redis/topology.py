@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final
 
 from engine.state.redis.address import Place
 from engine.state.redis.connection import Away
@@ -19,15 +20,28 @@ from engine.state.redis.link import PROBE_S, Link
 from engine.state.redis.patience import Patience
 from engine.state.redis.slots import SLOTS, Shard, own_key, shards_of, slot_of
 
+log = logging.getLogger("engine.state")
+
+#: Between two looks at the slots, while all is well, while it is not, and at least, in seconds.
+_SELDOM: Final = 30.0
+_OFTEN: Final = 0.5
+_PAUSE: Final = 0.005
+
 New = Callable[[tuple[Place, ...]], Link]
 
 
 class Topology:
-    """Empty until `learn` was awaited. seed: its address is where one begins to ask. new: makes links."""
+    """Empty until `learn` was awaited; `watch` keeps it true.
 
-    def __init__(self, seed: Link, new: New) -> None:
+    seed: its address is where one begins to ask. new: makes links. gone: takes those that are needed no more.
+    """
+
+    def __init__(self, seed: Link, new: New, gone: Callable[[Link], Awaitable[None]]) -> None:
         self._seed = seed
-        self._new = new
+        self._make = new
+        self._gone = gone
+        self._look = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
         self._nobody = new(seed.address.places)  # never opened: who has the slots that nobody has
         self._nobody.why = "no shard serves the slot of this key"
         self._slots: list[Link] = [self._nobody] * SLOTS
@@ -47,20 +61,55 @@ class Topology:
         self._guests.append(made)
         return made
 
-    def others(self) -> list[Link]:
-        """Links that serve no slots."""
-        return [self._nobody, *self._guests]
-
     def moved(self, slot: int, place: Place) -> bool:
         """A slot is that server's now; whether it was known already as one that has slots."""
+        self._look.set()
         link = self.at(place)
         if link is None or link in self._guests:
             return False
         self._slots[slot] = link
         return True
 
-    async def learn(self) -> list[Link]:
-        """Ask for all slots; which links are needed no more. Raises Away where nobody tells."""
+    def _new(self, places: tuple[Place, ...]) -> Link:
+        made = self._make(places)
+        made.lost.append(self._look.set)
+        made.misplaced.append(self._look.set)
+        return made
+
+    async def close(self) -> None:
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        for link in (*self.links, *self._guests, self._nobody):
+            await link.close()
+
+    # --- how it changes -----------------------------------------------------------------------------------
+
+    async def watch(self) -> None:
+        """Look at the slots now and then, and often while a shard is away. Until it is cancelled."""
+        while True:
+            calm = all(link.up for link in self.links)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SELDOM if calm else _OFTEN):
+                    await self._look.wait()
+            self._look.clear()
+            try:
+                await self.refresh()
+            except Away as error:
+                log.debug("state shards: %s", error)
+            except Exception:  # one bad answer must not end what follows the slots
+                log.exception("state shards: the slots could not be followed")
+            await asyncio.sleep(_PAUSE)
+
+    async def refresh(self) -> None:
+        """Ask for all slots; who comes meanwhile waits for the same answer. Raises Away."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self.learn(), name="state-slots")
+            self._looking.add_done_callback(_seen)
+        await asyncio.shield(self._looking)
+
+    async def learn(self) -> None:
+        """Ask for all slots, and have a link for each shard. Raises Away where nobody tells."""
         shards = await self._ask()
         pool = [*self.links, *self._guests]
         links = _matched(shards, pool)
@@ -74,7 +123,12 @@ class Topology:
                 fresh.append(link)
             else:
                 link.served_by(shard.places)
-        await asyncio.gather(*(link.open() for link in fresh))
+        try:
+            await asyncio.gather(*(link.open() for link in fresh))
+        except BaseException:
+            for link in fresh:
+                await link.close()
+            raise
         self.links = [links[at] for at in range(len(shards))]
         slots = [self._nobody] * SLOTS
         for link, shard in zip(self.links, shards, strict=True):
@@ -83,10 +137,11 @@ class Topology:
         self._slots = slots
         gone = [link for link in pool if link not in self.links and link not in self._guests]
         self._guests = [link for link in self._guests if link not in self.links]
-        await self.place_generations()
-        return gone
+        await self._place_generations()
+        for link in gone:
+            await self._gone(link)
 
-    async def place_generations(self) -> None:
+    async def _place_generations(self) -> None:
         """Have each shard's generation stand in a slot of its own."""
         for link in self.links:
             key = link.era.key
@@ -131,6 +186,12 @@ class Topology:
         if isinstance(answers[0], Exception):
             raise Away(f"it answers {answers[0]}")
         return answers[0]
+
+
+def _seen(task: asyncio.Task[None]) -> None:
+    """Who waited was told; where nobody did, the next look tells."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _places(links: Iterable[Link]) -> list[Place]:
