@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, settings
 sys.path.append(str(Path(__file__).parent / "local"))
 # and a real state store, with what may go wrong before it
 sys.path.append(str(Path(__file__).parent / "state"))
+# and a clock and ports of our own, whatever else the machine does
+sys.path.append(str(Path(__file__).parent / "machine"))
 
 # A proxy of the machine's changes which transport is chosen; tests that want one set their own.
 for _name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):

@@ -161,7 +161,7 @@ class Sidecar:
         return [json.loads(line)["event"] for line in self.stream.getvalue().splitlines()]
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             while not holds():
                 await asyncio.sleep(0.001)
 

@@ -102,7 +102,7 @@ async def _streams(sidecar: Running, gate: asyncio.Event, *, end: bool) -> int:
             writer.transport.abort()
         held.clear()
         del reader, writer
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while sidecar.sidecar.service.open:
                 await asyncio.sleep(0.01)
         await asyncio.sleep(0.05)

@@ -30,7 +30,7 @@ def _state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_a_restart_with_broken_files_serves_the_last_good_plan(folder: Path, tmp_path: Path) -> None:
     routes = folder / "routes" / "main.yaml"
-    async with httpx.AsyncClient(timeout=10) as client:
+    async with httpx.AsyncClient(timeout=30) as client:
         async with serve(folder, "--no-watch") as served:
             good = served.hello["revision"]
         assert len(list((tmp_path / "state" / "last-good").iterdir())) == 1

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from engine.control import fingerprint
-from engine.control.watch import changes
+from engine.control.watch import SETTLE_S, changes
 from engine.observe.log import Log
 
 OLD, NEW = "routes: {a: gpt}\n", "routes: {b: gpt}\n"
@@ -78,18 +78,20 @@ def root(tmp_path: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def watching(root: Path, poll_s: float = 60.0) -> AsyncIterator[asyncio.Queue[str]]:
+async def watching(
+    root: Path, poll_s: float = 60.0, settle_s: float = SETTLE_S
+) -> AsyncIterator[asyncio.Queue[str]]:
     """What `changes` yields, in a queue; begins once events are listened to."""
     seen: asyncio.Queue[str] = asyncio.Queue()
 
     async def watch() -> None:
-        known = [fingerprint.content(root)]
-        async for digest in changes(root, lambda: known[0], Log("error"), poll_s=poll_s):
+        known, settle = [fingerprint.content(root)], lambda: settle_s
+        async for digest in changes(root, lambda: known[0], Log("error"), poll_s=poll_s, settle_s=settle):
             known[0] = digest
             seen.put_nowait(digest)
 
     task = asyncio.create_task(watch())
-    await asyncio.sleep(0.25)
+    await asyncio.sleep(0.1)
     yield seen
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -110,11 +112,14 @@ async def watching(root: Path, poll_s: float = 60.0) -> AsyncIterator[asyncio.Qu
     ],
 )
 async def test_a_save_is_seen_once(root: Path, save: Callable[[Path], None]) -> None:
-    async with watching(root, poll_s=0.3 if save is _a_new_folder else 60.0) as seen:
+    # A save in steps has to stand still for longer than a busy machine may pause between two of them.
+    in_steps = save in (_truncated_then_written, _moved_away_and_back, _a_new_folder, _the_folder_is_another)
+    settle_s = 0.3 if in_steps else 0.15
+    async with watching(root, 0.3 if save is _a_new_folder else 60.0, settle_s) as seen:
         await asyncio.to_thread(save, root / "routes" / "main.yaml")
-        digest = await asyncio.wait_for(seen.get(), 3)
+        digest = await asyncio.wait_for(seen.get(), 30)
         assert digest == fingerprint.content(root)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(settle_s + 0.15)
         assert seen.empty()
 
 
@@ -129,7 +134,7 @@ async def test_a_swapped_symlink_is_seen(tmp_path: Path) -> None:
     async with watching(tmp_path) as seen:
         (folder / "..data_tmp").symlink_to("..2")
         (folder / "..data_tmp").replace(folder / "..data")
-        assert await asyncio.wait_for(seen.get(), 3) == fingerprint.content(tmp_path)
+        assert await asyncio.wait_for(seen.get(), 30) == fingerprint.content(tmp_path)
 
 
 async def test_what_does_not_change_is_not_told(root: Path) -> None:
@@ -147,11 +152,11 @@ async def test_many_saves_are_few_changes(root: Path) -> None:
         for number in range(100):
             (root / "routes" / "main.yaml").write_text(f"routes: {{r{number}: gpt}}\n")
             await asyncio.sleep(0.002)
-        last = ""
-        with contextlib.suppress(TimeoutError):
-            while True:
-                last = await asyncio.wait_for(seen.get(), 1)
-        assert last == fingerprint.content(root)
+        told = 0
+        async with asyncio.timeout(30):
+            while await seen.get() != fingerprint.content(root):
+                told += 1
+        assert told < 50
 
 
 async def test_without_events_the_poll_sees(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +164,7 @@ async def test_without_events_the_poll_sees(root: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(fingerprint, "folders", lambda root: first)  # no events from routes/
     async with watching(root, poll_s=0.1) as seen:
         _in_place(root / "routes" / "main.yaml")
-        await asyncio.wait_for(seen.get(), 3)
+        await asyncio.wait_for(seen.get(), 30)
 
 
 def test_the_digest_is_of_contents(root: Path) -> None:
@@ -177,12 +182,12 @@ async def test_a_folder_that_took_anothers_place_is_listened_to(root: Path) -> N
         for text in (OLD.replace("a:", "x:"), NEW):
             away = root.with_name(root.name + ".away")
             root.rename(away)
-            await asyncio.wait_for(seen.get(), 3)
+            await asyncio.wait_for(seen.get(), 30)
             away.rename(root)
             (root / "routes").rename(root / "routes.bak")
             (root / "routes").mkdir()
             (root / "routes" / "main.yaml").write_text(text)
-            assert await asyncio.wait_for(seen.get(), 3)
+            assert await asyncio.wait_for(seen.get(), 30)
             await asyncio.sleep(0.4)
             while not seen.empty():
                 seen.get_nowait()
@@ -203,7 +208,7 @@ async def test_the_debounce_is_asked_each_time(root: Path) -> None:
     waiting = asyncio.ensure_future(anext(seen))
     await asyncio.sleep(0.3)
     _in_place(root / "routes" / "main.yaml")
-    assert await asyncio.wait_for(waiting, 3) != known
+    assert await asyncio.wait_for(waiting, 30) != known
     assert asked
     await seen.aclose()
 

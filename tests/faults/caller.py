@@ -126,7 +126,7 @@ class Caller:
 
     async def until(self, text: str) -> None:
         """Read until this stands in what came."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while text.encode() not in self.got:
                 piece = await self.reader.read(65536)
                 assert piece, self.got
@@ -134,7 +134,7 @@ class Caller:
 
     async def rest(self) -> bytes:
         """All that comes until the connection is closed."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while piece := await self.reader.read(65536):
                 self.got += piece
         return self.got
@@ -150,7 +150,7 @@ class Caller:
 async def asked(started: Gateway, count: int) -> Seen:
     """The vendor's latest request, once there were so many."""
     (vendor,) = started.providers
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(vendor.seen) < count:
             await asyncio.sleep(0.002)
     return vendor.seen[-1]

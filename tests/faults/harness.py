@@ -3,7 +3,7 @@
     async with Provider() as provider:
         folder = workspace(tmp_path, {"vendor": provider.url}, cases)
         async with gateway(folder, provider) as started:
-            async with started.baseline():          # everything must be back within 5 s
+            async with started.baseline():          # everything must come back
                 got = await started.ask("u1", stream=True)
 
 `baseline` holds after every test: no request open, no lease (reserved money), no attempt in flight, no task
@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+from pulse import Pulse
 from running import Running, running
 
 from engine.bench.faults.provider import Provider
@@ -37,7 +38,7 @@ KEY: Final = "sk-faults-0123456789abcdef0123456789"
 #: What the client says; it may reach the vendor, never a log or a record.
 PROMPT: Final = "canary-of-the-prompt-7f3a"
 #: Everything has to be back by then.
-WITHIN_S: Final = 5.0
+WITHIN_S: Final = 30.0
 
 PATHS: Final = {"openai": "/v1/chat/completions", "anthropic": "/v1/messages"}
 
@@ -67,12 +68,16 @@ def write_files(folder: Path, files: Mapping[str, Any]) -> Path:
 
 @dataclass
 class Got:
-    """An answer as its caller saw it. error: its `code`, whether it came as a body or as an event."""
+    """An answer as its caller saw it. error: its `code`, whether it came as a body or as an event.
+
+    seconds: by the clock, for what must take so long; loop_s: a `Pulse`'s, for what must not take longer.
+    """
 
     status: int
     headers: Mapping[str, str]
     data: bytes
     seconds: float
+    loop_s: float
     stream: bool
     text: str = ""
     finish: str | None = None
@@ -117,11 +122,12 @@ class Gateway:
             **body,
         }
         began = time.monotonic()
-        got = Got(0, {}, b"", 0.0, stream)
+        got = Got(0, {}, b"", 0.0, 0.0, stream)
         limits = httpx.Limits(max_keepalive_connections=0)
-        async with httpx.AsyncClient(
-            base_url=self.running.url, limits=limits, timeout=8, verify=False
-        ) as client:
+        async with (
+            Pulse() as pulse,
+            httpx.AsyncClient(base_url=self.running.url, limits=limits, timeout=30, verify=False) as client,
+        ):
             try:
                 async with client.stream("POST", PATHS[shape], json=asked, headers=headers) as answer:
                     got.status, got.headers = answer.status_code, answer.headers
@@ -129,7 +135,7 @@ class Gateway:
                         got.data += piece
             except httpx.HTTPError as error:
                 got.broken = type(error).__name__
-        got.seconds = time.monotonic() - began
+            got.seconds, got.loop_s = time.monotonic() - began, pulse.seconds
         _read(got, shape)
         return got
 

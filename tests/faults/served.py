@@ -53,7 +53,7 @@ class Served:
         self.hello = hello
         self.url = f"http://{hello['listen']}"
         limits = httpx.Limits(max_keepalive_connections=0)
-        self.client = httpx.AsyncClient(base_url=self.url, limits=limits, timeout=10, trust_env=False)
+        self.client = httpx.AsyncClient(base_url=self.url, limits=limits, timeout=30, trust_env=False)
 
     @property
     def pid(self) -> int:
@@ -81,7 +81,7 @@ class Served:
 
     async def until(self, name: str, least: float = 0.0, most: float = float("inf")) -> float:
         """A figure of /metrics, once it is above `least` and at most `most`."""
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             while not least < (value := (await self.metrics()).get(name, -1.0)) <= most:
                 await asyncio.sleep(0.05)
         return value
@@ -96,7 +96,7 @@ class Served:
         asked = await self._fill_pools()
         tasks, files = (await self.metrics())["engine_tasks"], self.files()
         yield asked
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while True:
             now, held = await self.metrics(), self.files()
             open_calls = sum(value for name, value in now.items() if name.startswith("engine_open_attempts"))
@@ -117,7 +117,7 @@ class Served:
             most, same, asked = max(most, now), 0 if now > most else same + 1, asked + 12
         return asked
 
-    async def ended(self, seconds: float = 10) -> tuple[int, str]:
+    async def ended(self, seconds: float = 30) -> tuple[int, str]:
         """The exit code and what stood on stderr."""
         _, errors = await asyncio.wait_for(self.process.communicate(), seconds)
         assert self.process.returncode is not None
@@ -129,7 +129,7 @@ async def serve(folder: Path, *options: str) -> AsyncIterator[Served]:
     process = await start(folder, *options)
     try:
         assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 20)
+        line = await asyncio.wait_for(process.stdout.readline(), 40)
         if not line:
             assert process.stderr is not None
             raise AssertionError((await process.stderr.read()).decode())
@@ -175,10 +175,10 @@ class Streams:
             self._readers.append(asyncio.create_task(_read(reader, got)))
 
         for begin in range(0, count, 50):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 await asyncio.gather(*(one() for _ in range(min(50, count - begin))))
 
-    async def ended(self, seconds: float = 10) -> None:
+    async def ended(self, seconds: float = 30) -> None:
         """All connections were closed by the other side."""
         async with asyncio.timeout(seconds):
             await asyncio.gather(*self._readers)

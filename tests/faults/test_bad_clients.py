@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 import yaml
 from harness import KEY, Gateway, gateway, provider_file, write_files
+from pulse import Pulse
 
 from engine.bench.faults.provider import Provider
 
@@ -91,18 +92,16 @@ async def started(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Gat
 
 @pytest.mark.parametrize(
     "case",
-    [
-        pytest.param(case, id=f"{case.id} {case.name}", marks=[pytest.mark.alone] if case.within_ms else [])
-        for case in CASES
-    ],
+    [pytest.param(case, id=f"{case.id} {case.name}") for case in CASES],
 )
 async def test_case(started: Gateway, case: Case) -> None:
     (vendor,) = started.providers
     asked = len(vendor.seen)
     async with started.baseline():
-        began = time.monotonic()
-        answer, closed, taken = await send(started, case)
-        seconds = time.monotonic() - began
+        worked = time.thread_time()
+        async with Pulse() as pulse:
+            answer, closed, taken = await send(started, case)
+            seconds = max(pulse.seconds, time.thread_time() - worked)  # waited for, or worked on
         head, _, body = answer.partition(b"\r\n\r\n")
         statuses = case.status if isinstance(case.status, list) else [case.status]
         assert head.startswith(b"HTTP/1.1 "), answer[:200]
@@ -134,14 +133,14 @@ async def send(started: Gateway, case: Case) -> tuple[bytes, bool, int]:
             writer.write(piece)
             if case.chunked is not None:
                 with contextlib.suppress(ConnectionError):
-                    await asyncio.wait_for(writer.drain(), 5)
+                    await asyncio.wait_for(writer.drain(), 30)
             if answering.done():
                 break
             taken += len(piece)
-        answer = await asyncio.wait_for(answering, 5)
+        answer = await asyncio.wait_for(answering, 30)
         closed = True
         try:
-            async with asyncio.timeout(1.5 if case.closes else 0.001):
+            async with asyncio.timeout(20 if case.closes else 0.001):
                 with contextlib.suppress(ConnectionError):
                     while await reader.read(65536):
                         pass

@@ -50,12 +50,15 @@ async def test_every_fault_plays_and_ends_with_the_client(name: str) -> None:
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     async with Provider(quicker=0.001) as provider:
         for stream in (True, False):
-            async with httpx.AsyncClient(base_url=f"{provider.url}/fault/{name}", timeout=5) as client:
-                try:
-                    async with asyncio.timeout(0.15):
-                        await client.post(CHAT, json=body("m", stream=stream))
-                except (TimeoutError, httpx.HTTPError):
-                    pass
+            async with httpx.AsyncClient(base_url=f"{provider.url}/fault/{name}", timeout=30) as client:
+                asked = len(provider.seen)
+                asking = asyncio.create_task(client.post(CHAT, json=body("m", stream=stream)))
+                async with asyncio.timeout(30):
+                    while len(provider.seen) == asked and not asking.done():
+                        await asyncio.sleep(0.002)
+                await asyncio.wait([asking], timeout=0.1)
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
         assert [seen.fault for seen in provider.seen] == [name, name]
         assert provider.trapped == 0
     assert complaints == []
@@ -63,7 +66,7 @@ async def test_every_fault_plays_and_ends_with_the_client(name: str) -> None:
 
 async def test_scripts() -> None:
     served = Provider("503", scripts={"twice": "500,ok"})
-    async with served as provider, httpx.AsyncClient(base_url=provider.url) as client:
+    async with served as provider, httpx.AsyncClient(base_url=provider.url, timeout=30) as client:
 
         async def statuses(model: str) -> list[int]:
             return [(await client.post(CHAT, json=body(model))).status_code for _ in range(3)]
@@ -82,7 +85,7 @@ async def test_scripts() -> None:
 
 
 async def test_anthropics_format() -> None:
-    async with Provider() as provider, httpx.AsyncClient(base_url=provider.url) as client:
+    async with Provider() as provider, httpx.AsyncClient(base_url=provider.url, timeout=30) as client:
         answer = await client.post("/v1/messages", json=body("ok"))
         kinds = [line[7:] for line in answer.text.splitlines() if line.startswith("event: ")]
         assert kinds[:2] == ["message_start", "content_block_start"]

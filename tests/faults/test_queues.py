@@ -62,7 +62,7 @@ async def queue(started: Gateway, model: str, *who: str, **more: Any) -> list[as
         headers = {"x-team": team, "x-tier": tier}
         before = waiting(started)
         tasks.append(asyncio.create_task(started.ask(model, headers=headers, user=each, **more)))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while waiting(started) == before and not tasks[-1].done():
                 await asyncio.sleep(0.001)
     return tasks

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
 import pytest
@@ -68,11 +68,13 @@ class Ask:
 
 
 @pytest.fixture
-async def ask(tmp_path: Path) -> AsyncIterator[Ask]:
-    folder = write_workspace(tmp_path / "ws", 9)
-    async with serve(folder) as served, httpx.AsyncClient(timeout=10) as client:
+async def ask(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Ask]:
+    folder = write_workspace(tmp_path / "ws", 9, settings=getattr(request, "param", ""))
+    async with serve(folder) as served, httpx.AsyncClient(timeout=30) as client:
         made = Ask(served, client, folder)
-        save(folder, "Begun.")  # once a save is seen, the watch listens
+        await _renamed(
+            folder / "routes" / "main.yaml", routes("Begun.")
+        )  # once it is seen, the watch listens
         async with asyncio.timeout(30):
             while await made.text() != "Begun.":
                 await asyncio.sleep(0.05)
@@ -149,7 +151,15 @@ async def _at_the_same_time(file: Path, text: str) -> None:
     os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-@pytest.mark.parametrize("how", [_slowly, _renamed, _as_vim, _as_emacs, _at_the_same_time])
+#: A save in steps has to stand still for longer than a busy machine may pause between two of them.
+SLOW: Final = "debounce: 400ms\n"
+
+
+@pytest.mark.parametrize(
+    ("how", "ask"),
+    [(_slowly, SLOW), (_renamed, ""), (_as_vim, SLOW), (_as_emacs, ""), (_at_the_same_time, SLOW)],
+    indirect=["ask"],
+)
 async def test_every_way_to_save(how: Any, ask: Ask) -> None:
     await how(ask.folder / "routes" / "main.yaml", routes("Saved."))
     await ask.says("Saved.")
@@ -182,9 +192,9 @@ async def test_a_hundred_swaps_of_a_configmap(tmp_path: Path) -> None:
     async with contextlib.aclosing(seen):
         for number in range(1, 101):
             waiting = asyncio.ensure_future(anext(seen))
-            await asyncio.sleep(0.3 if number == 1 else 0)
+            await asyncio.sleep(0)
             swap(number)
-            known[0] = await asyncio.wait_for(waiting, 5)
+            known[0] = await asyncio.wait_for(waiting, 30)
             assert known[0] == fingerprint.content(tmp_path)
 
 
@@ -278,11 +288,11 @@ def collector() -> Iterator[None]:
     gc.set_threshold(*was)
 
 
-async def test_twenty_thousand_routes_do_not_hold_up_the_loop(tmp_path: Path, collector: None) -> None:
-    """Received, checked, bound, and the one before freed; a slice has 2 ms, a stall would be 400."""
+async def test_five_thousand_routes_do_not_hold_up_the_loop(tmp_path: Path, collector: None) -> None:
+    """Received, checked, bound, and the one before freed; a slice has 2 ms, a stall would be 100."""
     compiled = compile_here(write_workspace(tmp_path, 9))
     assert compiled.plan is not None
-    plans = [large(compiled.plan, 20_000, text) for text in ("a", "b")]
+    plans = [large(compiled.plan, 5_000, text) for text in ("a", "b")]
     sent = [b"".join(replace(compiled, plan=plan).frames()) for plan in plans]
     plans.clear()
     transport, looks = default_transport(), Looks()
@@ -311,13 +321,13 @@ async def test_twenty_thousand_routes_do_not_hold_up_the_loop(tmp_path: Path, co
 
 def test_the_benchmark_runs() -> None:
     """`engine bench reload --smoke`: what must be none is none on any machine."""
-    report = bench(Options(reloads=10, busy=4, streams=20, smoke=True))
+    report = bench(Options(reloads=4, busy=4, streams=10, smoke=True))
     rows = {row.name: row.value for row in report.rows}
     for name in ("failed", "connections reset", "streams broken", "answers of a plan that was never taken"):
         assert rows[name] == 0, name
     assert rows["not answered, or otherwise than it should be"] == 0
-    assert rows["streams that ended whole"] == 20
-    assert rows["answered: taken (ACK)"] == 5
+    assert rows["streams that ended whole"] == 10
+    assert rows["answered: taken (ACK)"] == 2
     assert report.ok
 
 
@@ -327,12 +337,13 @@ async def test_a_stop_waits_for_a_body_that_is_coming(tmp_path: Path) -> None:
         reader, writer = await asyncio.open_connection(host, int(port))
         body = json.dumps({"model": "fixed", "messages": HELLO}).encode()
         writer.write(b"POST %b HTTP/1.1\r\nhost: localhost\r\n" % CHAT.encode())
-        writer.write(b"content-length: %d\r\n\r\n" % len(body) + body[:9])
-        await asyncio.sleep(0.3)
+        writer.write(b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(body))
+        await asyncio.wait_for(reader.readuntil(b" 100 Continue\r\n\r\n"), 30)
+        writer.write(body[:9])
         served.process.terminate()
-        await asyncio.sleep(0.3)
+        await served.draining()
         writer.write(body[9:])
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), 30)
         writer.close()
         assert answer.startswith(b"HTTP/1.1 200")
-        assert (await served.ended(15))[0] == 0
+        assert (await served.ended())[0] == 0

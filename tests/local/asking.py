@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from engine.local.model import LocalModel
 
@@ -17,6 +20,19 @@ def ask(text: str = "hi", system: str | None = None, **fields: Any) -> Any:
     if system is not None:
         messages.insert(0, {"role": "system", "content": [{"type": "text", "text": system}]})
     return {"operation": "chat", "messages": messages, **fields}
+
+
+async def freed(model: LocalModel) -> float:
+    """Wait until the worker has confirmed that nothing is open; the seconds of the processor that it took,
+    on all its threads: what it went on to work, however often the machine ran others meanwhile.
+    """
+    process = psutil.Process(model.status().pid)
+    began = process.cpu_times()
+    async with asyncio.timeout(30):
+        while model.status().open:
+            await asyncio.sleep(0.001)
+    ended = process.cpu_times()
+    return float(ended.user + ended.system - began.user - began.system)
 
 
 @dataclass

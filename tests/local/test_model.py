@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asking import Got, answer, ask
+from asking import Got, answer, ask, freed
 from conftest import Starter
 
 from engine.local.errors import ModelError
@@ -25,19 +25,10 @@ from engine.local.status import State
 HELLO = "Hello from the tiny test model."
 
 
-async def settled(model: LocalModel, state: State, within_s: float = 5) -> None:
+async def settled(model: LocalModel, state: State, within_s: float = 30) -> None:
     async with asyncio.timeout(within_s):
         while model.status().state != state:
             await asyncio.sleep(0.005)
-
-
-async def left(model: LocalModel, within_s: float) -> float:
-    """Seconds until the worker has confirmed that nothing is open."""
-    began = time.perf_counter()
-    async with asyncio.timeout(within_s):
-        while model.status().open:
-            await asyncio.sleep(0.001)
-    return time.perf_counter() - began
 
 
 async def test_an_answer_event_by_event(started: Starter, canned_model: Path) -> None:
@@ -109,11 +100,10 @@ async def test_overload_is_refused_at_once(started: Starter, random_model: Path)
     for task, stream in zip(first[:2], streams[:2], strict=True):
         await task
         await stream.aclose()
-    await left(model, 1)
+    await freed(model)
     assert (await answer(model, ask(), 5)).usage["output_tokens"] == 5
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("how", ["close", "cancel"])
 async def test_a_client_that_leaves_stops_the_work(started: Starter, random_model: Path, how: str) -> None:
     model = await started(random_model)
@@ -127,7 +117,7 @@ async def test_a_client_that_leaves_stops_the_work(started: Starter, random_mode
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
         await stream.aclose()
-    assert await left(model, 1) < 0.1
+    assert await freed(model) < 0.2
 
 
 async def test_a_slow_reader_holds_up_only_itself(started: Starter, random_model: Path) -> None:
@@ -145,7 +135,7 @@ async def test_a_slow_reader_holds_up_only_itself(started: Starter, random_model
 
 
 async def test_killed_in_the_middle_it_says_so_and_comes_back(started: Starter, random_model: Path) -> None:
-    model = await started(random_model, backoff_first_s=0.2)
+    model = await started(random_model, backoff_first_s=1.0)
     old = model.status().pid
     assert old is not None
     stream = model.generate(ask(), max_tokens=1900)
@@ -348,7 +338,7 @@ def test_the_worker_dies_with_its_parent(canned_model: Path) -> None:
         [sys.executable, "-c", script, str(canned_model)], capture_output=True, text=True, check=False
     )
     pid = int(run.stdout)
-    for _ in range(200):
+    for _ in range(3_000):
         try:
             os.kill(pid, 0)
         except ProcessLookupError:

@@ -126,7 +126,7 @@ worker.main()
     ("does", "why"),
     [
         ("os.abort()", "SIGABRT"),
-        ("time.sleep(60)", "no sign for 2 s"),
+        ("time.sleep(60)", "no sign for 3 s"),
         ("raise RuntimeError('no kernel')", "no kernel"),
     ],
 )
@@ -143,7 +143,7 @@ async def test_a_provider_that_kills_or_hangs_is_skipped(
 
     monkeypatch.setattr(loop, "subprocess_exec", substitute)
     monkeypatch.setattr(launching, "rule_out", lambda provider, variant: None)
-    launched = await launching.launch(canned_model, ["cuda", "cpu"], threads=None, live=1, trial_s=2)
+    launched = await launching.launch(canned_model, ["cuda", "cpu"], threads=None, live=1, trial_s=3)
     assert launched.ready["provider"] == "cpu"
     assert [entry["provider"] for entry in launched.skipped] == ["cuda"]
     assert why in launched.skipped[0]["why"]

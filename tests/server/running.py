@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+from ports import free_port
 
 from engine.control.compile_child import compile_here
 from engine.control.compiled import Compiled
@@ -45,21 +45,13 @@ CHAT = "/v1/chat/completions"
 HELLO = [{"role": "user", "content": "Hello?"}]
 
 
-def closed_port() -> int:
-    """A port on loopback that refuses connections."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def write_workspace(folder: Path, port: int, *, routes: str = ROUTES, settings: str = "") -> Path:
     """A workspace whose provider `fake` is at `port` and whose provider `closed` is nowhere."""
     for name in ("routes", "providers.d"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "engine.yaml").write_text("listen: 127.0.0.1:0\nstate: memory\n" + settings)
     (folder / "providers.d" / "fake.yaml").write_text(PROVIDER.format(port=port))
-    (folder / "providers.d" / "closed.yaml").write_text(PROVIDER.format(port=closed_port()))
+    (folder / "providers.d" / "closed.yaml").write_text(PROVIDER.format(port=free_port()))
     (folder / "routes" / "main.yaml").write_text(routes)
     return folder
 
@@ -99,7 +91,7 @@ class Running:
         writer.write(data)
         got = b""
         with contextlib.suppress(TimeoutError, ConnectionError):
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(30):
                 while piece := await reader.read(65536):
                     got += piece
                     if _complete(got):
@@ -135,12 +127,13 @@ async def running(
     assert compiled.plan is not None, compiled.rendered
     assert compiled.settings is not None
     told = Options(folder, watch=False, **options)
-    sidecar = Sidecar(told, told.over(compiled.settings))
+    # Vendor, client and compiles share this loop: on a busy machine it is late, and that is no fault here.
+    sidecar = Sidecar(told, replace(told.over(compiled.settings), lag_ms=60_000))
     if log is not None:
         sidecar.log = log
     async with sidecar.running(compiled):
         url = f"http://{sidecar.listeners['listen'].address}"
-        async with httpx.AsyncClient(base_url=url, timeout=10) as client:
+        async with httpx.AsyncClient(base_url=url, timeout=30) as client:
             yield Running(sidecar, client, folder)
         await drain(sidecar.service, list(sidecar.listeners.values()), 0.0, asyncio.Event())
     assert sidecar.host.state.open_leases() == 0

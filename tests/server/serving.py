@@ -34,7 +34,19 @@ class Served:
                 await asyncio.sleep(0.05)
         return told
 
-    async def ended(self, seconds: float = 5) -> tuple[int, str]:
+    async def draining(self) -> httpx.Response:
+        """What `/readyz` says once a signal was heard: two that come before it looks are one."""
+        # A drain closes idle connections, so each question brings its own.
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with (
+            asyncio.timeout(30),
+            httpx.AsyncClient(timeout=30, trust_env=False, limits=limits) as fresh,
+        ):
+            while (ready := await fresh.get(f"{self.url}/readyz")).status_code == 200:
+                await asyncio.sleep(0.01)
+        return ready
+
+    async def ended(self, seconds: float = 30) -> tuple[int, str]:
         """The exit code and what stood on stderr."""
         _, errors = await asyncio.wait_for(self.process.communicate(), seconds)
         assert self.process.returncode is not None
@@ -48,7 +60,7 @@ async def serve(
     process = await _start(folder, *options, program=program)
     try:
         assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), 15)
+        line = await asyncio.wait_for(process.stdout.readline(), 30)
         if not line:
             assert process.stderr is not None
             raise AssertionError((await process.stderr.read()).decode())
@@ -76,7 +88,7 @@ async def _start(
 async def refused(folder: Path, *options: str) -> tuple[int, str]:
     """The exit code and the message of a sidecar that does not start."""
     process = await _start(folder, *options)
-    out, errors = await asyncio.wait_for(process.communicate(), 15)
+    out, errors = await asyncio.wait_for(process.communicate(), 30)
     assert out == b""
     assert process.returncode is not None
     return process.returncode, errors.decode()

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
-import httpx
 import pytest
 from clients import STREAMS, WHOLES
-from running import Running, running, write_workspace
+from pulse import passed
+from running import Running, post, running, write_workspace
 from scripted import Connection
 from vendor import Vendor, answers, begins_only, chat, silence, streams
 
@@ -116,9 +116,12 @@ async def test_a_client_that_leaves_pays_for_what_may_be_billed(
 ) -> None:
     vendor.answer = begins_only if stream else silence
     body = {"model": "wide", "messages": [{"role": "user", "content": "Hello?"}], "stream": stream}
-    async with httpx.AsyncClient(base_url=budgeted.url) as client:
-        with pytest.raises(httpx.ReadTimeout):
-            await client.post("/v1/chat/completions", json=body, timeout=0.2)
+    reader, writer = await budgeted.connect()
+    writer.write(post(body))
+    await vendor.asked()
+    if stream:
+        await asyncio.wait_for(reader.readuntil(b"Hel"), 30)
+    writer.close()
     ledger = budgeted.sidecar.host.executor.ledger
     while ledger.open_holds():
         await asyncio.sleep(0.005)
@@ -131,7 +134,7 @@ async def test_a_call_that_failed_is_told_before_a_budget(budgeted: Running, ven
     """In a stream that a heartbeat has begun, as its last event."""
 
     async def refuses(connection: Connection) -> None:
-        await asyncio.sleep(0.25)
+        await passed(0.25)
         await answers({"error": {"message": "busy"}}, 503)(connection)
 
     vendor.answer = refuses

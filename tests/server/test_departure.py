@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 
 import pytest
+from pulse import Pulse
 from running import HELLO, Running, post, running, write_workspace
 from vendor import Answer, Vendor, begins_only, silence
 
 from engine.server import departure
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize(
     ("stream", "answer", "wait_for"),
     [(False, silence, None), (True, silence, None), (True, begins_only, b"Hel")],
@@ -27,19 +26,15 @@ async def test_leaving_closes_the_upstream(
     writer.write(post({"model": "one", "messages": HELLO, "stream": stream}))
     upstream = await vendor.asked()
     if wait_for is not None:
-        await asyncio.wait_for(reader.readuntil(wait_for), 5)
-    left = time.monotonic()
-    writer.close()
-    await asyncio.wait_for(upstream.closed.wait(), 5)
-    assert upstream.closed_at is not None
-    assert upstream.closed_at - left < 0.1
-    for _ in range(100):
-        if not sidecar.sidecar.service.open:
-            break
-        await asyncio.sleep(0.005)
-    assert sidecar.sidecar.service.open == set()
+        await asyncio.wait_for(reader.readuntil(wait_for), 30)
+    async with Pulse() as pulse:
+        writer.close()
+        await asyncio.wait_for(upstream.closed.wait(), 30)
+        assert pulse.seconds < 0.1
+    async with asyncio.timeout(30):
+        while sidecar.sidecar.service.open or sidecar.sidecar.reloader.snapshot.users:
+            await asyncio.sleep(0.005)
     assert sidecar.sidecar.host.state.open_leases() == 0
-    assert sidecar.sidecar.reloader.snapshot.users == 0
 
 
 async def test_many_leave_and_nothing_stays(sidecar: Running, vendor: Vendor) -> None:
@@ -53,12 +48,11 @@ async def test_many_leave_and_nothing_stays(sidecar: Running, vendor: Vendor) ->
 
     before = len(asyncio.all_tasks())
     await asyncio.gather(*(come_and_go(number) for number in range(60)))
-    for _ in range(200):
-        if not sidecar.sidecar.service.open and len(asyncio.all_tasks()) <= before + len(vendor.connections):
-            break
-        await asyncio.sleep(0.01)
-    assert sidecar.sidecar.service.open == set()
-    assert sidecar.sidecar.reloader.snapshot.users == 0
+    async with asyncio.timeout(30):
+        while sidecar.sidecar.service.open or len(asyncio.all_tasks()) > before + len(vendor.connections):
+            await asyncio.sleep(0.01)
+        while sidecar.sidecar.reloader.snapshot.users:
+            await asyncio.sleep(0.01)
     assert (await sidecar.client.get("/healthz")).status_code == 200
 
 
@@ -84,7 +78,7 @@ async def test_a_client_that_takes_nothing_is_let_go(
         writer.transport.pause_reading()  # type: ignore[attr-defined] # reads nothing from here on
         writer.write(post({"model": "one", "messages": HELLO, "stream": True}))
         upstream = await vendor.asked()
-        await asyncio.wait_for(upstream.closed.wait(), 10)
+        await asyncio.wait_for(upstream.closed.wait(), 30)
         writer.close()
 
 
@@ -101,14 +95,13 @@ async def test_a_deadline_that_nobody_can_meet(sidecar: Running, vendor: Vendor,
     assert sidecar.sidecar.host.state.open_leases() == 0
 
 
-@pytest.mark.alone
 async def test_a_deadline_of_the_clients(sidecar: Running, vendor: Vendor) -> None:
     vendor.answer = silence
-    began = time.monotonic()
-    answer = await sidecar.client.post(
-        "/v1/chat/completions",
-        json={"model": "one", "messages": HELLO},
-        headers={"x-engine-timeout-ms": "80"},
-    )
+    async with Pulse() as pulse:
+        answer = await sidecar.client.post(
+            "/v1/chat/completions",
+            json={"model": "one", "messages": HELLO},
+            headers={"x-engine-timeout-ms": "80"},
+        )
+        assert pulse.seconds < 0.5
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "upstream_timeout")
-    assert time.monotonic() - began < 1

@@ -88,9 +88,9 @@ async def test_a_client_that_never_stops_is_cut_off(sidecar: Running) -> None:
     with contextlib.suppress(ConnectionError):
         for at in range(0, len(endless), MEGABYTE):
             writer.write(endless[at : at + MEGABYTE])
-            await asyncio.wait_for(writer.drain(), 5)
+            await asyncio.wait_for(writer.drain(), 30)
     with contextlib.suppress(ConnectionError):
-        await asyncio.wait_for(reader.read(), 5)
+        await asyncio.wait_for(reader.read(), 30)
     writer.close()
     assert (await sidecar.chat()).status_code == 200
 
@@ -139,9 +139,9 @@ async def test_a_bad_head_behind_an_open_answer_is_no_part_of_it(sidecar: Runnin
     vendor.answer = begins_only
     reader, writer = await sidecar.connect()
     writer.write(post({"model": "one", "messages": HELLO, "stream": True}))
-    got = await asyncio.wait_for(reader.readuntil(b"Hel"), 5)
+    got = await asyncio.wait_for(reader.readuntil(b"Hel"), 30)
     writer.write(b"no request\r\n\r\n")
-    got += await asyncio.wait_for(reader.read(), 5)
+    got += await asyncio.wait_for(reader.read(), 30)
     writer.close()
     assert got.count(b"HTTP/1.1 ") == 1
 

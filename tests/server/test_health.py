@@ -59,7 +59,7 @@ async def test_probes_begin_and_end_with_the_plan(tmp_path: Path, vendor: Vendor
     vendor.answer = answers(chat())
     write_workspace(tmp_path, vendor.port, routes=ROUTES % ", probe: {every: 50ms, timeout: 1s}")
     async with running(tmp_path) as sidecar:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not vendor.bodies:
                 await asyncio.sleep(0.01)
         assert vendor.bodies[0]["max_completion_tokens"] == 1

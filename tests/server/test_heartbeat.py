@@ -9,6 +9,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from pulse import passed
 from running import CHAT, HELLO, Running, post, running, write_workspace
 from scripted import Connection, whole
 from vendor import Vendor, begin, finish, streams
@@ -27,14 +28,14 @@ async def beating(vendor: Vendor, tmp_path: Path) -> AsyncIterator[Running]:
 
 async def slow(connection: Connection) -> None:
     """A first token, and later a second, only after a while."""
-    await asyncio.sleep(0.15)
+    await passed(0.15)
     begin(connection)
-    await asyncio.sleep(0.15)
+    await passed(0.15)
     finish(connection)
 
 
 async def fails(connection: Connection) -> None:
-    await asyncio.sleep(0.15)
+    await passed(0.15)
     body = {"error": {"message": "no", "type": "server_error", "code": None}}
     connection.send(whole(500, json.dumps(body).encode()))
 
@@ -97,13 +98,11 @@ async def test_they_stop_with_the_client(beating: Running, vendor: Vendor) -> No
     vendor.answer = slow
     reader, writer = await beating.connect()
     writer.write(post(STREAM))
-    await asyncio.wait_for(reader.readuntil(BEAT), 5)
+    await asyncio.wait_for(reader.readuntil(BEAT), 30)
     upstream = await vendor.asked()
     writer.close()
-    await asyncio.wait_for(upstream.closed.wait(), 5)
-    for _ in range(100):
-        if not beating.sidecar.service.open:
-            break
-        await asyncio.sleep(0.005)
-    assert beating.sidecar.service.open == set()
+    await asyncio.wait_for(upstream.closed.wait(), 30)
+    async with asyncio.timeout(30):
+        while beating.sidecar.service.open:
+            await asyncio.sleep(0.005)
     assert beating.sidecar.host.state.open_leases() == 0

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pulse import Pulse
 from running import CHAT, HELLO, ROUTES, Running, post, running, write_workspace
 from serving import Served, serve
 from vendor import Vendor
@@ -181,12 +182,11 @@ async def test_without_keys_everybody_may_come_in(sidecar: Running) -> None:
 
 
 async def _until(started: Running, key: str, status: int) -> float:
-    """Seconds until a key gets this status."""
-    began = asyncio.get_running_loop().time()
-    async with asyncio.timeout(20):
+    """Seconds of this loop until a key gets this status."""
+    async with asyncio.timeout(30), Pulse() as pulse:
         while (await started.client.get("/v1/models", headers={"x-api-key": key})).status_code != status:
             await asyncio.sleep(0.02)
-    return asyncio.get_running_loop().time() - began
+        return pulse.seconds
 
 
 def _stored(key: str, name: str, **more: Any) -> StoredKey:
@@ -224,23 +224,16 @@ async def test_a_sidecar_follows_the_store(durable: Path) -> None:
         await keys.close()
 
 
-@pytest.mark.alone
 async def test_a_revocation_is_known_within_a_second(durable: Path) -> None:
-    """One of three: what else the machine does may hold up any."""
     keys = SqliteKeys(durable / ".engine" / "keys.db")
     async with running(durable) as started:
-        took = []
-        for name in ("first", "second", "third"):
-            key = make()
-            made = _stored(key, name)
-            await keys.add(made, proof(PUBLIC))
-            await _until(started, key, 200)
-            await keys.revoke([made], int(time.time()))
-            took.append(await _until(started, key, 401))
-            if took[-1] < 1.0:
-                break
+        made = _stored(GOOD, "bot")
+        await keys.add(made, proof(PUBLIC))
+        await _until(started, GOOD, 200)
+        await keys.revoke([made], int(time.time()))
+        took = await _until(started, GOOD, 401)
     await keys.close()
-    assert min(took) < 1.0, took
+    assert took < 1.0
 
 
 async def test_a_store_that_is_taken_away_opens_nothing(durable: Path) -> None:
@@ -282,7 +275,7 @@ async def test_other_machines_are_let_in_with_keys_only(durable: Path, where: st
         return
     async with running(durable) as started:
         port = started.address.rpartition(":")[2]
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             assert (await client.get("/v1/models")).status_code == 401
             assert (await client.get("/v1/models", headers={"x-api-key": GOOD})).status_code == 200
             for path in ("/metrics", "/admin/status"):  # nobody gave them an admin key
@@ -297,7 +290,7 @@ async def test_every_worker_follows_the_store(durable: Path) -> None:
     async def seen(served: Served, key: str) -> set[int]:
         statuses = set()
         for _ in range(12):
-            async with httpx.AsyncClient(base_url=served.url) as client:
+            async with httpx.AsyncClient(base_url=served.url, timeout=30) as client:
                 statuses.add((await client.get("/v1/models", headers={"x-api-key": key})).status_code)
         return statuses
 
@@ -314,7 +307,7 @@ async def test_every_worker_follows_the_store(durable: Path) -> None:
         await until(served, GOOD, 200)
         await keys.revoke([made], int(time.time()))
         await until(served, GOOD, 401)
-        async with httpx.AsyncClient(base_url=served.url) as client:
+        async with httpx.AsyncClient(base_url=served.url, timeout=30) as client:
             assert (await served.status(client))["keys"] == {"stored": 1, "store": "ok"}
     await keys.close()
 

@@ -14,7 +14,8 @@ import httpx
 import openai
 import pytest
 from clients import STREAMS, WHOLES
-from running import CHAT, HELLO, Running, running, write_workspace
+from pulse import passed
+from running import CHAT, HELLO, Running, post, running, write_workspace
 from scripted import Connection
 from vendor import Vendor, answers, chat, silence, streams
 
@@ -87,7 +88,7 @@ async def test_a_stream_tells_what_it_holds(limited: Running, vendor: Vendor) ->
 
 async def test_a_stream_that_a_heartbeat_began_tells_it_too(limited: Running, vendor: Vendor) -> None:
     async def late(connection: Connection) -> None:
-        await asyncio.sleep(0.25)
+        await passed(0.25)
         await streams()(connection)
 
     vendor.answer = late
@@ -169,9 +170,13 @@ async def test_more_than_a_limit_ever_has_is_no_429(limited: Running) -> None:
 
 async def test_a_client_that_leaves_gives_its_place_back(limited: Running, vendor: Vendor) -> None:
     vendor.answer = silence
-    async with httpx.AsyncClient(base_url=limited.url) as client:
-        with pytest.raises(httpx.ReadTimeout):
-            await client.post("/v1/chat/completions", json=_body("waits"), timeout=0.2)
+    _, writer = await limited.connect()
+    writer.write(post(_body("waits")))
+    await vendor.asked()
+    writer.close()
+    async with asyncio.timeout(30):
+        while limited.sidecar.service.open:
+            await asyncio.sleep(0.005)
     vendor.answer = answers(chat())
     answer = await limited.chat("waits")
     assert answer.status_code == 200

@@ -29,7 +29,7 @@ async def test_workers_count_together(vendor: Vendor, tmp_path: Path) -> None:
     limits = httpx.Limits(max_keepalive_connections=0)  # every request may come to another worker
     async with (
         serve(folder, "--no-watch") as served,
-        httpx.AsyncClient(timeout=20, trust_env=False, limits=limits) as client,
+        httpx.AsyncClient(timeout=30, trust_env=False, limits=limits) as client,
     ):
 
         async def passed(model: str) -> int:

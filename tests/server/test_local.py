@@ -41,7 +41,7 @@ async def local(vendor: Vendor, canned_model: Path, tmp_path: Path) -> AsyncIter
 
 async def records(local: Running, count: int) -> list[dict[str, Any]]:
     """The decision log, once it has so many lines: a thread of its own writes it."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while len(lines := (local.folder / "log.jsonl").read_text().splitlines()) < count:
             await asyncio.sleep(0.02)
     return [json.loads(line) for line in lines]
@@ -89,13 +89,13 @@ async def test_a_worker_that_is_killed_moves_the_request_on(local: Running, vend
     asked = asyncio.ensure_future(local.chat("either", messages=[{"role": "user", "content": "x " * 400}]))
     await asyncio.sleep(0)
     os.kill(pid, signal.SIGKILL)
-    answer = await asyncio.wait_for(asked, 10)
+    answer = await asyncio.wait_for(asked, 30)
     assert answer.status_code == 200
     after = await local.chat("either")
     assert after.status_code == 200
     served = {answer.headers["x-engine-deployment"], after.headers["x-engine-deployment"]}
     assert "near" in served
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (model := (await local.status())["local_models"][0])["state"] != "ready":
             await asyncio.sleep(0.05)
     assert model["restarts"] == 1
@@ -122,7 +122,7 @@ async def test_leaving_stops_the_model(local: Running) -> None:
     )
     await asyncio.sleep(0.03)
     writer.close()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while local.sidecar.service.open or (await local.status())["local_models"][0]["open"]:
             await asyncio.sleep(0.01)
 

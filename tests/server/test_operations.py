@@ -12,7 +12,8 @@ from typing import Any
 import openai
 import pytest
 import pytest_asyncio
-from running import HELLO, Running, closed_port, running, write_workspace
+from ports import free_port
+from running import HELLO, Running, running, write_workspace
 from scripted import Connection, whole
 from vendor import Vendor, answers
 
@@ -152,7 +153,7 @@ async def served(
     (folder / "providers.d" / "dialects").mkdir()
     for name, text in DIALECTS.items():
         (folder / "providers.d" / "dialects" / f"{name}.yaml").write_text(text)
-    ports = {"closed": closed_port()}
+    ports = {"closed": free_port()}
     speaks = {"voyager": "voyage", "counting": "counting"}
     for name in ("fake", "closed", "threes", "counting", "voyager"):
         dialect, port = speaks.get(name, "openai_chat"), ports.get(name, embedder.port)

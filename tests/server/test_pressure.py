@@ -99,11 +99,12 @@ async def test_a_request_is_refused_and_control_paths_answer(sidecar: Running) -
 
 
 async def test_a_blocked_loop_is_seen(sidecar: Running) -> None:
-    await asyncio.sleep(0.12)
-    time.sleep(0.25)  # the fault: somebody's code blocks the loop
-    await asyncio.sleep(0.12)
-    told = (await sidecar.client.get("/metrics")).text
-    rows = dict(row.rsplit(" ", 1) for row in told.splitlines() if not row.startswith("#"))
-    assert float(rows["engine_loop_blocked_total"]) >= 1
-    assert 0.1 <= float(rows['engine_loop_lag_seconds{which="worst"}']) < 5
+    rows = dict[str, str]()
+    async with asyncio.timeout(30):
+        while float(rows.get("engine_loop_blocked_total", 0)) < 1:
+            time.sleep(0.25)  # the fault: somebody's code blocks the loop
+            await asyncio.sleep(0.12)
+            told = (await sidecar.client.get("/metrics")).text
+            rows = dict(row.rsplit(" ", 1) for row in told.splitlines() if not row.startswith("#"))
+    assert float(rows['engine_loop_lag_seconds{which="worst"}']) >= 0.1
     assert float(rows["engine_tasks"]) >= 1

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from running import Running, running, write_workspace
-from store_server import Server, free_port
+from store_server import Server
 from vendor import Vendor, answers, chat
 
 from engine.control.compile_child import compile_here
@@ -51,6 +52,7 @@ ADDRESS = f"redis://127.0.0.1:{PORTS[0]},127.0.0.1:{PORTS[1]}/0"
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """All are here, and tell what they hold within a beat."""
     monkeypatch.setattr(redis_link, "SETTLE_MS", 800)
+    monkeypatch.setattr(redis_link, "PROBE_S", 10.0)
 
 
 @pytest.fixture
@@ -104,7 +106,7 @@ async def sidecars(vendor: Vendor, folder: Path, count: int = 2) -> AsyncIterato
             assert each.sidecar.host.executor.ledger.open_holds() == 0
 
 
-async def until(there: Any, seconds: float = 8.0) -> None:
+async def until(there: Any, seconds: float = 30.0) -> None:
     ends = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < ends, "it never came to be"

@@ -56,6 +56,9 @@ async def test_counts_hold_under_load(state: str, vendor: Vendor, tmp_path: Path
 
     async with running(folder) as sidecar:
         load = [asyncio.create_task(ask(user)) for user in ("ann", "bob", "ann")]
+        async with asyncio.timeout(30):
+            while served < 4:  # each of them at least once
+                await asyncio.sleep(0.01)
         write(folder, "month", "{limit: $400, window: month, per: request.user}")
         (kept,) = await reload(sidecar)
         assert kept.startswith("month: 2 users keep $0.0")

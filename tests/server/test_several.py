@@ -37,6 +37,7 @@ class Models(Vendor):
         super().__init__()
         self.by_model: dict[str, Connection] = {}
         self.slow = silence
+        self.first: str | None = None  # who is asked, and has said its words, before `quick` answers
         self.answer = self._by_model
 
     async def _by_model(self, connection: Connection) -> None:
@@ -51,10 +52,13 @@ class Models(Vendor):
         elif body["model"] == "stuck":
             await silence(connection)
         else:
+            if self.first is not None:
+                await self.until_asked(self.first)
+                await asyncio.sleep(0.01)
             await (streams() if body.get("stream") else answers(chat()))(connection)
 
     async def until_asked(self, *models: str) -> list[Connection]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not set(models) <= self.by_model.keys():
                 await asyncio.sleep(0.005)
         return [self.by_model[model] for model in models]
@@ -74,7 +78,7 @@ async def several(models: Models, tmp_path: Path) -> AsyncIterator[Running]:
 
 async def rests(sidecar: Running) -> None:
     """Nothing of any request is left: no lease, no pin, no task of the executor's."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while sidecar.sidecar.reloader.snapshot.users or sidecar.sidecar.service.open:
             await asyncio.sleep(0.005)
     assert sidecar.sidecar.host.state.open_leases() == 0
@@ -83,11 +87,12 @@ async def rests(sidecar: Running) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_the_losers_socket_is_closed(several: Running, models: Models, stream: bool) -> None:
+    models.first = "slow"
     answer = await several.chat("hedged", stream=stream)
     assert answer.status_code == 200
     assert "lo!" in answer.text
     lost = models.by_model["slow"]
-    await asyncio.wait_for(lost.closed.wait(), 1)
+    await asyncio.wait_for(lost.closed.wait(), 30)
     assert not models.by_model["quick"].closed.is_set()  # goes back to the pool
     if not stream:
         # 12 tokens in and 3 out of the winner, and about 2 in of the loser: $1 and $10 a million.
@@ -97,10 +102,11 @@ async def test_the_losers_socket_is_closed(several: Running, models: Models, str
 
 async def test_a_loser_in_the_middle_of_its_stream(several: Running, models: Models) -> None:
     """Its stream had begun; the other one came to its end first."""
+    models.first = "stuck"
     answer = await several.chat("buffered", stream=True, stream_options={"include_usage": True})
     assert "lo!" in answer.text
     lost = models.by_model["stuck"]
-    await asyncio.wait_for(lost.closed.wait(), 1)
+    await asyncio.wait_for(lost.closed.wait(), 30)
     last = json.loads(answer.text.strip().split("\n\n")[-2].removeprefix("data: "))
     assert last["x_engine"]["calls"] == 2
     assert last["x_engine"]["cost"] > (12 + 30) / 1e6
@@ -119,9 +125,9 @@ async def test_who_leaves_closes_all(
     await asyncio.sleep(0.03)
     writer.close()
     waiting = [each for each in upstream if each is not models.by_model.get("quick")]
-    await asyncio.wait_for(asyncio.gather(*(each.closed.wait() for each in waiting)), 1)
+    await asyncio.wait_for(asyncio.gather(*(each.closed.wait() for each in waiting)), 30)
     await rests(several)
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         while len(asyncio.all_tasks()) > tasks + len(models.connections):
             await asyncio.sleep(0.005)
 
@@ -193,7 +199,7 @@ async def test_a_drain_waits_for_copies(several: Running, models: Models) -> Non
     await asyncio.sleep(0.15)
     assert not draining.done()
     gate.set()
-    assert await asyncio.wait_for(draining, 2)
+    assert await asyncio.wait_for(draining, 30)
     await rests(several)
 
 
@@ -211,11 +217,11 @@ async def test_a_stream_beats_while_stages_are_looked_at(models: Models, tmp_pat
     async with running(folder) as started:
         reader, writer = await started.connect()
         writer.write(post({"model": "judged", "messages": HELLO, "stream": True}))
-        beats = await asyncio.wait_for(reader.readuntil(b"\n\n"), 2)
+        beats = await asyncio.wait_for(reader.readuntil(b"\n\n"), 30)
         assert beats.endswith(b"\r\n: \n\n"), beats
         assert not gate.is_set()
         gate.set()
-        await asyncio.wait_for(reader.readuntil(b"at last"), 2)
+        await asyncio.wait_for(reader.readuntil(b"at last"), 30)
         writer.close()
 
 
@@ -224,7 +230,7 @@ async def test_an_end_with_copies_under_way(models: Models, tmp_path: Path) -> N
     async with running(write_workspace(tmp_path / "ws", models.port, routes=ROUTES)) as started:
         assert (await started.chat("mirrored")).status_code == 200
         (copy,) = await models.until_asked("slow")
-    await asyncio.wait_for(copy.closed.wait(), 1)
+    await asyncio.wait_for(copy.closed.wait(), 30)
 
 
 async def figures(sidecar: Running) -> dict[str, float]:

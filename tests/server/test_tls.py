@@ -90,7 +90,7 @@ async def listening(files: TlsFiles, app: Any = names, log: Log | None = None) -
 @contextlib.asynccontextmanager
 async def client(listener: Listener, context: ssl.SSLContext) -> AsyncIterator[httpx.AsyncClient]:
     url = f"https://{listener.address}"
-    async with httpx.AsyncClient(base_url=url, verify=context, trust_env=False, timeout=5) as made:
+    async with httpx.AsyncClient(base_url=url, verify=context, trust_env=False, timeout=30) as made:
         yield made
 
 
@@ -156,7 +156,7 @@ async def test_nothing_older_than_1_2_and_nothing_plain(files: TlsFiles) -> None
         host, _, port = listener.address.rpartition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-        assert b"HTTP/1.1 200" not in await asyncio.wait_for(reader.read(), 5)
+        assert b"HTTP/1.1 200" not in await asyncio.wait_for(reader.read(), 30)
         writer.close()
         async with client(listener, trusting()) as good:
             assert (await good.get("/")).status_code == 200
@@ -272,7 +272,7 @@ async def test_the_end_of_a_clients_side_ends_it_without_a_log_line(
         await writer.drain()
         await asyncio.sleep(0.05)
         writer.close()
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), 30)
     assert caplog.records == []
 
 
@@ -355,25 +355,25 @@ async def test_several_workers_speak_it(files: TlsFiles, vendor: Vendor, tmp_pat
         assert await shown() == {number(FIRST)}
         for _ in range(4):
             for shows, status in ((BOT, 200), (None, 401)):
-                async with httpx.AsyncClient(verify=trusting(shows), trust_env=False) as asks:
+                async with httpx.AsyncClient(verify=trusting(shows), trust_env=False, timeout=30) as asks:
                     assert (await asks.get(f"{url}/v1/models")).status_code == status
         for data in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01" + b"x" * 300, b""):
             reader, writer = await asyncio.open_connection(host, int(port))
             writer.write(data)
             if data.startswith(b"GET"):  # the others look like the beginning of something
-                await asyncio.wait_for(reader.read(), 15)
+                await asyncio.wait_for(reader.read(), 30)
             writer.close()
-        async with httpx.AsyncClient(verify=trusting(NEWCOMER), trust_env=False) as out:
+        async with httpx.AsyncClient(verify=trusting(NEWCOMER), trust_env=False, timeout=30) as out:
             with pytest.raises(httpx.TransportError):
                 await out.get(f"{url}/v1/models")
-        async with httpx.AsyncClient(verify=trusting(BOT), trust_env=False) as asks:
+        async with httpx.AsyncClient(verify=trusting(BOT), trust_env=False, timeout=30) as asks:
             assert (await asks.get(f"{url}/v1/models")).status_code == 200
             put(files.key, SECOND.private_key_pem.bytes())
             put(files.certificate, pem(SECOND))
             await until(renewed)
             assert (await asks.get(f"{url}/v1/models")).status_code == 200
         served.process.terminate()
-        code, log = await served.ended(20)
+        code, log = await served.ended()
     assert code == 0
     events = {json.loads(line)["event"] for line in log.splitlines() if line.startswith("{")}
     assert events <= {"certificate_reloaded", "certificate_not_reloaded", "draining", "loop_blocked"}

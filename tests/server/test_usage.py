@@ -35,7 +35,7 @@ async def kept(vendor: Vendor, tmp_path: Path) -> AsyncIterator[Running]:
 
 
 async def settled(sidecar: Running, count: int) -> dict:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while (told := (await sidecar.status())["usage"])["written"] < count:
             await asyncio.sleep(0.01)
     return told
@@ -80,7 +80,7 @@ async def test_nothing_is_served_that_could_not_be_recorded(vendor: Vendor, tmp_
         recording._now.usage._store._db.execute("PRAGMA busy_timeout = 1")
         db.execute("BEGIN IMMEDIATE")
         assert (await sidecar.chat()).status_code == 200  # nobody knows yet
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (answer := await sidecar.chat()).status_code == 200:
                 await asyncio.sleep(0.02)
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
@@ -88,7 +88,7 @@ async def test_nothing_is_served_that_could_not_be_recorded(vendor: Vendor, tmp_
         assert "locked" in (await sidecar.status())["usage"]["failing"]
         db.execute("COMMIT")
         db.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while (await sidecar.chat()).status_code != 200:
                 await asyncio.sleep(0.02)
 

@@ -32,7 +32,7 @@ TWO = ("--workers", "2", "--no-watch")
 async def client() -> AsyncIterator[httpx.AsyncClient]:
     """Every request brings a connection of its own, so that any worker may get it."""
     limits = httpx.Limits(max_keepalive_connections=0, max_connections=200)
-    async with httpx.AsyncClient(timeout=10, trust_env=False, limits=limits) as made:
+    async with httpx.AsyncClient(timeout=30, trust_env=False, limits=limits) as made:
         yield made
 
 
@@ -117,7 +117,7 @@ async def test_what_a_worker_cannot_run_is_run_by_none(
         settings.write_text(sound + "decision_log: log.jsonl\n")
         assert (await client.post(served.url + "/admin/reload")).json()["result"] == "ack"
         assert await texts(served, client, 8) == {"Another."}
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while len((folder / "log.jsonl").read_text().splitlines()) < 8:
                 await asyncio.sleep(0.02)
 
@@ -133,7 +133,7 @@ async def test_a_worker_that_dies_comes_back(
         before = metric((await client.get(served.url + "/metrics")).text, "engine_requests_total")
         first = served.hello["workers"][0]
         os.kill(first, signal.SIGKILL)
-        async with asyncio.timeout(3):  # its neighbour takes its connections meanwhile: nobody waits
+        async with asyncio.timeout(30):  # its neighbour takes its connections meanwhile
             told = await served.until(lambda told: told["workers"][0]["pid"] != first, client)
             assert await texts(served, client) == {"Newer."}
         told = await served.until(lambda told: told["workers"][0]["state"] == "up", client)
@@ -159,9 +159,7 @@ async def test_an_orderly_end_of_all(vendor: Vendor, tmp_path: Path, client: htt
         async with open_streams(served, client, 8) as opened:
             for pid in (*served.hello["workers"], served.process.pid):
                 os.kill(pid, signal.SIGTERM)
-            async with asyncio.timeout(3):
-                while (await client.get(served.url + "/readyz")).status_code == 200:
-                    await asyncio.sleep(0.01)
+            await served.draining()
             gate.set()
             for lines in opened:
                 assert [line async for line in lines if line][-1] == "data: [DONE]"
@@ -177,10 +175,10 @@ async def test_a_second_signal_ends_all_at_once(
     async with serve(folder, *TWO) as served:
         async with open_streams(served, client, 4):
             served.process.send_signal(signal.SIGTERM)
-            await asyncio.sleep(0.1)
+            await served.draining()
             assert served.process.returncode is None
             served.process.send_signal(signal.SIGTERM)
-            assert (await served.ended(3))[0] == 1
+            assert (await served.ended())[0] == 1
         assert not any(map(psutil.pid_exists, served.hello["workers"]))
 
 
@@ -198,7 +196,7 @@ async def test_no_worker_outlives_the_supervisor(
             gate.set()
             for lines in opened:
                 assert [line async for line in lines if line][-1] == "data: [DONE]"
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(30):
             while any(map(psutil.pid_exists, served.hello["workers"])):
                 await asyncio.sleep(0.02)
 
@@ -277,7 +275,7 @@ async def test_one_model_serves_all(
         # Whoever leaves frees the model, through two processes.
         async with client.stream("POST", served.url + CHAT, json={**body, "stream": True}) as left:
             await anext(left.aiter_lines())
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             while (await served.status(client))["local_models"][0]["open"]:
                 await asyncio.sleep(0.01)
 

@@ -99,5 +99,5 @@ class Vendor(Scripted):
         while not self.connections:
             await asyncio.sleep(0.005)
         latest = self.connections[-1]
-        await asyncio.wait_for(latest.asked.wait(), 5)
+        await asyncio.wait_for(latest.asked.wait(), 30)
         return latest

@@ -7,6 +7,15 @@ from collections.abc import Iterator
 import pytest
 from store_server import Server
 
+from engine.state.redis import link, topology
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first look at a store has a quarter of a second: on a busy machine it needs more."""
+    for asks in (link, topology):
+        monkeypatch.setattr(asks, "PROBE_S", 10.0)
+
 
 @pytest.fixture(scope="session")
 def store_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

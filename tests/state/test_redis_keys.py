@@ -190,7 +190,7 @@ async def test_whatever_is_wrong_with_a_store_revocations_are_looked_for_again(
 
     monkeypatch.setattr(sidecar, "_look", look)
     await sidecar.start(f"sqlite:{tmp_path / 'state.db'}", tmp_path, lambda: PUBLIC)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while looks < 4:
             await asyncio.sleep(0.01)
     await sidecar.stop()

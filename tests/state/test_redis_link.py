@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import trustme
 from cancels import cancelled_calls
+from pulse import Pulse
 from redis_ledgers import ledgers, now_ms, reserve, stands, until, window
 from shim import Shim
 from store_server import Server
@@ -142,16 +143,16 @@ def _ours() -> int:
     return sum("Shim" not in repr(task.get_coro()) for task in asyncio.all_tasks())
 
 
-@pytest.mark.alone
 async def test_a_hanging_store_costs_a_few_deadlines_and_then_nothing(shim: Shim) -> None:
     link = await opened(shim.address, DEADLINE_MS)
     shim.held = True
     tasks, calls = _ours(), link.calls
-    began = time.perf_counter()
-    for _ in range(100):
-        await away(link)
+    async with Pulse() as pulse:
+        for _ in range(100):
+            await away(link)
+        # Where the loop is late, a quarter of its time counts.
+        assert pulse.seconds * 1000 < 5 * FAILURES * DEADLINE_MS
     assert link.calls - calls <= FAILURES <= 5  # the others did not even ask
-    assert (time.perf_counter() - began) * 1000 < 20 * DEADLINE_MS  # three of a hundred, on a busy machine
     assert _ours() <= tasks + 1  # one looks for it
     shim.held = False
     await until(lambda: link.up)

@@ -190,7 +190,7 @@ def test_a_file_that_others_write_is_waited_for(opened, file: Path) -> None:
         ledger.settle("r1/1", [5], T0)
         assert ledger.look([month()], T0)[0].held == 20
         writer.execute("ROLLBACK")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while ledger.look([month()], T0)[0].spent != 5:
                 await asyncio.sleep(0.01)
 

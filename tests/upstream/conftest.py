@@ -21,7 +21,7 @@ def run(request: pytest.FixtureRequest) -> Iterator[Run]:
 
     async def watched(test: Coroutine[Any, Any, None]) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             await test
 
     before = _sockets()

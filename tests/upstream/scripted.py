@@ -1,7 +1,7 @@
 """A server on loopback that misbehaves to order: each connection runs one script, byte for byte.
 
 `Scripted(script)` answers every request with `script(connection)`; a connection says what came in and when
-the peer closed, so a test can assert both the bytes and the time of the close.
+the peer closed, so a test can assert both the bytes and, with a `Pulse`, the time of the close.
 """
 
 from __future__ import annotations
@@ -11,19 +11,17 @@ import contextlib
 import socket
 import ssl
 import struct
-import time
 from collections.abc import Awaitable, Callable
 from typing import cast
 
 
 class Connection(asyncio.Protocol):
-    """One accepted connection. `closed_at` is the monotonic time at which the peer's close was seen."""
+    """One accepted connection. `closed` is set once the peer's close was seen."""
 
     def __init__(self, server: Scripted) -> None:
         self.server = server
         self.received = bytearray()
         self.requests = 0
-        self.closed_at: float | None = None
         self.closed = asyncio.Event()
         self.asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -51,7 +49,6 @@ class Connection(asyncio.Protocol):
             await self.server.script(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.closed_at = time.monotonic()
         self.closed.set()
         if self._task is not None:
             self._task.cancel()

@@ -27,7 +27,7 @@ Scripted, chunk, head, whole = scripted.Scripted, scripted.chunk, scripted.head,
 
 
 def call(url: str, body: bytes = b"{}", **headers: str) -> HttpCall:
-    return HttpCall("POST", url + "/v1/x", tuple(headers.items()), body, 1000)
+    return HttpCall("POST", url + "/v1/x", tuple(headers.items()), body, 20_000)
 
 
 def sends(*data: bytes, then: str = "") -> Any:
@@ -103,7 +103,7 @@ async def test_bytes_nobody_asked_for_end_a_connection() -> None:
     transport = DirectTransport()
     async with Scripted(sends(whole(200, b"one"), whole(200, b"stray"))) as server:
         assert await answer(transport, call(server.url)) == b"one"
-        await asyncio.wait_for(server.connections[0].closed.wait(), 1)
+        await asyncio.wait_for(server.connections[0].closed.wait(), 30)
         assert await answer(transport, call(server.url)) == b"one"
         assert len(server.connections) == 2
     async with Scripted(sends(whole(200, b"one") + whole(200, b"stray"))) as server:

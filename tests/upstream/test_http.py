@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 import importlib.util
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,8 @@ import httpx
 import orjson
 import pytest
 import respx
+from ports import free_port
+from pulse import Pulse
 
 from engine.plan.types import Call, Credential, Deployment
 from engine.plan.values import Secret
@@ -105,7 +106,7 @@ def ask(url: str, *, stream: bool = False, through: bool = True, **body: Any) ->
         dialect="openai_chat" if through else None,
         body=sent if through else None,
         stream=stream,
-        connect_ms=1000,
+        connect_ms=20_000,
     )
 
 
@@ -359,7 +360,7 @@ async def test_a_stream_that_breaks(upstream: HttpUpstream, name: str) -> None:
         assert b"error" not in raw
         assert DONE not in raw
         if name != "the end without a finish":  # that body is whole, so its connection may serve again
-            await asyncio.wait_for(server.connections[0].closed.wait(), 1)
+            await asyncio.wait_for(server.connections[0].closed.wait(), 30)
 
 
 async def test_a_break_after_the_whole_answer_is_none(upstream: HttpUpstream) -> None:
@@ -386,10 +387,10 @@ async def test_what_may_follow_a_whole_answer_has_its_time(
     async with Scripted(script) as server:
         flow = await upstream.flow(ask(server.url, stream=True))
         assert isinstance(flow, HttpFlow)
-        events, raw = await asyncio.wait_for(drained(flow), 10)
+        events, raw = await asyncio.wait_for(drained(flow), 30)
         assert events[-1] == {"type": "usage", "usage": usage}
         assert raw.endswith(DONE)
-        await asyncio.wait_for(server.connections[0].closed.wait(), 5)
+        await asyncio.wait_for(server.connections[0].closed.wait(), 30)
 
 
 NO_STREAM: dict[str, tuple[Any, str]] = {
@@ -425,14 +426,14 @@ async def test_cancel_reaches_the_upstream(upstream: HttpUpstream, sent: bytes, 
         while not server.connections:
             await asyncio.sleep(0.002)
         connection = server.connections[0]
-        await asyncio.wait_for(connection.asked.wait(), 1)
+        await asyncio.wait_for(connection.asked.wait(), 30)
         await asyncio.sleep(0.03)
-        began = time.monotonic()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.wait_for(connection.closed.wait(), 1)
-        assert connection.closed_at - began < 0.1
+        async with Pulse() as pulse:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.wait_for(connection.closed.wait(), 30)
+            assert pulse.seconds < 0.1
 
 
 async def test_close_in_a_stream_reaches_the_upstream(upstream: HttpUpstream) -> None:
@@ -440,19 +441,20 @@ async def test_close_in_a_stream_reaches_the_upstream(upstream: HttpUpstream) ->
         flow = await upstream.flow(ask(server.url, stream=True))
         assert isinstance(flow, HttpFlow)
         await anext(flow)
-        began = time.monotonic()
-        await flow.close()
-        await asyncio.wait_for(server.connections[0].closed.wait(), 1)
-        assert server.connections[0].closed_at - began < 0.1
+        async with Pulse() as pulse:
+            await flow.close()
+            await asyncio.wait_for(server.connections[0].closed.wait(), 30)
+            assert pulse.seconds < 0.1
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "flow"])
 async def test_what_a_client_is_told_of_a_failed_connection(
-    upstream: HttpUpstream, host: str, streamed: bool, unused_tcp_port: int
+    upstream: HttpUpstream, host: str, streamed: bool
 ) -> None:
     """Whose it was and how it failed; never where it stands."""
-    asked = ask(f"http://{host}:{unused_tcp_port}", stream=streamed)
+    port = free_port()
+    asked = ask(f"http://{host}:{port}", stream=streamed)
     found = await (upstream.flow(asked) if streamed else upstream.whole(asked))
     assert isinstance(found, Whole)
     assert found.error is not None
@@ -460,7 +462,7 @@ async def test_what_a_client_is_told_of_a_failed_connection(
     message = found.error["message"]
     assert message.startswith(f"{asked.deployment.name}: no connection")
     assert host not in message
-    assert str(unused_tcp_port) not in message
+    assert str(port) not in message
 
 
 async def test_a_missing_key_is_told_without_a_call(caplog: pytest.LogCaptureFixture) -> None:

@@ -67,7 +67,7 @@ def test_not_public(address: str) -> None:
     assert not is_public(address)
 
 
-def rules(*hosts: str, http: bool = True, timeout_ms: int = 2000) -> MediaFetch:
+def rules(*hosts: str, http: bool = True, timeout_ms: int = 20_000) -> MediaFetch:
     return MediaFetch(hosts or HOSTS, http, timeout_ms)
 
 
@@ -306,7 +306,8 @@ async def cut(connection: Any) -> None:
     ids=["said too long", "too long", "too slow", "cut", "not there", "no redirect"],
 )
 async def test_what_is_not_to_be_had(script: Any, words: str) -> None:
-    async with fetching(script, rules=rules(timeout_ms=200)) as (made, _):
+    limit_ms = 200 if script is silent else 20_000
+    async with fetching(script, rules=rules(timeout_ms=limit_ms)) as (made, _):
         with pytest.raises(NotFetchedError, match=words) as found:
             await made.fetch("http://images.example/a?token=secret", 1000, image=True)
         assert "secret" not in str(found.value)
@@ -390,8 +391,8 @@ async def test_too_many() -> None:
 
 async def test_one_that_fails_ends_the_others() -> None:
     parts = [{"type": "image", "url": URL}, {"type": "file", "url": "http://other.example/b.pdf"}]
-    async with fetching(silent) as (made, _):
-        async with asyncio.timeout(1):
+    async with fetching(silent, rules=rules(timeout_ms=60_000)) as (made, _):
+        async with asyncio.timeout(30):
             with pytest.raises(NotFetchedError, match=r"the file was not fetched: other\.example"):
                 await inlined(request(*parts), Inline(True, True, 1000), made)
 

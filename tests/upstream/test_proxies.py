@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import trustme
 import uvloop
+from ports import free_port
 
 from engine.upstream.aiohttp_transport import AiohttpTransport
 from engine.upstream.choice import default_transport
@@ -193,8 +194,8 @@ def through(env: dict[str, str]) -> Transport:
     return AiohttpTransport(context, proxies=Proxies.of_environment(env))
 
 
-async def asked(transport: Transport, url: str) -> bytes:
-    reply = await transport.send(HttpCall("POST", f"{url}/v1/x", (("x-key", "k-secret"),), b"{}", 500))
+async def asked(transport: Transport, url: str, connect_ms: int = 20_000) -> bytes:
+    reply = await transport.send(HttpCall("POST", f"{url}/v1/x", (("x-key", "k-secret"),), b"{}", connect_ms))
     try:
         return await reply.read(100)
     finally:
@@ -259,8 +260,8 @@ async def test_a_407_for_a_plain_call_is_the_proxys() -> None:
         await transport.close()
 
 
-async def test_no_proxy_there(unused_tcp_port: int) -> None:
-    transport = through({"ALL_PROXY": f"http://127.0.0.1:{unused_tcp_port}"})
+async def test_no_proxy_there() -> None:
+    transport = through({"ALL_PROXY": f"http://127.0.0.1:{free_port()}"})
     with pytest.raises(TransportError, match="no connection to the proxy: Connection refused") as caught:
         await asked(transport, "https://vendor.test")
     assert caught.value.failure == "connect"
@@ -268,10 +269,10 @@ async def test_no_proxy_there(unused_tcp_port: int) -> None:
 
 
 async def test_a_proxy_that_says_nothing() -> None:
-    async with Proxy(answer=b"").running() as port, asyncio.timeout(2):
+    async with Proxy(answer=b"").running() as port, asyncio.timeout(30):
         transport = through({"ALL_PROXY": f"http://127.0.0.1:{port}"})
         with pytest.raises(TransportError, match="in time") as caught:
-            await asked(transport, "https://vendor.test")
+            await asked(transport, "https://vendor.test", connect_ms=300)
         assert caught.value.failure == "timeout"
         await transport.close()
 

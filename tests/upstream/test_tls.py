@@ -55,7 +55,7 @@ def trusting() -> ssl.SSLContext:
     return context
 
 
-def call(url: str, body: bytes = b"{}", connect_ms: int | None = 2000) -> HttpCall:
+def call(url: str, body: bytes = b"{}", connect_ms: int | None = 20_000) -> HttpCall:
     return HttpCall("POST", url + "/v1/x", (), body, connect_ms)
 
 
@@ -122,10 +122,11 @@ def test_a_stream_and_large_bodies(run: Run) -> None:
 @pytest.mark.parametrize("then", ["end", "reset"])
 def test_an_idle_connection_that_went_is_replaced(run: Run, then: str) -> None:
     async def test() -> None:
-        async with talking(sends(whole(200, b"ok"), then=then)) as (transport, server):
+        async with talking(sends(whole(200, b"ok"))) as (transport, server):
             for _ in range(3):
                 assert await answer(transport, call(server.url)) == b"ok"
-                await asyncio.sleep(0.02)
+                getattr(server.connections[-1], then)()
+                await asyncio.wait_for(server.connections[-1].closed.wait(), 30)
             assert [c.requests for c in server.connections] == [1] * 3
 
     run(test())
@@ -149,7 +150,9 @@ def test_a_cancel_closes_the_socket(run: Run, moment: str) -> None:
         async with talking(script) as (transport, server):
             task = asyncio.ensure_future(transport.send(call(server.url)))
             if moment == "head":
-                await asyncio.sleep(0.1)
+                while not server.connections:
+                    await asyncio.sleep(0.001)
+                await asyncio.wait_for(server.connections[0].asked.wait(), 30)
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task
@@ -165,7 +168,7 @@ def test_a_cancel_closes_the_socket(run: Run, moment: str) -> None:
                     await reply.close()
                     del waiting
                 del reply, task
-            await asyncio.wait_for(server.connections[0].closed.wait(), 0.5)
+            await asyncio.wait_for(server.connections[0].closed.wait(), 30)
 
     run(test())
 
@@ -232,9 +235,13 @@ def test_a_handshake_that_never_ends(run: Run, how: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:  # accepts, and says nothing
             transport = DirectTransport(trusting())
             url = f"https://127.0.0.1:{listener.getsockname()[1]}"
-            task = asyncio.ensure_future(transport.send(call(url, connect_ms=50)))
+            limit_ms = 50 if how == "time out" else 20_000
+            task = asyncio.ensure_future(transport.send(call(url, connect_ms=limit_ms)))
             if how == "cancel":
-                await asyncio.sleep(0.02)
+                listener.setblocking(False)
+                accepted, _ = await asyncio.get_running_loop().sock_accept(listener)
+                with accepted:
+                    await asyncio.get_running_loop().sock_recv(accepted, 10)  # its hello
                 task.cancel()
                 with pytest.raises(asyncio.CancelledError):
                     await task

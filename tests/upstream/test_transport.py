@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from ports import free_port
+from pulse import Pulse
 
 from engine.upstream.aiohttp_transport import AiohttpTransport
 from engine.upstream.direct_transport import DirectTransport
@@ -39,7 +41,7 @@ async def transport(request: pytest.FixtureRequest) -> AsyncIterator[Transport]:
     await made.close()
 
 
-def call(url: str, connect_ms: int | None = 2000) -> HttpCall:
+def call(url: str, connect_ms: int | None = 20_000) -> HttpCall:
     headers = (("authorization", "Bearer k-secret"), ("content-type", "application/json"))
     return HttpCall("POST", url + "/v1/x", headers, b'{"a":1}', connect_ms)
 
@@ -100,13 +102,11 @@ async def test_fault(transport: Transport, name: str) -> None:
         assert caught.value.failure in failure, caught.value
         assert "k-secret" not in str(caught.value)
         assert len(server.connections) == 1
-        await asyncio.wait_for(server.connections[0].closed.wait(), 1)
+        await asyncio.wait_for(server.connections[0].closed.wait(), 30)
 
 
 async def test_refused(transport: Transport) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    url = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(TransportError) as caught:
         await transport.send(call(url))
     assert caught.value.failure == "connect"
@@ -130,10 +130,12 @@ async def test_no_connection_in_time(transport: Transport) -> None:
             filler.connect_ex(server.getsockname())
             fillers.append(filler)
         began = time.monotonic()
-        with pytest.raises(TransportError) as caught:
-            await transport.send(call(f"http://127.0.0.1:{server.getsockname()[1]}", connect_ms=150))
+        async with Pulse() as pulse:
+            with pytest.raises(TransportError) as caught:
+                await transport.send(call(f"http://127.0.0.1:{server.getsockname()[1]}", connect_ms=150))
+            assert pulse.seconds < 0.5
         assert caught.value.failure == "timeout"
-        assert 0.1 < time.monotonic() - began < 1
+        assert time.monotonic() - began > 0.1
         for filler in fillers:
             filler.close()
 
@@ -182,7 +184,7 @@ async def test_a_connection_closed_while_idle_is_replaced(transport: Transport) 
         for _ in range(5):
             assert await read_all(await transport.send(call(server.url))) == b"{}"
             server.connections[-1].end()
-            await asyncio.wait_for(server.connections[-1].closed.wait(), 1)
+            await asyncio.wait_for(server.connections[-1].closed.wait(), 30)
             await asyncio.sleep(0.01)
         assert [c.requests for c in server.connections] == [1] * 5
 
@@ -192,13 +194,13 @@ async def test_cancel_before_the_headers(transport: Transport) -> None:
         task = asyncio.ensure_future(transport.send(call(server.url)))
         while not server.connections:
             await asyncio.sleep(0.005)
-        await asyncio.wait_for(server.connections[0].asked.wait(), 1)
-        began = time.monotonic()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        await asyncio.wait_for(server.connections[0].closed.wait(), 1)
-        assert server.connections[0].closed_at - began < 0.1
+        await asyncio.wait_for(server.connections[0].asked.wait(), 30)
+        async with Pulse() as pulse:
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            await asyncio.wait_for(server.connections[0].closed.wait(), 30)
+            assert pulse.seconds < 0.1
 
 
 @pytest.mark.parametrize("how", ["close", "cancel"])
@@ -207,16 +209,16 @@ async def test_cancel_after_the_headers(transport: Transport, how: str) -> None:
         reply = await transport.send(call(server.url))
         pieces = reply.chunks()
         assert await anext(pieces) == b"one"
-        began = time.monotonic()
-        if how == "cancel":
-            waiting = asyncio.ensure_future(anext(pieces))
-            await asyncio.sleep(0.02)
-            waiting.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await waiting
-        await reply.close()
-        await asyncio.wait_for(server.connections[0].closed.wait(), 1)
-        assert server.connections[0].closed_at - began < 0.12
+        async with Pulse() as pulse:
+            if how == "cancel":
+                waiting = asyncio.ensure_future(anext(pieces))
+                await asyncio.sleep(0.02)
+                waiting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+            await reply.close()
+            await asyncio.wait_for(server.connections[0].closed.wait(), 30)
+            assert pulse.seconds < 0.12
         if hasattr(pieces, "aclose"):
             await pieces.aclose()
 
@@ -292,8 +294,8 @@ async def test_an_early_answer_stops_the_upload(transport: Transport) -> None:
     loop = asyncio.get_running_loop()
     listener = await loop.create_server(lambda: Early(server), "127.0.0.1", 0)
     url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/v1"
-    big = HttpCall("POST", url, (("content-type", "application/json"),), b"x" * (32 << 20), 1000)
-    async with asyncio.timeout(5):
+    big = HttpCall("POST", url, (("content-type", "application/json"),), b"x" * (32 << 20), 20_000)
+    async with asyncio.timeout(30):
         reply = await transport.send(big)
         assert (reply.status, await read_all(reply)) == (413, b'{"error": 1}')
     for connection in server.connections:

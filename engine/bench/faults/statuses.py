@@ -63,6 +63,7 @@ _LIMIT: Final = "rate_limit_exceeded"
 ROWS: Final = (
     Status("429", 429, _LIMIT, "U17 S02", (), "no header"),
     Status("429-2s", 429, _LIMIT, "U14 S01", (_seconds(2),), "`Retry-After: 2`"),
+    Status("429-1min", 429, _LIMIT, "U14", (_seconds(60),), "`Retry-After: 60`"),
     Status("429-100ms", 429, _LIMIT, "U16", ("retry-after-ms: 100",), "`retry-after-ms: 100`"),
     Status("429-date", 429, _LIMIT, "U15", (_date(2),), "`Retry-After` a date in 2 s"),
     Status("429-past", 429, _LIMIT, "U15", (_date(-3600),), "`Retry-After` a date an hour ago"),
