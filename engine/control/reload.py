@@ -23,6 +23,7 @@ from engine.control.retire import retire
 from engine.control.settings import ProcessSettings
 from engine.control.status import Status
 from engine.diagnostics import Diagnostic
+from engine.errors import EngineError
 from engine.observe.log import Log
 from engine.observe.metrics import Metrics
 from engine.plan.fate import Fate, work_out
@@ -110,21 +111,32 @@ class Reloader:
         self._last = Reloaded("unchanged", snapshot.revision)
         self._draining: set[asyncio.Task[None]] = set()
         self._turns: set[asyncio.Task[Reloaded]] = set()
+        self._stopped = False
 
     async def reload(self, why: str) -> Reloaded:
         """Compile what the workspace holds now and run it if it is good. Never raises for a bad workspace.
 
         Whoever asked may leave (a client, or the worker that it asked through): the reload goes on, for
         others may share it, and a plan that only some workers run is worse than one that nobody waits for.
+        Once `stop` was called, EngineError (503) says so.
         """
+        if self._stopped:
+            raise _shutting_down()
         self._asked += 1
         turn = asyncio.get_running_loop().create_task(self._turn(self._asked, why))
         self._turns.add(turn)
         turn.add_done_callback(self._turns.discard)
-        return await asyncio.shield(turn)
+        try:
+            return await asyncio.shield(turn)
+        except asyncio.CancelledError:
+            asker = asyncio.current_task()
+            if not turn.cancelled() or (asker is not None and asker.cancelling()):
+                raise
+            raise _shutting_down() from None
 
     async def stop(self) -> None:
-        """Give up what is being reloaded: the process ends."""
+        """Give up what is being reloaded, and reload no more: the process ends."""
+        self._stopped = True
         turns = list(self._turns)
         for turn in turns:
             turn.cancel()
@@ -260,6 +272,10 @@ class Reloader:
             diagnostics=[_line(d) for d in errors],
         )
         return Reloaded("nack", self.snapshot.revision, diagnostics)
+
+
+def _shutting_down() -> EngineError:
+    return EngineError("the sidecar is shutting down", status=503, code="shutting_down", failure="full")
 
 
 def _diagnostic(code: str, message: str) -> dict[str, Any]:

@@ -26,7 +26,12 @@ class Life:
         self.stopping.set()
 
     def handle_signals(self, hangup: Callable[[], None]) -> None:
-        """SIGTERM, SIGINT and SIGBREAK stop; SIGHUP calls `hangup`."""
+        """SIGTERM, SIGINT and SIGBREAK stop; SIGHUP calls `hangup`, unless it is to end."""
+
+        def hang_up() -> None:
+            if not self.stopping.is_set():
+                hangup()
+
         loop = asyncio.get_running_loop()
         for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
             number = getattr(signal, name, None)
@@ -34,7 +39,7 @@ class Life:
                 _on_signal(loop, number, self.stop)
         number = getattr(signal, "SIGHUP", None)
         if number is not None:
-            _on_signal(loop, number, hangup)
+            _on_signal(loop, number, hang_up)
 
     def spawn(self, work: Coroutine[Any, Any, Any]) -> None:
         """Run beside requests, until it ends or the process does. What it raises is told in the log."""

@@ -216,6 +216,18 @@ async def test_whoever_asked_may_leave(sidecar: Running, compiled_here: list[str
             await asyncio.sleep(0.01)
 
 
+async def test_an_end_of_the_process_ends_a_reload(sidecar: Running, compiled_here: list[str]) -> None:
+    """Whoever waits for it is told, and does not hold up the drain."""
+    save(sidecar, CHANGED)
+    waits = asyncio.create_task(reload(sidecar))
+    while not compiled_here:
+        await asyncio.sleep(0)
+    await sidecar.sidecar.reloader.stop()
+    for status, told in (await waits, await reload(sidecar)):
+        assert (status, told["error"]["code"]) == (503, "shutting_down")
+    assert await text(sidecar) == "A fixed text."
+
+
 async def test_reloads_under_load_fail_nobody(sidecar: Running, compiled_here: list[str]) -> None:
     stop = asyncio.Event()
     statuses: list[int] = []
