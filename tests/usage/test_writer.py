@@ -167,7 +167,7 @@ def test_a_full_disk(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     store = UsageStore(path)
     (pages,) = store._db.execute("PRAGMA page_count").fetchone()
     store._db.execute(f"PRAGMA max_page_count = {pages}")
-    sink = UsageLog(store, REQUIRED, None)
+    sink = UsageLog(store, REQUIRED, None, wall=lambda: START)
     for number in range(300):
         sink(record(f"r{number}"))
     until(lambda: sink.failing is not None)
