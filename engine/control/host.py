@@ -164,7 +164,10 @@ class Host:
             manifest = self._running.plan.manifest
             self.state.carry(found)
             self.health.carry(found)
-            self.health.keep(manifest.deployments, manifest.routes)
+            plan, names = self._running.plan, manifest.deployments
+            self.health.keep(
+                names, manifest.routes, lambda name: plan.deployment(name) if name in names else None
+            )
             if found.budgets.moves:
                 money, zone = self._running.plan.money(), self._running.zone
                 moving = carry(self._ledger, self._before, money, found.budgets.moves, self._now(), zone)

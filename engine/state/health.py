@@ -94,6 +94,7 @@ class Health:
     def __init__(self, draw: Callable[[], float], tell: Callable[[str, Ended], None] | None = None) -> None:
         self._draw = draw
         self._tell = tell
+        self._current: Callable[[str], Deployment | None] | None = None
         self._seen: dict[str, _Seen] = {}
         self.credentials = Credentials()
         self.retries = Retries()
@@ -252,8 +253,16 @@ class Health:
         self.credentials.carry(fate)
         self.retries.carry(fate)
 
-    def keep(self, deployments: Container[str], routes: Container[str]) -> None:
-        """Forget what is not among these names: a plan without them has been published."""
+    def keep(
+        self,
+        deployments: Container[str],
+        routes: Container[str],
+        current: Callable[[str], Deployment | None] | None = None,
+    ) -> None:
+        """Forget what is not among these names: a plan without them has been published. current: its
+        deployment of a name; calls of an earlier plan say nothing of another place that has the name now.
+        """
+        self._current = current
         self._seen = {name: seen for name, seen in self._seen.items() if name in deployments}
         self.retries.keep(deployments, routes)
         self.credentials.keep(deployments, {seen.deployment.provider for seen in self._seen.values()})
@@ -264,6 +273,10 @@ class Health:
         seen = self._seen.get(deployment.name)
         if seen is not None and seen.deployment is deployment:
             return seen
+        if self._current is not None and (current := self._current(deployment.name)) != deployment:
+            if current is None or place(current) != place(deployment):
+                return _Seen(deployment)  # of an earlier plan: nobody asks there any more
+            deployment = current
         if seen is None:
             seen = self._seen[deployment.name] = _Seen(deployment)
         elif seen.where != place(deployment):

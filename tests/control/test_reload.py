@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 from running import HELLO, ROUTES, Running, running, write_workspace
 from vendor import Vendor, streams
 
@@ -214,6 +215,33 @@ async def test_whoever_asked_may_leave(sidecar: Running, compiled_here: list[str
     async with asyncio.timeout(10):
         while await text(sidecar) != "A fixed text.":
             await asyncio.sleep(0.01)
+
+
+async def test_calls_of_an_earlier_plan_say_nothing_of_another_place(
+    sidecar: Running, vendor: Vendor, compiled_here: list[str]
+) -> None:
+    """A deployment moved away from under an open stream. What is known of its new address stays known."""
+    gate = asyncio.Event()
+    vendor.answer = streams(gate)
+    body = {"model": "one", "messages": HELLO, "stream": True}
+    async with sidecar.client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        lines = answer.aiter_lines()
+        async for line in lines:
+            if "Hel" in line:
+                break
+        write_workspace(sidecar.folder, free_port())
+        assert (await reload(sidecar))[1]["result"] == "ack"
+        async with asyncio.timeout(20):
+            while await breaker(sidecar) != "open":
+                assert (await sidecar.chat("one")).status_code in (502, 503)
+        gate.set()
+        assert [line async for line in lines if line][-1] == "data: [DONE]"
+    assert await breaker(sidecar) == "open"
+
+
+async def breaker(sidecar: Running) -> str:
+    told: str = (await sidecar.status())["deployments"]["near"]["health"]["breaker"]
+    return told
 
 
 async def test_an_end_of_the_process_ends_a_reload(sidecar: Running, compiled_here: list[str]) -> None:
