@@ -6,12 +6,33 @@ all of it where a body has none: one look instead of dozens.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 #: The parameter that is looked at; what is read of it with `f` is known to be a map.
 OWNER: Final = ["p", 0]
 
+#: Entries of a map that are passed over together hang on so many fields at least, and are so many at most.
+FEWEST: Final = 5
+TOGETHER: Final = 8
+
 Fields = frozenset[str]
+
+
+def runs(entries: list[Any]) -> Iterator[tuple[Fields | None, list[Any]]]:
+    """The entries of a map in order, in runs; one with fields writes nothing where none of them is there."""
+    run: list[Any] = []
+    fields: Fields = frozenset()
+    for entry in [*entries, None]:
+        found = None if entry is None or entry[0] != "=" else hangs_on(entry[2])
+        if run and (found is None or len(run) == TOGETHER):
+            yield (fields if len(fields) >= FEWEST else None), run
+            run, fields = [], frozenset()
+        if found is not None:
+            run.append(entry)
+            fields |= found
+        elif entry is not None:
+            yield None, [entry]
 
 
 def hangs_on(ir: Any) -> Fields | None:

@@ -28,6 +28,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from engine.plan import functions
+from engine.plan.hoisting import key_of
 from engine.plan.operations import NAMESPACE, WireTypeError
 from engine.plan.scopes import SCOPES, WIRE_PARAMETERS
 from engine.plan.values import Expr, Template
@@ -103,6 +104,7 @@ class Code:
         self.temporaries = 0
         self.constants: dict[str, Any] = {}
         self.maps: set[str] = set()  # variables that hold a map, where that is known
+        self.shared: dict[str, str] = {}  # `key_of` an owner -> the variable that has its map
 
     def temporary(self) -> str:
         self.temporaries += 1
@@ -142,6 +144,9 @@ class Code:
         return f"{self.value(owner)}.get({scalar(name)}, {scalar(other)})"
 
     def guarded(self, owner: Any, name: str) -> str:
+        shared = self.shared.get(key_of(owner)) if self.shared else None
+        if shared is not None:
+            return f"{shared}.get({scalar(name)})"
         if owner[0] == "l":
             var = self.value(owner)
             if var in self.maps:

@@ -18,12 +18,12 @@ key. The IR:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from engine.plan.absence import Fields, hangs_on
+from engine.plan.absence import runs
 from engine.plan.code import Code, scalar
+from engine.plan.hoisting import is_of, key_of, shared_owners
 from engine.plan.scopes import SCOPES, WIRE_PARAMETERS
 
 #: Check -> (its test of variable {0}, what the field must be). `lit:a|b` is one of these words.
@@ -40,9 +40,6 @@ CHECKS: Final[dict[str, tuple[str, str]]] = {
     "map[string]": ("texts_by_key({0})", "an object of strings"),
     "map[number]": ("numbers_by_key({0})", "an object of numbers"),
 }
-#: Entries of a map that are passed over together hang on so many fields at least, and are so many at most.
-_FEWEST: Final = 5
-_TOGETHER: Final = 8
 _ESCAPES: Final = {"text": "text", "path": "path_text", "header": "text"}
 
 
@@ -174,7 +171,7 @@ class _Writer(Code):
         var = self.temporary()
         self.line(f"{var} = {{{', '.join(ready)}}}")
         certain = bool(ready) or keep
-        for fields, run in _runs(entries):
+        for fields, run in runs(entries):
             if fields is not None:
                 name = f"S{len(self.constants)}"
                 self.constants[name] = fields
@@ -243,7 +240,7 @@ class _Writer(Code):
     def _switch(self, ir: Any, sink: Sink) -> None:
         _, part, number, cases, default = ir
         var = f"v{int(number)}"
-        self.maps.discard(var)
+        self._bound(number)
         self.line(f"{var} = {self.value(part)}")
         word = "if"
         for words, case in cases:
@@ -260,15 +257,32 @@ class _Writer(Code):
             self._block(default, sink)
 
     def _let(self, ir: Any, sink: Sink) -> None:
-        for number, item in ir[1]:
+        shared = dict(self.shared)
+        for place, (number, item) in enumerate(ir[1], 1):
             var = f"v{int(number)}"
-            self.maps.discard(var)
             if item[0] == "E":
                 self.line(f"{var} = {self.value(item[1])}")
             else:
                 self.line(f"{var} = None")
                 self.emit(item, Sink(f"{var} = {{0}}"))
+            self._bound(number)
+            self._share(number, [ir[1][place:], ir[2]])
         self.emit(ir[2], sink)
+        self.shared = shared
+
+    def _bound(self, number: int) -> None:
+        """A local variable has another value from here on: what was known of it does not hold any more."""
+        self.maps.discard(f"v{int(number)}")
+        self.shared = {key: var for key, var in self.shared.items() if not is_of(key, number)}
+
+    def _share(self, number: int, ir: Any) -> None:
+        """Look up once what `ir` reads of a local variable, where that saves look-ups."""
+        for owner in shared_owners(ir, number):
+            if owner[0] != "l" or f"v{int(number)}" not in self.maps:
+                var, source = self.temporary(), self.value(owner)
+                self.constants["NOTHING"] = {}
+                self.line(f"if ({var} := {source}).__class__ is not dict: {var} = NOTHING")
+                self.shared[key_of(owner)] = var
 
     def _for(self, ir: Any, sink: Sink) -> None:
         """`v` item, `i` index variable or null, `in`, `when`, `do`, `flat`, `by`, `first`, `join`, `drop`,
@@ -314,6 +328,9 @@ class _Writer(Code):
             else:
                 path = self.path([*loop["path"], ["l", loop["i"]]])
                 self.line(f"if {var}.__class__ is not dict: wrong({path}, 'an object', {var})")
+        shared = dict(self.shared)
+        self._bound(loop["v"])
+        if loop["maps"]:
             self.maps.add(var)
         if counted:
             number, test = loop["count"]
@@ -321,11 +338,13 @@ class _Writer(Code):
             self.line(f"if {self.condition(test)}: {counted} += 1")
         if loop["when"] is not None:
             self.line(f"if not {self.condition(loop['when'])}: continue")
+        self._share(loop["v"], loop["do"])
         if loop["flat"]:
             self.emit(loop["do"], Sink("", into, flat=True))
         else:
             self.emit(loop["do"], Sink(f"{into}.append({{0}})"))
         self.maps.discard(var)
+        self.shared = shared
         self.level -= 1
 
     def _after(self, loop: Any, into: str, sink: Sink) -> None:
@@ -349,22 +368,6 @@ class _Writer(Code):
             self.put(sink, f"{into} or None", False)
         else:
             self.put(sink, into, True)
-
-
-def _runs(entries: list[Any]) -> Iterator[tuple[Fields | None, list[Any]]]:
-    """The entries of a map in order, in runs; one with fields writes nothing where none of them is there."""
-    run: list[Any] = []
-    fields: Fields = frozenset()
-    for entry in [*entries, None]:
-        found = None if entry is None or entry[0] != "=" else hangs_on(entry[2])
-        if run and (found is None or len(run) == _TOGETHER):
-            yield (fields if len(fields) >= _FEWEST else None), run
-            run, fields = [], frozenset()
-        if found is not None:
-            run.append(entry)
-            fields |= found
-        elif entry is not None:
-            yield None, [entry]
 
 
 def _braces(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Fields that are passed over together are read as if each were asked for by itself."""
+"""Fields that are passed over together, and maps that are looked up once, are read as each by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dialects import DIALECTS, shipped_dialect
 
 import engine.wire.regex  # noqa: F401 - registers RE2 for patterns
 from engine.errors import RequestError
-from engine.plan import templates
+from engine.plan import absence, hoisting
 from engine.plan.operations import NAMESPACE, WireTypeError
 from engine.plan.templates import template_code
 from engine.plan.values import Template
@@ -18,6 +18,10 @@ from engine.wire import shape
 VALUES: list[Any] = [
     None, "x", "auto", 1, 0.5, True, [], ["x"], [{"type": "text", "text": "x"}], {}, {"type": "x", "a": "b"},
     {"type": "json_schema", "json_schema": {"name": "n"}},
+    [5, {"message": 5}, {"index": 0, "message": {"content": "x", "refusal": "r"}, "finish_reason": "stop"}],
+    [{"role": "user", "content": "x"}, {"role": "assistant", "content": [{"type": "text", "text": "x"}]}],
+    {"prompt_tokens": 3, "total_tokens": 5, "prompt_tokens_details": {"cached_tokens": 1}, "input_tokens": 3},
+    {"output_tokens": 3, "inputTokens": 4, "content": [{"text": "x"}], "message": {"content": "x"}},
 ]  # fmt: skip
 
 
@@ -48,10 +52,12 @@ def test_a_template(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
                 continue
             together = _made(template)
             with monkeypatch.context() as patch:
-                patch.setattr(templates, "_FEWEST", 10**9)
+                patch.setattr(absence, "FEWEST", 10**9)
+                patch.setattr(hoisting, "LEAST", 10**9)
                 source, _ = template_code(template.scope, template.ir)
                 alone = _made(template)
             assert "isdisjoint" not in source
+            assert "NOTHING" not in source
             for field in _fields(template):
                 for value in VALUES:
                     assert _read(together, {field: value}, *more) == _read(alone, {field: value}, *more)
@@ -70,10 +76,12 @@ def _fields(template: Template) -> set[str]:
     return found
 
 
-def test_some_are_passed_over_together() -> None:
-    template = shipped_dialect("openai_chat").operations["chat"].request_read
-    assert template is not None
-    assert "isdisjoint" in template_code(template.scope, template.ir)[0]
+def test_some_are_read_together() -> None:
+    chat = shipped_dialect("openai_chat").operations["chat"]
+    assert chat.request_read is not None
+    assert "isdisjoint" in template_code(chat.request_read.scope, chat.request_read.ir)[0]
+    assert chat.response_read is not None
+    assert "NOTHING" in template_code(chat.response_read.scope, chat.response_read.ir)[0]
 
 
 @pytest.mark.parametrize("name", DIALECTS)
