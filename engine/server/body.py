@@ -103,7 +103,12 @@ def parse_body(raw: bytes) -> dict[str, Any]:
         raise RequestError(f"the request's body is not valid JSON ({where})", code="invalid_json") from None
     if type(body) is not dict:
         raise RequestError("the request's body must be a JSON object", code="invalid_json")
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH and _deeper(body, MAX_DEPTH):
+    # Each level has two brackets: what is shorter has no such depth.
+    if (
+        len(raw) > 2 * MAX_DEPTH
+        and raw.count(b"{") + raw.count(b"[") > MAX_DEPTH
+        and _deeper(body, MAX_DEPTH)
+    ):
         raise RequestError(f"the request's body is nested more than {MAX_DEPTH} deep", code="invalid_json")
     for key, written in _DECIDES.items():
         if key in body and raw.count(written) > 1:
