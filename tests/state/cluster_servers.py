@@ -44,7 +44,7 @@ class Cluster:
         until(lambda: all(self._knows_all(server) for server in self.servers))
         until(lambda: self._replicates(first.call("CLUSTER", "MYID")))
         until(lambda: all(b"cluster_state:ok" in each.call("CLUSTER", "INFO") for each in self.servers))
-        until(lambda: b"connected_slaves:1" in first.call("INFO", "replication"))
+        self.with_replica()
         return self
 
     def stop(self) -> None:
@@ -72,6 +72,20 @@ class Cluster:
             if any(row[0] <= slot <= row[1] and row[2][2] == mine for row in rows):
                 return server
         raise AssertionError(f"nobody serves {key}")
+
+    def with_replica(self) -> Server:
+        """The primary that has one, once it counts on it."""
+        found: list[Server] = []
+
+        def looked() -> bool:
+            for server in self.servers:
+                kind, _, others = server.call("ROLE")[:3]
+                if kind == b"master" and others:
+                    found.append(server)
+            return bool(found)
+
+        until(looked)
+        return found[0]
 
     def flush(self) -> None:
         for server in self.servers:
