@@ -116,11 +116,13 @@ CODES = (
     ),
     Code(
         "N287",
-        "hosted-tools-uncounted",
-        why="A route that counts in money lets in tools that vendors run themselves. They bill them by the "
-        "use, beside the tokens, and read what the tools find as input: no worst case holds that.",
-        fix="Let none in (`admit: {hosted_tools: []}`), or write what a call may use at most as its `price` "
-        "by the `request`.",
+        "hosted-tools-unpriced",
+        why="A route that counts in money lets in tools that vendors run themselves, and leads to a deployment "
+        "of which nobody knows what a use of them costs. They are billed by the use, beside the tokens, and "
+        "after each the model reads its input again: where that is counted, a request that names one is not "
+        "sent there, and refused with 400 where nobody else takes it.",
+        fix="Let none in (`admit: {hosted_tools: []}`), or write what they cost at the deployment: "
+        "`price: {tools: {web_search: {use: $0.01, most: 5}}}`.",
         bad=_counting("model: known"),
         good=_counting("model: known", "admit: {output: 4k}, "),
     ),

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from engine.compiler.models import FREE, repriced
 from engine.plan.vendors import Facts
-from engine.spec.price import DeploymentPrice, Prices
+from engine.spec.price import DeploymentPrice, Prices, tool_prices
 
 #: Where such a price comes from, as the price book tells it.
 SOURCE: Final = "this workspace"
@@ -23,8 +23,12 @@ def priced(facts: Facts, price: DeploymentPrice | None) -> Facts:
         return facts
     if not isinstance(price, Prices):
         rows = tuple(dataclasses.replace(row, source=SOURCE) for row in FREE) if price == "free" else ()
-        return dataclasses.replace(facts, prices=rows)
-    stated: dict[str, Any] = {key: getattr(price, key) for key in sorted(price.model_fields_set)}
+        return dataclasses.replace(facts, prices=rows, tools=None)
+    if price.tools:
+        facts = dataclasses.replace(facts, tools={**(facts.tools or {}), **tool_prices(price.tools)})
+    stated: dict[str, Any] = {key: getattr(price, key) for key in sorted(price.model_fields_set - {"tools"})}
+    if not stated:
+        return facts
     if stated.get("second") is not None:
         # Who pays for the time pays for nothing else, unless it is written.
         stated = {"input": 0, "output": 0, **stated}

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from engine.compiler.facts_table import Table
 from engine.compiler.overheads import with_overhead
-from engine.plan.vendors import Facts, PriceRow, PriceTier
+from engine.plan.vendors import Facts, PriceRow, PriceTier, ToolPrice
 from engine.spec.provider import ModelSpec
 
 FREE: Final = (PriceRow(0, 0, 0, 0),)
@@ -43,11 +43,13 @@ class Models:
         unknown: bool | None = None,
         can: tuple[str, ...] | None = None,
         profiles: Mapping[str, str] | None = None,
+        tools: Mapping[str, ToolPrice] | None = None,
     ) -> None:
         self.patches = patches
         self.table = table
         self._priced = priced  # False: the table is another vendor's, its prices are not ours
         self._free = free
+        self._tools = tools or None  # what those cost that the vendor runs
         self._profiles = dict(profiles or {})  # prefix of a model's name -> where it may be served
         self._can = can  # what is so for every model of which nothing else is said
         self.unknown = not patches and table is None if unknown is None else unknown
@@ -103,6 +105,8 @@ class Models:
     def _usual(self, facts: Facts) -> Facts:
         if self._free:
             facts = dataclasses.replace(facts, prices=FREE)
+        if self._tools is not None:
+            facts = dataclasses.replace(facts, tools=self._tools)
         return dataclasses.replace(facts, can=self._can) if facts.can is None and self._can else facts
 
 

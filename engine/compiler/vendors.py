@@ -23,6 +23,7 @@ from engine.diagnostics import Diagnostics
 from engine.plan.types import Credential
 from engine.plan.vendors import Dialect, Provider
 from engine.spec.dialect import DialectSpec
+from engine.spec.price import tool_prices
 from engine.spec.provider import ProviderSpec
 from engine.spec.where import SettingSpec
 from engine.wire.formats import faces
@@ -208,4 +209,5 @@ class Vendors:
             unknown=spec.unknown_models,
             can=spec.can,
             profiles=spec.profiles,
+            tools=tool_prices(spec.tools) if of == name or self.providers.says(name, "tools") else None,
         )

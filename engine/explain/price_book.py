@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
@@ -11,7 +11,7 @@ from engine.compiler.worst_cost import Unbounded, WorstCost, show_worst
 from engine.kinds.outline import reached
 from engine.plan.plan import Plan
 from engine.plan.types import Deployment, Route
-from engine.plan.vendors import Hours, PriceRow, PriceTier
+from engine.plan.vendors import Hours, PriceRow, PriceTier, ToolPrice
 from engine.wire.pricing import KINDS
 
 #: Kind of price -> its words.
@@ -27,6 +27,8 @@ def show(plan: Plan, names: Iterable[str]) -> str:
         first, *more = _rows(plan, deployment)
         lines.append(f"  {name}: {first}")
         lines += [f"    {line}" for line in more]
+        if deployment.facts.tools and not deployment.uncounted:
+            lines.append(f"    tools: {_tools(deployment.facts.tools)}")
     return "\n".join(lines)
 
 
@@ -54,6 +56,16 @@ def _rows(plan: Plan, deployment: Deployment) -> Iterator[str]:
         yield from (
             f"above {units.show_count(tier.above)} input tokens: {_price(tier)}" for tier in row.tiers
         )
+
+
+def _tools(tools: Mapping[str, ToolPrice]) -> str:
+    """What a use of each costs that the vendor runs; those that the client runs cost nothing."""
+    return ", ".join(
+        f"{name} {units.show_money(price.use)}"
+        + ("" if price.most is None else f", {units.show_count(price.most)} a call at most")
+        for name, price in sorted(tools.items())
+        if price.most != 0
+    ) or "run by the client"
 
 
 def _source(row: PriceRow, deployment: Deployment, factor: float) -> str:

@@ -24,4 +24,6 @@ def book_digest(deployments: Mapping[str, Deployment]) -> str:
             text = known[rows] = canonical(rows)
         found.update(canonical([name, deployment.uncounted]))
         found.update(text)
+        if deployment.facts.tools:
+            found.update(canonical(deployment.facts.tools))
     return found.hexdigest()

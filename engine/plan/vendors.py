@@ -77,6 +77,17 @@ class ImageTokens:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolPrice:
+    """What a tool that the vendor runs costs: nano-dollars a use; how often a call uses it at most, and how
+    many tokens a use brings into the input at most. None: nobody says.
+    """
+
+    use: int = 0
+    most: int | None = None
+    reads: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What is known of a model. None = unknown, which allows whatever the dialect can."""
 
@@ -87,6 +98,7 @@ class Facts:
     max_tokens_field: str | None = None
     tokenizer: str | None = None
     overhead: Mapping[str, int] | None = None  # tokens per message, part, tool: the bound from above
+    tools: Mapping[str, ToolPrice] | None = None  # that the vendor runs, by the beginning of their names
     image: ImageTokens | None = None  # tokens of an image: the bound from above
     source: str | None = None
     sampling: Literal["always", "never", "without_reasoning"] | None = (

@@ -9,6 +9,7 @@ from typing import Final
 
 from engine.errors import NotAdmitted
 from engine.plan.types import Admit
+from engine.runtime.hosted import names
 from engine.runtime.views import RequestView, parts
 from engine.wire.canonical import Request
 
@@ -68,9 +69,8 @@ def _check_tools(admit: Admit, request: Request, view: RequestView) -> None:
         raise _refused("this model does not take tools", "tools")
     if admit.hosted_tools is None:
         return
-    for tool in request.get("tools", ()):
-        hosted = tool.get("hosted", {}).get("type")
-        if hosted is not None and hosted not in admit.hosted_tools:
+    for hosted in names(request.get("tools", [])):
+        if hosted not in admit.hosted_tools:
             raise _refused(f"this model does not take the hosted tool {hosted!r}", "tools")
 
 

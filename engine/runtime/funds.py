@@ -15,7 +15,7 @@ from typing import Final
 from engine.errors import EngineError
 from engine.kinds.effects import Admission, Detour
 from engine.plan.money import BudgetStep
-from engine.runtime import dearer
+from engine.runtime import dearer, hosted
 from engine.runtime.clock import Clock
 from engine.runtime.partitions import partition, placed_partition, value
 from engine.runtime.pending import Pending
@@ -78,8 +78,11 @@ class Funds:
                 nobody knows the price of.
         """
         terms = run.terms.budgets
-        if run.terms.per_request.cost is not None or any(term.budget.measure == "cost" for term in terms):
+        money = run.terms.per_request.cost is not None or any(t.budget.measure == "cost" for t in terms)
+        if money:
             dearer.check(run)
+        if money or terms:
+            hosted.check(run, money=money)
         funds = [Fund(term, None if term.placed else partition(run, term)) for term in terms]
         compared = run.bound.compared
         looked = [fund for fund in funds if fund.term.early or (compared and fund.term in compared)]
@@ -130,7 +133,7 @@ class Funds:
         purse = run.purse
         assert purse is not None
         worst = run.worst_cost(place)
-        if purse.most is not None and (refused := _beyond(purse, worst, place)) is not None:
+        if purse.most is not None and (refused := _beyond(run, purse, worst, place)) is not None:
             return refused
         now = self._now()
         asks: list[Ask] = []
@@ -140,7 +143,7 @@ class Funds:
             amount = worst if budget.measure == "cost" else run.worst_tokens(place)
             if amount is None:
                 return Admission(
-                    None, "full", why=_unknown(place, budget.name, budget.measure), for_money=True
+                    None, "full", why=_unknown(run, place, budget.name, budget.measure), for_money=True
                 )
             if part is None:
                 part = placed_partition(run, term, place)
@@ -285,11 +288,11 @@ async def _once_told(held: Held, waiting: Awaitable[None]) -> None:
     held.sent = True
 
 
-def _beyond(purse: Purse, worst: int | None, place: Place) -> Admission | None:
+def _beyond(run: Run, purse: Purse, worst: int | None, place: Place) -> Admission | None:
     """Why `per_request.cost` does not let the attempt be made; None: it does."""
     assert purse.most is not None
     if worst is None:
-        return Admission(None, "full", why=_unknown(place, "per_request.cost", "cost"), for_money=True)
+        return Admission(None, "full", why=_unknown(run, place, "per_request.cost", "cost"), for_money=True)
     used = purse.held + purse.spent
     if not worst or used + worst <= purse.most:
         return None
@@ -299,6 +302,9 @@ def _beyond(purse: Purse, worst: int | None, place: Place) -> Admission | None:
     return Admission(None, "full", why=words, for_money=True)
 
 
-def _unknown(place: Place, name: str, measure: str) -> str:
+def _unknown(run: Run, place: Place, name: str, measure: str) -> str:
+    tools = run.tools(place)
+    if tools is not None and tools.why:
+        return tools.why
     what = "what a call there may cost" if measure == "cost" else "how many tokens a call there may write"
     return f"{place.deployment.name}: nobody knows {what}, and {name} counts that"

@@ -14,6 +14,7 @@ from engine.runtime.billing import lost_usage, may_be_billed, may_have_thought
 from engine.runtime.clock import Clock
 from engine.runtime.funds import Funds
 from engine.runtime.gate import Gate, Pass
+from engine.runtime.hosted import used_cost
 from engine.runtime.queue import Queues
 from engine.runtime.record import AttemptRecord, Step
 from engine.runtime.run import Run
@@ -152,6 +153,8 @@ class Leases:
         entry.estimated = usage.get("estimated", False)
         took = self._took(run, entry, place) if place.longest_ms != 0 else 0
         entry.cost = cost_of(usage, run.prices(place), run.clock.now + entry.started_ms / 1000, took)
+        if place.deployment.facts.tools and run.inbound.operation == "chat":
+            entry.cost.tools = used_cost(run, place, usage)
         entry.closed = "settled"
         spent = Spent(usage, entry.cost.total, entry.estimated)
         waiting = self._state.settle(lease, spent, int(self._clock.now_ms()))

@@ -21,6 +21,7 @@ from engine.policies.admission import USUAL, priority_of
 from engine.runtime import fingerprint as fingerprints
 from engine.runtime import tokens
 from engine.runtime.fitness import why_unfit
+from engine.runtime.hosted import Tools, tools_of
 from engine.runtime.purse import Purse
 from engine.runtime.record import DecisionRecord
 from engine.runtime.seam import begun
@@ -98,6 +99,7 @@ class Run:
     """
 
     __slots__ = (
+        "_tools",
         "_unfit",
         "_worst",
         "bound",
@@ -160,6 +162,7 @@ class Run:
         self.purse: Purse | None = None  # given once the input is counted, where anything counts its cost
         self._unfit: dict[str, Unfit | None] = {}
         self._worst: dict[str, int | None] = {}
+        self._tools: dict[str, Tools | None] = {}
 
     # --- what the executor settles once a route is found ----------------------------------------------
 
@@ -185,6 +188,7 @@ class Run:
         """All reachable models have counted the input by their own tokenizers."""
         self.exact = True
         self._worst = {}
+        self._tools = {}
         self.view.counted(tokens)
 
     # --- the Context of the kinds ---------------------------------------------------------------------
@@ -292,7 +296,7 @@ class Run:
         made.exact = False
         made.native = None
         made.role = role
-        made._unfit, made._worst = {}, {}
+        made._unfit, made._worst, made._tools = {}, {}, {}
         made._fit_in()
         return made
 
@@ -309,7 +313,7 @@ class Run:
             made.max_tokens = max(1, self.max_tokens - tokens.guess(len(said.encode())))
             made.view.max_output_tokens = made.max_tokens
         made.role = "continue"
-        made._unfit, made._worst = {}, {}
+        made._unfit, made._worst, made._tools = {}, {}, {}
         made._fit_in()
         made.needs |= {"prefill"}
         return made
@@ -405,14 +409,34 @@ class Run:
         most = self.most_output(place)
         if most is None:
             return None
+        tools = self.tools(place)
+        if tools is not None and tools.cost is None:
+            return None
         read = self.most_input(place)
         units = tokens.search_units(self.request, read) if self.inbound.operation == "rerank" else 1
-        return worst_cost(read, most, self.prices(place), self.clock.now, place.longest_ms, units)
+        worst = worst_cost(read, most, self.prices(place), self.clock.now, place.longest_ms, units)
+        return worst if worst is None or tools is None else worst + (tools.cost or 0)
+
+    def tools(self, place: Place) -> Tools | None:
+        """What the vendors' own tools of the request may come to there; None: nothing."""
+        name = place.deployment.name
+        if name not in self._tools:
+            self._tools[name] = tools_of(self, place)
+        return self._tools[name]
 
     def most_input(self, place: Place) -> int:
         """Tokens that one call there may read: of files, recordings and what the vendor keeps, which no
-        count here has (conversations), as many as the model reads at most.
+        count here has (conversations), as many as the model reads at most; and again after each use of a tool
+        that the vendor runs.
         """
+        once, tools = self._most_read(place), self.tools(place)
+        if tools is None or not tools.uses:
+            return once
+        context = place.deployment.facts.context or tokens.LONGEST_CONTEXT
+        return tools.input(once, self.most_output(place) or 0, context)
+
+    def _most_read(self, place: Place) -> int:
+        """The same of one reading."""
         told = self.view.input_tokens
         if self.inbound.operation == "count_tokens":
             return told
@@ -443,8 +467,10 @@ class Run:
         """Tokens that one call there can use at most, input and output; None where nobody knows."""
         if self.inbound.operation == "count_tokens":
             return 0
-        most = self.most_output(place)
-        return None if most is None else self.most_input(place) + most
+        most, tools = self.most_output(place), self.tools(place)
+        if most is None or (tools is not None and tools.uses is None):
+            return None
+        return self.most_input(place) + most
 
     def prices(self, place: Place) -> Sequence[PriceRow]:
         """What a call there costs, empty where that is unknown. Vendors count tokens for nothing."""

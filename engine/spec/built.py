@@ -40,7 +40,8 @@ BUILT: Final[Mapping[str, Row]] = {
         "provider model region credentials endpoint settings wire_model concurrent quality "
         "execution_providers path threads breaker probe price limits",
     ),
-    "Prices": _row("input output cached cache_write request second"),
+    "Prices": _row("input output cached cache_write request second tools"),
+    "ToolPriceSpec": _row("use most reads"),
     "Concurrent": _row("most queue wait"),
     "Breaker": _row("open_at of for"),
     "Probe": _row("every timeout"),
@@ -120,7 +121,8 @@ BUILT: Final[Mapping[str, Row]] = {
     "AdjustSpec": _row("drop clamp map refuse why when"),
     "ProviderSpec": _row(
         "extends replace retired title category aliases dialect speaks operations settings auth base_url "
-        "residency price regions default_region headers paths can rename drop takes adjust params errors "
+        "residency price tools regions default_region headers paths can rename drop takes adjust params "
+        "errors "
         "retry_after facts profiles models unknown_models compliance samples headroom batch",
     ),
     "SpeaksSpec": _row(

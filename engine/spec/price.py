@@ -2,13 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Discriminator, PlainValidator, Tag, WithJsonSchema, model_validator
 
-from engine.spec.amounts import Money, Price
+from engine.plan.vendors import ToolPrice
+from engine.spec.amounts import Count, Money, Price
 from engine.spec.fault import fault, wrong_type
 from engine.spec.model import Spec, about
+from engine.spec.plain import Text
+
+
+class ToolPriceSpec(Spec):
+    """What a tool costs that the vendor runs."""
+
+    noun: ClassVar[str] = "tool price"
+
+    use: Money = about("Of each use.", required=True, examples=["$0.01"])
+    most: Count | None = about(
+        "How often a call uses it at most, where the request does not say. A request that asks for more is "
+        "refused. 0: the client runs it, and nothing is billed but tokens.",
+        shown="nobody knows: the request must say",
+    )
+    reads: Count | None = about(
+        "Tokens that a use brings into the input at most.", shown="as many as the model reads"
+    )
+
+
+def _tool_form(value: Any) -> str:
+    return "form:map" if isinstance(value, dict | ToolPriceSpec) else "form:use"
+
+
+ToolPriceField = Annotated[
+    Annotated[Money, Tag("form:use")] | Annotated[ToolPriceSpec, Tag("form:map")],
+    Discriminator(_tool_form),
+]
+
+
+def tool_prices(written: Mapping[str, int | ToolPriceSpec] | None) -> dict[str, ToolPrice]:
+    """As a plan has them."""
+    return {
+        name: ToolPrice(each) if isinstance(each, int) else ToolPrice(each.use, each.most, each.reads)
+        for name, each in (written or {}).items()
+    }
 
 
 class Prices(Spec):
@@ -29,6 +66,12 @@ class Prices(Spec):
         "`timeout.total`.",
         shown="$0",
         examples=["$0.0001"],
+    )
+    tools: dict[Text, ToolPriceField] | None = about(
+        "Of tools that the vendor runs, by the beginning of their `type`: of a use, or how many there may be "
+        "as well.",
+        shown="as the provider file says",
+        examples=[{"web_search": "$0.01"}, {"web_search": {"use": "$0.01", "most": 5, "reads": "20k"}}],
     )
 
     @model_validator(mode="after")

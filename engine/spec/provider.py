@@ -17,6 +17,7 @@ from engine.spec.model import Spec, about
 from engine.spec.names import Name, Word, Zone
 from engine.spec.overhead import OverheadSpec
 from engine.spec.plain import Flag, Fraction, JsonValue, Positive, Text
+from engine.spec.price import ToolPriceField
 from engine.spec.vendor_limits import HeadroomSpec, RetryAfter
 from engine.spec.where import AddressTemplate, Root, SettingSpec
 
@@ -199,6 +200,10 @@ class ProviderSpec(Spec):
     )
     residency: Zone | None = about("Where data may be processed, with `base_url`.", shown="unknown")
     price: Free | None = about("`free`: every model costs nothing.")
+    tools: dict[Text, ToolPriceField] | None = about(
+        "What tools cost that the vendor runs, by the beginning of their `type`.",
+        examples=[{"web_search": "$0.01"}],
+    )
     regions: dict[Name, RegionSpec] | None = about("The places it serves from.")
     default_region: Name | None = about(
         "Region of a deployment that names none.", shown="`global`, or the only one"

@@ -175,6 +175,7 @@ class Usage(TypedDict, total=False):
     audio_input_tokens: int
     audio_output_tokens: int
     search_units: int  # rerank: what the vendor bills; a model's `request_price` is for each
+    tool_uses: dict[str, int]  # of tools that the vendor ran, by their names: how often each was used
     cost: float  # USD, only where the vendor itself says it
     estimated: bool  # counted by us because the vendor said nothing
 

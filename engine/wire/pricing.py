@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from engine.plan.vendors import Hours, PriceRow, PriceTier
+from engine.plan.vendors import Facts, Hours, PriceRow, PriceTier, ToolPrice
 from engine.wire.canonical import Usage
 
 _MILLION: Final = 1_000_000
@@ -52,12 +52,14 @@ class Cost:
     reported: int | None = None
     known: bool = True
     time: int = 0
+    tools: int = 0  # uses of tools that the vendor ran
 
     @property
     def total(self) -> int:
         if self.reported is not None:
             return self.reported
-        return self.input + self.cached + self.cache_write + self.output + self.request + self.time
+        tokens = self.input + self.cached + self.cache_write + self.output
+        return tokens + self.request + self.time + self.tools
 
 
 def cost_of(usage: Usage, prices: Sequence[PriceRow], now: float, took_ms: float = 0) -> Cost:
@@ -151,6 +153,25 @@ def _dearest_row(
 def is_timed(prices: Sequence[PriceRow]) -> bool:
     """Whether the time of a call costs something."""
     return any(row.second for row in prices)
+
+
+def is_free(facts: Facts) -> bool:
+    """Whether nothing that is done there costs anything by the token: then no tool is run for money."""
+    return bool(facts.prices) and not facts.tools and all(r.input == r.output == 0 for r in facts.prices)
+
+
+def tool_price(facts: Facts, name: str) -> ToolPrice | None:
+    """What a tool that the vendor runs costs there; None: nobody knows."""
+    key = tool_key(facts, name)
+    return None if key is None or facts.tools is None else facts.tools[key]
+
+
+def tool_key(facts: Facts, name: str) -> str | None:
+    """The longest name of the price list that is the tool's, or begins it: `web_search` of
+    `web_search_20250305`.
+    """
+    found = [key for key in facts.tools or () if name == key or name.startswith(f"{key}_")]
+    return max(found, key=len, default=None)
 
 
 def row_at(prices: Sequence[PriceRow], now: float) -> PriceRow | None:

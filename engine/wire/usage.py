@@ -33,6 +33,11 @@ def bind(semantics: Mapping[str, Json]) -> Callable[[Any], Usage]:
             for name, value in told.items()
             if name in _COUNTS and type(value) is int and 0 <= value <= _ABSURD
         }
+        uses = told.get("tool_uses")
+        if isinstance(uses, dict):
+            counts = {name: n for name, n in uses.items() if type(n) is int and 0 < n <= _ABSURD}
+            if counts:
+                usage["tool_uses"] = counts
         cost = told.get("cost")
         if isinstance(cost, int | float) and not isinstance(cost, bool) and 0 <= cost < 1e6:
             usage["cost"] = float(cost)

@@ -18,6 +18,7 @@ from engine.kinds.outline import ANSWER, edges
 from engine.kinds.use import Use
 from engine.plan.types import Node
 from engine.spec.keys import Client, Group
+from engine.wire.pricing import is_free, tool_price
 
 #: Models that a message names.
 _FEW: Final = 3
@@ -182,7 +183,7 @@ def _listed(subject: Subject, name: str) -> str:
 
 
 def _tools(subject: Subject, route: str, held: Held) -> None:
-    """Tools that vendors run are billed by the use, and what they find is read as input: without a bound."""
+    """Tools that vendors run are billed by the use: where nobody says what they cost, they are refused."""
     named = subject.lowered.routes[route].admit.hosted_tools
     if named == () or "chat" not in subject.lowered.routes[route].match.operations:
         return
@@ -190,7 +191,7 @@ def _tools(subject: Subject, route: str, held: Held) -> None:
         {
             use.deployment
             for use, _ in targets(subject.linked(route).start)
-            if _bills_tools(subject, use.deployment)
+            if _refuses_tools(subject, use.deployment, named)
         }
     )
     if uncovered:
@@ -198,24 +199,24 @@ def _tools(subject: Subject, route: str, held: Held) -> None:
         who = ", ".join(f"`{name}`" for name in uncovered)
         subject.out.add(
             "N287",
-            f"the route `{route}` lets in {what}, which {who} may bill by the use: that is not reserved, and "
-            f"{held.what} counts it only where the vendor reports its cost",
+            f"the route `{route}` lets in {what}, and nobody knows what such a tool costs at {who}: where "
+            f"{held.what} counts, requests that name one are not sent there",
             admit_place(subject, route),
-            help="write `admit: {hosted_tools: []}`, or what a call may use at most as "
-            "`price: {request: $0.05}`",
+            help="write `admit: {hosted_tools: []}`, or what a use costs as "
+            "`price: {tools: {web_search: {use: $0.01, most: 5}}}` at the deployment",
             related=[Related("counts here", subject.document.span(held.path))],
         )
 
 
-def _bills_tools(subject: Subject, name: str) -> bool:
-    """Whether tools could be run there for money that no price tells: not where calls are free, nor where it
-    says that it takes none, nor where a call has a price of its own.
+def _refuses_tools(subject: Subject, name: str, tools: tuple[str, ...] | None) -> bool:
+    """Whether one of these tools (None: of any) would be refused there for its cost: not where calls are free
+    or not counted, nor where no tool is taken, nor where it has a price.
     """
-    facts = subject.lowered.deployments[name].facts
-    free = all(row.input == row.output == 0 for row in facts.prices)
-    return (
-        (facts.can is None or "tools" in facts.can) and not free and not any(r.request for r in facts.prices)
-    )
+    deployment = subject.lowered.deployments[name]
+    facts = deployment.facts
+    if deployment.uncounted or is_free(facts) or (facts.can is not None and "tools" not in facts.can):
+        return False
+    return not facts.tools if tools is None else any(tool_price(facts, each) is None for each in tools)
 
 
 def admit_place(subject: Subject, route: str) -> Span:
