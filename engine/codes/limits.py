@@ -58,9 +58,10 @@ CODES = (
     ),
     Code(
         "N271",
-        "limit-not-named",
-        why="No route, group, floor, deployment or key in a file names the limit, so nothing counts in it, "
-        "unless a key in the state store does.",
+        "not-named",
+        why="No route, group, floor, deployment or key in a file names the limit or the budget, so nothing "
+        "counts in it, unless a key in the state store does: those are not seen when files are checked, "
+        "hence a note and no warning.",
         fix="Name it where it should hold, or remove it.",
         bad=HERE + "limits:\n  l: {requests: 100/min}\nroutes:\n  chat: here\n",
         good=_limited("{requests: 100/min}"),

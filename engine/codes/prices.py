@@ -117,10 +117,10 @@ CODES = (
     Code(
         "N287",
         "hosted-tools-unpriced",
-        why="A route that counts in money lets in tools that vendors run themselves, and leads to a deployment "
-        "of which nobody knows what a use of them costs. They are billed by the use, beside the tokens, and "
-        "after each the model reads its input again: where that is counted, a request that names one is not "
-        "sent there, and refused with 400 where nobody else takes it.",
+        why="A route that counts in money lets in tools that vendors run themselves, and leads to a "
+        "deployment of which nobody knows what a use of them costs. They are billed by the use, beside the "
+        "tokens, and after each the model reads its input again: where that is counted, a request that names "
+        "one is not sent there, and refused with 400 where nobody else takes it.",
         fix="Let none in (`admit: {hosted_tools: []}`), or write what they cost at the deployment: "
         "`price: {tools: {web_search: {use: $0.01, most: 5}}}`.",
         bad=_counting("model: known"),

@@ -156,6 +156,26 @@ def test_mistakes(tmp_path: Path, name: str) -> None:
     assert (fault["code"], fault["line"]) in found, [str(d) for d in done.diagnostics]
 
 
+@pytest.mark.parametrize(
+    ("start", "calls", "told"),
+    [
+        ("big", 1, None),  # the jump is made where `big` was not called
+        ("{fallback: [big, big2]}", 2, None),
+        ("{fallback: [big, big2]}", 1, "asks 2 targets"),
+    ],
+)
+def test_a_jump_at_the_end_comes_in_the_place_of_a_call(
+    tmp_path: Path, start: str, calls: int, told: str | None
+) -> None:
+    routes = (
+        "budgets:\n  a: {limit: $5, window: month, steps: [{at: 100%, use: small}]}\nnodes: {big2: {use: big}}\n"
+        f"routes:\n  r: {{budgets: [a], per_request: {{calls: {calls}}}, start: {start}}}\n"
+    )
+    found = [d.message for d in compiled(tmp_path, routes).diagnostics if d.code == "W229"]
+    assert len(found) == (told is not None)
+    assert all(told in message for message in found if told)
+
+
 def test_a_calendar_needs_a_time_zone(tmp_path: Path) -> None:
     routes = "budgets:\n  a: {limit: $5, window: week}\nroutes:\n  r: {budgets: [a], start: big}\n"
     done = compiled(tmp_path, routes, settings="")

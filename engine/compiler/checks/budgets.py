@@ -33,11 +33,11 @@ def check(subject: Subject) -> None:
         _required(subject, budget)
         if name not in named:
             subject.out.add(
-                "W222",
-                f"nothing counts in the budget `{name}`: no route, policy, group or client key names it",
+                "N271",
+                f"no file names the budget `{name}`",
                 subject.document.key_span(("budgets", name)),
-                help="name it where it is to hold (`budgets: [...]`), or remove it, unless a key of the "
-                "state store names it (`engine keys list`): those are not seen from here",
+                help="name it in the `budgets` of a route, a policy, a group or a key; keys that are kept in "
+                "the state store may (`engine keys list`)",
             )
             continue
         _never_reached(subject, budget, where)
