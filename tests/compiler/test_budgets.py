@@ -168,7 +168,8 @@ def test_a_jump_at_the_end_comes_in_the_place_of_a_call(
     tmp_path: Path, start: str, calls: int, told: str | None
 ) -> None:
     routes = (
-        "budgets:\n  a: {limit: $5, window: month, steps: [{at: 100%, use: small}]}\nnodes: {big2: {use: big}}\n"
+        "nodes: {big2: {use: big}}\n"
+        "budgets:\n  a: {limit: $5, window: month, steps: [{at: 100%, use: small}]}\n"
         f"routes:\n  r: {{budgets: [a], per_request: {{calls: {calls}}}, start: {start}}}\n"
     )
     found = [d.message for d in compiled(tmp_path, routes).diagnostics if d.code == "W229"]

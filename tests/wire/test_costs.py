@@ -34,6 +34,7 @@ OWN: list[tuple[str, dict[str, Any]]] = [
     ("bedrock_converse", {"serviceTier": {"type": "priority"}}),
     ("bedrock_converse", {"performanceConfig": {"latency": "optimized"}}),
     ("bedrock_converse", {"guardrailConfig": {"guardrailIdentifier": "g"}}),
+    ("anthropic_messages", {"mcp_servers": [{"type": "url", "url": "https://a.example"}]}),
     ("gemini", {"serviceTier": "PRIORITY"}),
     ("openai_chat", {"web_search_options": {}}),
     ("openai_chat", {"models": ["dearer"]}),
