@@ -60,12 +60,15 @@ def _rows(plan: Plan, deployment: Deployment) -> Iterator[str]:
 
 def _tools(tools: Mapping[str, ToolPrice]) -> str:
     """What a use of each costs that the vendor runs; those that the client runs cost nothing."""
-    return ", ".join(
-        f"{name} {units.show_money(price.use)}"
-        + ("" if price.most is None else f", {units.show_count(price.most)} a call at most")
-        for name, price in sorted(tools.items())
-        if price.most != 0
-    ) or "run by the client"
+    return (
+        ", ".join(
+            f"{name} {units.show_money(price.use)}"
+            + ("" if price.most is None else f", {units.show_count(price.most)} a call at most")
+            for name, price in sorted(tools.items())
+            if price.most != 0
+        )
+        or "run by the client"
+    )
 
 
 def _source(row: PriceRow, deployment: Deployment, factor: float) -> str:
