@@ -45,6 +45,7 @@ class Cluster:
         until(lambda: self._replicates(first.call("CLUSTER", "MYID")))
         until(lambda: all(b"cluster_state:ok" in each.call("CLUSTER", "INFO") for each in self.servers))
         self.with_replica()
+        until(lambda: all(self._tells_of_a_replica(server) for server in self.servers))
         return self
 
     def stop(self) -> None:
@@ -53,6 +54,9 @@ class Cluster:
 
     def _knows_all(self, server: Server) -> bool:
         return server.call("CLUSTER", "NODES").count(b" connected") == len(self.servers)
+
+    def _tells_of_a_replica(self, server: Server) -> bool:
+        return any(len(row) > 3 for row in server.call("CLUSTER", "SLOTS"))
 
     def _replicates(self, primary: bytes) -> bool:
         try:

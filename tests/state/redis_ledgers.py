@@ -81,7 +81,17 @@ async def reserve(ledger: RedisLedger, hold: str, account: Account, amount: int)
     return await got(ledger.reserve(hold, [Ask(account, amount)], now_ms()))
 
 
+async def said(ledger: RedisLedger) -> None:
+    """All that it has to say is said, also what a call that is under way says."""
+    await ledger._beats.beat()
+    ends = time.monotonic() + 5
+    while any(part.busy or part.dirty(0.0) for part in ledger._slices.values()):
+        assert time.monotonic() < ends, "it never said all"
+        await asyncio.sleep(0.005)
+        await ledger._beats.beat()
+
+
 async def stands(ledger: RedisLedger, account: Account) -> Standing:
     """As the store knows it now, when all has been said."""
-    await ledger._beats.beat()
+    await said(ledger)
     return (await ledger._told([account], now_ms()))[0]

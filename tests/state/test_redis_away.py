@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pulse import Pulse
-from redis_ledgers import ledgers, now_ms, reserve, stands, until, window
+from redis_ledgers import ledgers, now_ms, reserve, said, stands, until, window
 from shim import Shim
 from store_server import Server
 
@@ -200,7 +200,7 @@ async def test_a_promoted_replica_without_the_last_writes_is_told_them(tmp_path:
             for ledger in (one, other):
                 link = ledger.store.link
                 await until(lambda link=link: link.up and link.generation != began and not link.settling_ms())
-                await ledger._beats.beat()
+                await said(ledger)
             told = await stands(one, account)
             assert (told.spent, told.lost) == (700, 0)
             assert await reserve(other, "c", account, 301) is not None

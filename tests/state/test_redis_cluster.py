@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from cancels import CALLS, cancelled_calls
 from cluster_servers import Cluster
-from redis_ledgers import SETTLE_MS, got, ledgers, now_ms, reserve, stands, until, window
+from redis_ledgers import SETTLE_MS, got, ledgers, now_ms, reserve, said, stands, until, window
 
+from engine.control.sharing import Sharing
 from engine.keys.hashing import PUBLIC, proof
 from engine.state.kept import Kept
 from engine.state.keys import Said, StoredKey, new_id
@@ -74,7 +75,7 @@ async def test_what_shards_count_is_counted_once_by_all(cluster: Cluster) -> Non
         assert refused is not None
         assert both[0].open_holds() == 0
         for ledger in both:
-            await ledger._beats.beat()
+            await said(ledger)
         rows = {account.key: told.spent for account, told in await both[1].rows(now_ms())}
         assert rows == granted
         assert [await both[n].once("alert", 60_000, now_ms()) for n in (0, 1)] == [True, False]
@@ -96,7 +97,6 @@ async def test_what_hosts_tell_each_other_reaches_all_of_them(cluster: Cluster) 
         for number in range(6):
             await one.store.link.call(("PUBLISH", f"engine:test{number}", str(number)))
         await until(lambda: sorted(heard) == [str(number) for number in range(6)])
-        assert Hints(one.store, "x", print).told == 0
 
 
 async def test_a_slot_that_moves_takes_its_counts_along(cluster: Cluster) -> None:
@@ -108,7 +108,7 @@ async def test_a_slot_that_moves_takes_its_counts_along(cluster: Cluster) -> Non
             ledger.store.link.renewed.append(renewed.append)
             assert await reserve(ledger, "first", account, 100) is None
             ledger.settle("first", [100], now_ms())
-            await ledger._beats.beat()
+            await said(ledger)
         cluster.begin_move(place_of(account), target)
         # What is still there is asked there, what is new at its new place.
         assert (await stands(one, account)).spent == 200
@@ -119,7 +119,7 @@ async def test_a_slot_that_moves_takes_its_counts_along(cluster: Cluster) -> Non
         for ledger in (one, other):
             assert await reserve(ledger, "second", account, 300) is None
             ledger.settle("second", [300], now_ms())
-            await ledger._beats.beat()
+            await said(ledger)
         told = await stands(one, account)
         assert (told.spent, told.lost) == (800, 0)
         assert await other.store.link.do([work]) == [1]  # the same one asks again
@@ -139,7 +139,7 @@ async def test_a_generation_whose_slot_moves_is_no_loss(cluster: Cluster) -> Non
         assert key is not None
         cluster.begin_move(key, target)
         cluster.end_move(key, target)
-        await ledger._beats.beat()
+        await said(ledger)
         await until(lambda: link.era.key != key)
         assert await reserve(ledger, "b", accounts[0], 800) is None
         assert renewed == []
@@ -148,7 +148,7 @@ async def test_a_generation_whose_slot_moves_is_no_loss(cluster: Cluster) -> Non
         cluster.owner(place_of(accounts[0])).call("FLUSHALL")
         await until(lambda: renewed == [link])
         await until(lambda: not link.settling_ms())
-        await ledger._beats.beat()
+        await said(ledger)
         assert (await stands(ledger, accounts[0])).held == 900
 
 
@@ -160,7 +160,7 @@ async def test_a_primary_that_dies_concerns_its_accounts_alone(cluster: Cluster)
             for account in strict:
                 assert await reserve(ledger, f"begin{account.key}", account, 100) is None
                 ledger.settle(f"begin{account.key}", [100], now_ms())
-                await ledger._beats.beat()
+                await said(ledger)
         dying = cluster.owner(place_of(strict[0]))
         replica = next(
             server
@@ -181,6 +181,9 @@ async def test_a_primary_that_dies_concerns_its_accounts_alone(cluster: Cluster)
             assert (lent is None) == (turn < 14)  # 98 of the share of 100
         assert (links[1].up, links[2].up, one.store.link.up) == (True, True, True)
         assert one.store.link.well == pytest.approx(2 / 3)
+        told = Sharing(one.store, SharedKept(one.store, Kept()), Hints(one.store, "x", print)).told()
+        assert (told["up"], str(dying.port) in told["why"]) == (True, True)
+        assert sorted(shard["up"] for shard in told["shards"]) == [False, True, True]
         replica.call("CLUSTER", "FAILOVER", "TAKEOVER")
         for ledger in (one, other):
             promoted = Place("127.0.0.1", replica.port)
@@ -190,9 +193,9 @@ async def test_a_primary_that_dies_concerns_its_accounts_alone(cluster: Cluster)
                 return link.up and link.place == to and not link.settling_ms()
 
             await until(taken_over)
-            await ledger._beats.beat()
-        told = await stands(other, strict[0])
-        assert (told.spent, told.lost) == (200, 0)
+            await said(ledger)
+        counted = await stands(other, strict[0])
+        assert (counted.spent, counted.lost) == (200, 0)
         assert (await stands(one, lends[0])).held == 98
         assert (await stands(one, lends[1])).held == 140
         assert await reserve(other, "again", strict[0], 700) is None

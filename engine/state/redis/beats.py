@@ -61,6 +61,7 @@ class Beats:
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
         self._renewed = True  # what earlier processes of this host told is told again
         self._untold: list[Work] = []  # of that, what could not be told yet
         self._epoch = 0
@@ -109,7 +110,11 @@ class Beats:
             self._wake.clear()
 
     async def beat(self) -> None:
-        """Once. Raises Away."""
+        """Once, when another one that is under way is over. Raises Away."""
+        async with self._turn:
+            await self._beat()
+
+    async def _beat(self) -> None:
         self._count += 1
         await self._store.link.check()  # is it the store that it was?
         await self._store.feed.poll()
