@@ -10,6 +10,7 @@ disk before it answers. Prints what each child saw, a line of JSON each; the las
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -184,6 +185,9 @@ def main() -> None:
     # A ledger of one's own is given: nothing of `state:` is opened here.
     engine = Engine.open(folder, plan=plan, transport=httpx.MockTransport(vendor), ledger=MemoryLedger())
     asyncio.run(warm(engine, vendor, folder))
+    gc.collect()
+    gc.freeze()  # so that no child looks at, and copies, what it will not change
+    gc.disable()
     for phase in phases(kills):
         pid = os.fork()
         if pid == 0:
