@@ -18,7 +18,8 @@ from engine.plan.codec import canonical, digest
 from engine.plan.plan import Plan
 from engine.plan.types import Deployment
 from engine.runtime.match import Matcher
-from engine.runtime.snapshot import Shared, Snapshot
+from engine.runtime.shared import Shared
+from engine.runtime.snapshot import Snapshot
 from engine.upstream.choice import default_transport
 from engine.upstream.protocol import Transport, Upstream
 from engine.wire.formats import faces

@@ -24,7 +24,8 @@ from engine.runtime.execute import Answer, Executor, Inbound
 from engine.runtime.people import Person
 from engine.runtime.record import DecisionRecord
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Shared, Snapshot
+from engine.runtime.shared import Shared
+from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import ANONYMOUS, Key
 from engine.state.memory import MemoryState
 from engine.state.protocol import Granted, Hold

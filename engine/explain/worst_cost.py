@@ -20,8 +20,8 @@ from engine.kinds.split import Split, possible
 from engine.kinds.switch import Switch, branch
 from engine.kinds.use import Use
 from engine.plan.types import Node
+from engine.runtime.place import Place
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Place
 from engine.wire.pricing import worst_cost
 
 

@@ -20,9 +20,9 @@ from engine.runtime.guard import Guard, LimitReached
 from engine.runtime.leases import Leases, whole_usage
 from engine.runtime.live import Finish, LiveFlow
 from engine.runtime.open_flow import OpenFlow
+from engine.runtime.place import Counter, Place
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Counter, Place
 from engine.runtime.tally import reply_tokens
 from engine.state.protocol import State
 from engine.upstream.protocol import Ask, Whole

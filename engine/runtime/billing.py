@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from engine.kinds.effects import Outcome
+from engine.runtime.place import Place
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Place
 from engine.wire.canonical import Usage
 
 #: Failures after which nobody knows what the vendor did.

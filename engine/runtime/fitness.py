@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.kinds.effects import Unfit
 from engine.runtime import tokens
-from engine.runtime.snapshot import Place
+from engine.runtime.place import Place
 
 if TYPE_CHECKING:
     from engine.runtime.run import Run

@@ -19,11 +19,11 @@ from engine.runtime import dearer, hosted
 from engine.runtime.clock import Clock
 from engine.runtime.partitions import partition, placed_partition, value
 from engine.runtime.pending import Pending
+from engine.runtime.place import Place
 from engine.runtime.purse import Fund, Purse
 from engine.runtime.record import BudgetUse
 from engine.runtime.run import Run
 from engine.runtime.shortfall import Shortfall, told, too_dear
-from engine.runtime.snapshot import Place
 from engine.runtime.terms import BudgetTerm
 from engine.runtime.vendor_quota import quota_asks, skipped, used
 from engine.state.ledger import Account, Ask, Ledger, Refused, Standing

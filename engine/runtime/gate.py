@@ -16,9 +16,9 @@ from typing import Final
 from engine.kinds.effects import CONSULTS, Admission, Reserve
 from engine.plan.types import Credential
 from engine.policies.credential import STRIKES
+from engine.runtime.place import Place
 from engine.runtime.record import AttemptRecord
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Place
 from engine.state.credentials import Refused
 from engine.state.health import ALONE, Ended, Health
 

@@ -23,7 +23,7 @@ from engine.wire.pricing import is_free, tool_key, tool_price
 
 if TYPE_CHECKING:
     from engine.runtime.run import Run
-    from engine.runtime.snapshot import Place
+    from engine.runtime.place import Place
 
 _NONE: Final = Hosted()
 

@@ -15,10 +15,10 @@ from engine.runtime.clock import Clock
 from engine.runtime.funds import Funds
 from engine.runtime.gate import Gate, Pass
 from engine.runtime.hosted import used_cost
+from engine.runtime.place import Place
 from engine.runtime.queue import Queues
 from engine.runtime.record import AttemptRecord, Step
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Place
 from engine.runtime.tally import Tally
 from engine.runtime.tokenizers import Count, tokenizer
 from engine.state.protocol import Granted, Hold, Spent, State

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from engine.kinds.effects import Measure
 from engine.runtime.clock import Clock
+from engine.runtime.place import Place
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Place
 from engine.runtime.vendor_quota import share_left
 from engine.state.ledger import Ledger
 from engine.state.protocol import State

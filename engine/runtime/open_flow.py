@@ -11,8 +11,8 @@ from collections import deque
 from engine.kinds.effects import Attempt
 from engine.runtime.clock import Clock
 from engine.runtime.guard import Guard
+from engine.runtime.place import Place
 from engine.runtime.record import AttemptRecord
-from engine.runtime.snapshot import Place
 from engine.runtime.tally import Tally
 from engine.runtime.tokenizers import tokenizer
 from engine.upstream.protocol import Chunk, Flow

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from engine.runtime.place import Place
 from engine.runtime.run import Run
 from engine.runtime.shortfall import no_partition
-from engine.runtime.snapshot import Place
 from engine.runtime.terms import BudgetTerm
 from engine.state.ledger_accounts import short
 

@@ -16,9 +16,10 @@ from engine.kinds.effects import Outcome
 from engine.kinds.use import Use
 from engine.kinds.walk import walk
 from engine.plan.types import Admit, Call, Ceilings, Match, Probing, Route, Streaming
+from engine.runtime.bound_route import BoundRoute
 from engine.runtime.branches import Drive
 from engine.runtime.run import Inbound, Run
-from engine.runtime.snapshot import BoundRoute, Snapshot
+from engine.runtime.snapshot import Snapshot
 from engine.wire.canonical import Message, Part, Request
 from engine.wire.operations import (
     AnyRequest,

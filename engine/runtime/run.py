@@ -20,12 +20,14 @@ from engine.plan.vendors import PriceRow
 from engine.policies.admission import USUAL, priority_of
 from engine.runtime import fingerprint as fingerprints
 from engine.runtime import tokens
+from engine.runtime.bound_route import BoundRoute
 from engine.runtime.fitness import why_unfit
 from engine.runtime.hosted import Tools, tools_of
+from engine.runtime.place import Face, Place
 from engine.runtime.purse import Purse
 from engine.runtime.record import DecisionRecord
 from engine.runtime.seam import begun
-from engine.runtime.snapshot import BoundRoute, Face, Place, Snapshot
+from engine.runtime.snapshot import Snapshot
 from engine.runtime.terms import Terms
 from engine.runtime.views import ANONYMOUS, ClockView, Key, RequestView, Texts
 from engine.wire.canonical import Request

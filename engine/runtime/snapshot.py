@@ -8,40 +8,35 @@ ten thousand routes costs what is used of it.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, tzinfo
-from typing import Any, ClassVar, Final, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol
 from zoneinfo import ZoneInfo
 
-from engine.kinds.jumps import Jumps
 from engine.kinds.table import KINDS
-from engine.kinds.use import Use, longest
+from engine.kinds.use import longest
 from engine.plan.code import bind_expr
-from engine.plan.codec import decode
 from engine.plan.link import link
 from engine.plan.plan import Plan
-from engine.plan.types import Credential, Deployment, DialectSegment, Node, Route
+from engine.plan.types import Node, Route
 from engine.plan.values import Expr
 from engine.plan.vendors import Dialect, Provider
 from engine.runtime import tokens
+from engine.runtime.bound_route import BoundRoute, budgets_in, expressions_in, jumps_of, targets_in, turns_of
 from engine.runtime.keyring import Keyring
-from engine.runtime.limit_term import LimitTerm
+from engine.runtime.lazy_dialect import LazyDialect
 from engine.runtime.match import Matcher
 from engine.runtime.meaning import meaning_of
 from engine.runtime.peers import peers_of
 from engine.runtime.people import Person, Persons
-from engine.runtime.terms import NO_TERMS, BudgetTerm, Terms, TermsOf
+from engine.runtime.place import LOCAL, Place, Test, counters_of, face_of
+from engine.runtime.shared import Shared
+from engine.runtime.terms import BudgetTerm, Terms, TermsOf
 from engine.runtime.views import Key
-from engine.state.health import Peers
 from engine.upstream.protocol import Transport, Upstream
-from engine.wire.canonical import Request
 from engine.wire.dialect import BoundDialect
 from engine.wire.formats import Formats, faces
 from engine.wire.pricing import is_timed
-
-Test = Callable[..., Any]
 
 
 class Finds(Protocol):
@@ -61,141 +56,8 @@ class Finds(Protocol):
 #: Of so many keys a route remembers the terms.
 _SPECIAL: Final = 10_000
 
-#: What a local model does. (It counts tokens too, as a `Counter`.)
-_LOCAL: Final = frozenset({"chat"})
-
-
-class Closable(Protocol):
-    """What is closed once nobody holds it."""
-
-    async def close(self) -> None: ...
-
-
-T = TypeVar("T", bound=Closable)
-
 #: A snapshot must be able to read every kind of node, so the table is part of it.
 assert KINDS
-
-
-@runtime_checkable
-class Counter(Protocol):
-    """An upstream that can count a request's tokens as its model does."""
-
-    async def count(self, request: Request, deployment: Deployment) -> int | None:
-        """Input tokens, exactly; None where it cannot tell now."""
-        ...
-
-
-class Shared(Generic[T]):
-    """Something that several snapshots may hold: an upstream, a transport. The last to let go closes it."""
-
-    __slots__ = ("_holders", "key", "value")
-
-    def __init__(self, value: T, key: str = "") -> None:
-        self.value = value
-        self.key = key  # what it was made from: whoever needs the same may share it
-        self._holders = 0
-
-    def hold(self) -> Shared[T]:
-        self._holders += 1
-        return self
-
-    async def let_go(self) -> None:
-        self._holders -= 1
-        if self._holders == 0:
-            await self.value.close()
-
-
-class Face(NamedTuple):
-    """A deployment in one format. `dialect` None: a local model's; `can` None: nobody knows.
-
-    streams: the operations that can be streamed in it. echoes: an answer that is begun for it is given whole,
-        with its beginning.
-    """
-
-    dialect: str | None
-    can: frozenset[str] | None
-    streams: frozenset[str]
-    echoes: bool = False
-
-
-@dataclasses.dataclass(slots=True)
-class Place:
-    """A deployment as a route reaches it.
-
-    operations: those that are asked there; what else the engine can answer of it, it answers itself.
-    formats: the choice among the formats that are spoken there.
-    faces: what it is in each of them, in the order of `formats`; one for a local model.
-    local: it runs on this host, and no vendor's silence is to be feared.
-    missing: why it cannot be used in this process, if so.
-    longest_ms: how long a call there may take; None: nobody limits it; 0: its time costs nothing.
-    limits: what every call made there counts in.
-    """
-
-    deployment: Deployment
-    upstream: Upstream
-    operations: frozenset[str]
-    formats: Formats
-    faces: tuple[Face, ...]
-    local: bool
-    credentials: tuple[tuple[Credential, Test | None], ...]
-    missing: str | None = None
-    longest_ms: int | None = 0
-    limits: tuple[LimitTerm, ...] = ()
-
-
-@dataclasses.dataclass(slots=True)
-class BoundRoute:
-    """A route ready to run: its whole tree in place, its expressions as functions (by the Expr's id).
-
-    peers: target's id -> with whom it is compared, and who stands in for it.
-    count: a request's input tokens, never too low for any of its targets.
-    most_output: tokens of the longest answer that one of its targets gives, as far as that is known.
-    terms: what holds for all of its requests. special: for those of some keys (by the person's id()).
-    compared: the budgets whose use its expressions read.
-    jumps: where its requests may be led before anybody is asked.
-    counts: calls have to be counted whatever its terms say: for those, or in limits of its deployments.
-    """
-
-    route: Route
-    tests: dict[int, Test]
-    places: dict[str, Place]
-    overhead: dict[str, int]
-    counters: tuple[tuple[Counter, Deployment], ...]  # one a deployment where all can count, else empty
-    peers: dict[str, Peers]
-    terms: Terms = NO_TERMS
-    count: Callable[[Request], int] = tokens.bound
-    most_output: int = 0
-    special: dict[int, tuple[Person, Terms]] = dataclasses.field(default_factory=dict)
-    compared: tuple[BudgetTerm, ...] = ()
-    counts: bool = False
-    jumps: frozenset[str] = frozenset()
-    meanings: dict[int, str] = dataclasses.field(
-        default_factory=dict
-    )  # by the node's id(); filled when asked
-
-
-class LazyDialect:
-    """A dialect of a plan, decoded and bound when first needed, shared by the snapshots that have it."""
-
-    __slots__ = ("_bound", "_plan", "_text")
-
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-        self._plan: Dialect | None = None
-        self._bound: BoundDialect | None = None
-
-    @property
-    def plan(self) -> Dialect:
-        if self._plan is None:
-            self._plan = decode(DialectSegment, json.loads(self._text)).dialect
-        return self._plan
-
-    @property
-    def bound(self) -> BoundDialect:
-        if self._bound is None:
-            self._bound = BoundDialect(self.plan)
-        return self._bound
 
 
 class Snapshot:
@@ -335,29 +197,29 @@ class Snapshot:
     def bind(self, route: Route) -> BoundRoute:
         """A linked route with what it runs on."""
         Snapshot.bindings += 1
-        targets = tuple(_targets(route.start))
-        places = {name: self._place(name) for name in sorted({use.deployment for use in targets})}
+        uses = tuple(targets_in(route.start))
+        places = {name: self._place(name) for name in sorted({use.deployment for use in uses})}
         for name, place in places.items():
             if is_timed(place.deployment.facts.prices):
-                uses = (use for use in targets if use.deployment == name)
-                place.longest_ms = longest(uses, route.per_request.time_ms)
+                here = (use for use in uses if use.deployment == name)
+                place.longest_ms = longest(here, route.per_request.time_ms)
         facts = [place.deployment.facts for place in places.values()]
         overhead = tokens.widest(each.overhead for each in facts)
         images = tokens.images_of(each.image for each in facts)
-        expressions = (*_expressions(route.start), *_turns(route))
+        expressions = (*expressions_in(route.start), *turns_of(route))
         compared = self._compared(expressions)
         return BoundRoute(
             route=route,
             tests={id(expr): bind_expr(expr) for expr in expressions},
             places=places,
             overhead=overhead,
-            counters=_counters(places.values()),
+            counters=counters_of(places.values()),
             peers=peers_of(route.start),
             terms=self.terms.route(route),
             count=tokens.rule(overhead, images),
             most_output=max((place.deployment.facts.output or 0 for place in places.values()), default=0),
             compared=compared,
-            jumps=_jumps(route.start),
+            jumps=jumps_of(route.start),
             counts=bool(compared) or any(place.limits for place in places.values()),
         )
 
@@ -365,7 +227,7 @@ class Snapshot:
         """The budgets that these read."""
         if not self.plan.manifest.money:
             return ()
-        names = {name for expr in expressions for name in _budgets_in(expr.ir)}
+        names = {name for expr in expressions for name in budgets_in(expr.ir)}
         return tuple(self.terms.budget(name) for name in sorted(names))
 
     @property
@@ -402,7 +264,7 @@ class Snapshot:
             upstream=self.upstreams[deployment.provider].value,
             operations=self._operations(provider),
             formats=Formats(provider, deployment, _operations_of(self.dialects)),
-            faces=tuple(self._face(deployment, face) for face in faces(provider)),
+            faces=tuple(face_of(deployment, face, self._format(face.dialect)) for face in faces(provider)),
             local=provider.dialect is None,
             credentials=credentials,
             missing=self.missing.get(name),
@@ -413,85 +275,13 @@ class Snapshot:
         """What it serves, as far as one of its formats carries it."""
         formats = [self.dialects[face.dialect].plan for face in faces(provider) if face.dialect is not None]
         if not formats:
-            return _LOCAL
+            return LOCAL
         return frozenset(op for each in formats for op in each.operations).intersection(provider.operations)
 
-    def _face(self, deployment: Deployment, provider: Provider) -> Face:
-        name = provider.dialect
-        dialect = None if name is None else self.dialects[name].plan
-        can = deployment.facts.can
-        if can is None and dialect is not None:
-            # Unknown is whatever the dialect can, but for `prefill`: few models are trained for it.
-            can = tuple(c for c in dialect.can if c != "prefill")
-        streams = frozenset[str]() if can is not None and "stream" not in can else _streams(dialect)
-        can_all = None if can is None else frozenset(can)
-        return Face(name, can_all, streams, "prefix_echo" in provider.takes)
+    def _format(self, name: str | None) -> Dialect | None:
+        return None if name is None else self.dialects[name].plan
 
 
 def _operations_of(dialects: Mapping[str, LazyDialect]) -> Callable[[str], frozenset[str]]:
     """Without the snapshot: what a route holds must not hold it, or it would outlive its last user."""
     return lambda name: frozenset(dialects[name].plan.operations)
-
-
-def _streams(dialect: Dialect | None) -> frozenset[str]:
-    """The operations that a format has a stream for; without a format it is a local model's."""
-    if dialect is None:
-        return _LOCAL
-    return frozenset(name for name, op in dialect.operations.items() if op.stream_read is not None)
-
-
-def _counters(places: Iterable[Place]) -> tuple[tuple[Counter, Deployment], ...]:
-    usable = [place for place in places if place.missing is None]
-    if not usable or not all(isinstance(place.upstream, Counter) for place in usable):
-        return ()
-    return tuple((cast(Counter, place.upstream), place.deployment) for place in usable)
-
-
-def _targets(node: Node) -> Iterator[Use]:
-    if isinstance(node, Use):
-        yield node
-    for value in _inside(node):
-        if isinstance(value, Node):
-            yield from _targets(value)
-
-
-def _jumps(start: Node) -> frozenset[str]:
-    """The names of the branches that a limit or a budget may take in the place of a route's start."""
-    if not isinstance(start, Jumps):
-        return frozenset()
-    return frozenset(branch.name for branch in start.branches if branch.before)
-
-
-def _turns(route: Route) -> Iterator[Expr]:
-    """What decides who is served first of those who wait."""
-    for expr in (route.priority, route.fair_by):
-        if expr is not None:
-            yield expr
-
-
-def _expressions(node: Node) -> Iterator[Expr]:
-    for value in _inside(node):
-        if isinstance(value, Expr):
-            yield value
-        else:
-            yield from _expressions(value)
-
-
-def _budgets_in(ir: Any) -> Iterator[str]:
-    """The names in `budget("name").used`."""
-    if isinstance(ir, list | tuple):
-        if len(ir) == 4 and ir[0] == "m" and ir[2] == "budget_used":
-            yield ir[3][0][1]
-        for item in ir:
-            yield from _budgets_in(item)
-
-
-def _inside(node: Any) -> Iterator[Any]:
-    """The nodes and expressions directly in a node, whatever its kind; edges are looked through."""
-    for field in dataclasses.fields(node):
-        value = getattr(node, field.name)
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, Node | Expr):
-                yield item
-            elif field.name != "call" and dataclasses.is_dataclass(item):
-                yield from _inside(item)

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from engine.kinds.effects import Admission
 from engine.plan.money import Measure
+from engine.runtime.place import Place
 from engine.runtime.run import Run
-from engine.runtime.snapshot import Place
 from engine.state.ledger import Account, Ask, Ledger, Refused, Standing
 
 #: When to come back to a place that somebody has to give back first.

@@ -42,7 +42,8 @@ from engine.runtime.clock import VirtualClock
 from engine.runtime.execute import Answer, Executor, Inbound
 from engine.runtime.funds import Alerts, no_alerts
 from engine.runtime.record import DecisionRecord
-from engine.runtime.snapshot import Shared, Snapshot
+from engine.runtime.shared import Shared
+from engine.runtime.snapshot import Snapshot
 from engine.state.ledger import Ledger
 from engine.state.memory import MemoryState
 from engine.state.memory_ledger import MemoryLedger

@@ -12,7 +12,8 @@ from engine.kinds.cache import Cache
 from engine.kinds.switch import Arm, Switch
 from engine.plan.types import Call
 from engine.plan.values import Expr
-from engine.runtime.snapshot import Shared, Snapshot
+from engine.runtime.shared import Shared
+from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import Key
 
 ORG = Expr(source="key.org", scope="route", type="string", ir=["a", ["p", 1], "org"])

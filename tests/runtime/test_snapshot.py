@@ -9,7 +9,8 @@ import pytest
 
 from engine.kinds.use import Use
 from engine.plan.types import Call, Ref
-from engine.runtime.snapshot import Shared, Snapshot
+from engine.runtime.shared import Shared
+from engine.runtime.snapshot import Snapshot
 
 Kit = Any
 

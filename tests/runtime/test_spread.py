@@ -14,7 +14,8 @@ from engine.plan.types import Call
 from engine.plan.values import Expr
 from engine.plan.vendors import Facts
 from engine.policies.shares import change, lay_out, points_of
-from engine.runtime.snapshot import Shared, Snapshot
+from engine.runtime.shared import Shared
+from engine.runtime.snapshot import Snapshot
 from engine.runtime.views import Key
 from engine.upstream.headroom import HeadroomSeen
 
