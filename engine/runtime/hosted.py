@@ -22,8 +22,8 @@ from engine.wire.costs import hosted_names
 from engine.wire.pricing import is_free, tool_key, tool_price
 
 if TYPE_CHECKING:
-    from engine.runtime.run import Run
     from engine.runtime.place import Place
+    from engine.runtime.run import Run
 
 _NONE: Final = Hosted()
 
