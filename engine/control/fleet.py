@@ -109,29 +109,36 @@ class Fleet:
         """Every worker makes ready to run `plan`. Raises WorkerFault; then none will.
 
         A worker that dies meanwhile mostly does for reasons of its own: once it is back, all are asked again,
-        once. A plan of which workers die is never run.
+        once. A plan of which workers die is never run. That none is up says nothing of the plan, and nobody
+        would ask for it again: it is waited for.
         """
+        await self._until(lambda: bool(self.up), START_S)
         gone = {(worker.index, worker.pid) for worker in self.up}
         try:
             await self._prepare(plan)
         except WorkerDied:
-            await self._back(gone)
+            await self._until(lambda: self._back(gone), BACK_S)
+            await self._until(lambda: bool(self.up), START_S)
             await self._prepare(plan)
 
-    async def _back(self, before: set[tuple[int, int | None]]) -> None:
-        """Wait until somebody new is there and all are up, but not for long."""
+    def _back(self, before: set[tuple[int, int | None]]) -> bool:
+        """Whether somebody new is there and all are up."""
+        new = any((worker.index, worker.pid) not in before for worker in self.up)
+        return new and len(self.up) == len(self.workers)
+
+    async def _until(self, holds: Callable[[], bool], limit_s: float) -> None:
+        """Wait for the workers, but no longer than this."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(BACK_S):
+            async with asyncio.timeout(limit_s):
                 while not self._stopping:
-                    new = any((worker.index, worker.pid) not in before for worker in self.up)
-                    if new and len(self.up) == len(self.workers):
+                    if holds():
                         return
                     await asyncio.sleep(0.05)
 
     async def _prepare(self, plan: Plan) -> None:
         workers = self.up
         if not workers:
-            raise WorkerFault("no worker is up")
+            raise WorkerDied("no worker is up")
         assert self._settings is not None
         data = await _packed(plan, self._settings, self._plan)
         self._prepared = {(worker.index, worker.pid) for worker in workers}

@@ -91,7 +91,7 @@ class Worker:
     ) -> Frame:
         """Raises WorkerFault."""
         if self._channel is None:
-            raise WorkerFault(f"{self.name} is not running")
+            raise WorkerDied(f"{self.name} is not running")
         try:
             async with asyncio.timeout(limit_s):
                 return await self._channel.ask(op, words, data)

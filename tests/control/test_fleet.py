@@ -242,6 +242,33 @@ async def test_who_dies_once_while_it_prepares_is_waited_for() -> None:
         assert sidecar.running() == [two.revision] * 3
 
 
+async def test_a_plan_waits_for_somebody_to_run_it() -> None:
+    """It is not refused because nobody was there: whoever saved it would have to save it again."""
+    one, two = plan("one"), plan("two")
+    async with started(one) as sidecar:
+        back = asyncio.Event()
+
+        def not_yet() -> None:
+            if not back.is_set():
+                raise WorkerFault("not yet")
+
+        for worker in sidecar.workers:
+            worker.on["begin"] = not_yet
+            worker.die()
+        coming = asyncio.create_task(sidecar.fleet.prepare(two))
+        await sidecar.until(lambda: sidecar.events().count("worker_fault") > 3)
+        assert not coming.done()
+        back.set()
+        await coming
+        await sidecar.fleet.publish(two, SETTINGS, 2.0)
+        await sidecar.until(lambda: sidecar.running() == [two.revision] * 3)
+
+
+async def test_who_is_not_running_has_died() -> None:
+    with pytest.raises(WorkerDied):
+        await Worker(0, ()).ask("prepare")
+
+
 async def test_who_dies_between_the_steps_comes_back_with_the_new_plan() -> None:
     one, two = plan("one"), plan("two")
     async with started(one) as sidecar:
