@@ -146,7 +146,8 @@ def test_a_patch_of_the_shipped_file(tmp_path: Path) -> None:
     assert mini is not None
     assert (mini.output, mini.efforts, bool(mini.prices)) == (5, None, True)
     assert vendor.models.facts("gpt-5-nano") is None
-    assert new == Facts(context=1000)
+    assert new == Facts(context=1000, tools=mini.tools)
+    assert new.tools, "what the vendor's own tools cost is so for every model"
     assert vendor.models.unknown is False
 
 
