@@ -14,8 +14,6 @@ from bisect import bisect_right
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from engine.errors import RequestError
 from engine.keys.form import make
 from engine.keys.hashing import PUBLIC, digest
@@ -69,18 +67,18 @@ def furthest(a: list[int], b: list[int]) -> float:
     )
 
 
-@pytest.mark.alone
 def test_no_answer_takes_longer_than_another() -> None:
-    """Generous, as other work on the machine disturbs it: a comparison that stops at the first difference, or
-    a path of its own for known keys, is far beyond.
+    """Generous, as neighbours that take the processor's caches make whatever lies in memory a little dearer: a
+    comparison that stops at the first difference, or a path of its own for known keys, is far beyond.
     """
-    best = 1.0
-    for _ in range(10):
+    told = []
+    for _ in range(6):
         took = measured()
         assert all(len(each) == TRIALS for each in took.values())
         medians = [statistics.median(each) for each in took.values()]
         apart = max(furthest(took["unknown"], took[kind]) for kind in KINDS[1:])
-        best = min(best, max(apart, max(medians) / min(medians) - 1))
-        if best < 0.1:
+        longer = max(medians) / min(medians) - 1
+        if apart < 0.35 and longer < 0.1:
             return
-    raise AssertionError(f"the answers are {best:.2f} apart")
+        told.append(f"{apart:.2f} apart, {longer:.0%} longer")
+    raise AssertionError(f"the answers are {'; '.join(told)}")
