@@ -68,7 +68,7 @@ def furthest(a: list[int], b: list[int]) -> float:
 
 
 def test_no_answer_takes_longer_than_another() -> None:
-    """Generous, as neighbours that take the processor's caches make whatever lies in memory a little dearer: a
+    """Generous, as neighbours that take the caches make whatever lies in memory a little dearer: a
     comparison that stops at the first difference, or a path of its own for known keys, is far beyond.
     """
     told = []
