@@ -421,6 +421,8 @@ class Run:
 
     def tools(self, place: Place) -> Tools | None:
         """What the vendors' own tools of the request may come to there; None: nothing."""
+        if "tools" not in self.request:  # most requests
+            return None
         name = place.deployment.name
         if name not in self._tools:
             self._tools[name] = tools_of(self, place)
