@@ -5,6 +5,7 @@
 | any that is about a credential, and another could be shown | at once, whatever `retry.failures` has |
 | any where the vendor says not to (`x-should-retry: false`) | never |
 | any after which the vendor wants more than two minutes | never |
+| any after which it wants more than ten seconds | only if nobody else is left or the class is named itself |
 | any where the vendor says to (`x-should-retry: true`) | after the vendor's delay, else after a backoff |
 | connect, server, cut | after a backoff |
 | rate_limited | after the vendor's delay; after a backoff where it named none |
@@ -21,6 +22,9 @@ Verdict = Literal["leave", "backoff", "vendor", "rotate"]
 
 #: Nobody waits longer than this for a vendor (OpenAI's own clients wait for one minute at most).
 LONGEST_DELAY_MS: Final = 120_000
+
+#: ... nor longer than this while somebody else could answer at once.
+LONGEST_BESIDE_OTHERS_MS: Final = 10_000
 
 _AFTER_BACKOFF: Final = ("connect", "server", "cut")
 
@@ -57,7 +61,9 @@ def in_place(
     """
     if rotates:
         return "rotate"
-    if failure not in listed or should_retry is False or (delay_ms or 0) > LONGEST_DELAY_MS:
+    patient = not other_left or failure in named
+    longest = LONGEST_DELAY_MS if patient else LONGEST_BESIDE_OTHERS_MS
+    if failure not in listed or should_retry is False or (delay_ms or 0) > longest:
         return "leave"
     if should_retry:
         return "backoff" if delay_ms is None else "vendor"
@@ -67,6 +73,6 @@ def in_place(
         return "vendor" if delay_ms is not None else "backoff"
     if failure == "overloaded" and delay_ms is not None:
         return "vendor"
-    if failure in IN_PLACE_IF_NAMED and (not other_left or failure in named):
+    if failure in IN_PLACE_IF_NAMED and patient:
         return "backoff"
     return "leave"

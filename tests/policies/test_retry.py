@@ -8,7 +8,7 @@ import pytest
 
 from engine.policies import failures
 from engine.policies.backoff import CAP_MS, full_jitter
-from engine.policies.retry import LONGEST_DELAY_MS, in_place
+from engine.policies.retry import LONGEST_BESIDE_OTHERS_MS, LONGEST_DELAY_MS, in_place
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,10 @@ def test_some_never_move() -> None:
         ("server", {"should_retry": True}, "backoff"),
         ("timeout", {"should_retry": True}, "backoff"),
         ("overloaded", {"should_retry": True, "delay_ms": 5}, "vendor"),
-        ("rate_limited", {"delay_ms": LONGEST_DELAY_MS}, "vendor"),
-        ("rate_limited", {"delay_ms": LONGEST_DELAY_MS + 1}, "leave"),
-        ("overloaded", {"delay_ms": LONGEST_DELAY_MS + 1}, "leave"),
+        ("rate_limited", {"delay_ms": LONGEST_BESIDE_OTHERS_MS}, "vendor"),
+        ("rate_limited", {"delay_ms": LONGEST_BESIDE_OTHERS_MS + 1}, "leave"),
+        ("overloaded", {"delay_ms": LONGEST_BESIDE_OTHERS_MS + 1}, "leave"),
+        ("server", {"should_retry": True, "delay_ms": LONGEST_BESIDE_OTHERS_MS + 1}, "leave"),
         ("auth", {"rotates": True}, "rotate"),
         ("auth", {"should_retry": True}, "leave"),
     ],
@@ -50,6 +51,13 @@ def test_some_never_move() -> None:
 def test_what_the_vendor_says_goes_first(failure: str, told: dict[str, Any], verdict: str) -> None:
     listed = failures.retried(None)
     assert in_place(failure, listed=listed, named=(), other_left=True, **told) == verdict
+
+
+@pytest.mark.parametrize("others", [{"other_left": False}, {"named": ("rate_limited",)}])
+def test_only_who_has_no_choice_or_says_so_waits_long(others: dict[str, Any]) -> None:
+    told = {"listed": failures.retried(None), "named": (), "other_left": True, **others}
+    assert in_place("rate_limited", delay_ms=LONGEST_DELAY_MS, **told) == "vendor"
+    assert in_place("rate_limited", delay_ms=LONGEST_DELAY_MS + 1, **told) == "leave"
 
 
 @pytest.mark.parametrize("failure", failures.CLASSES)
