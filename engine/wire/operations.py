@@ -191,8 +191,7 @@ def check_reply(operation: str, reply: Any) -> str | None:
     if operation == "count_tokens":
         counted = reply.get("input_tokens")
         return None if type(counted) is int and counted >= 0 else "the answer holds no count"
-    choices = reply.get("choices")
-    return None if isinstance(choices, list) and choices else "the answer holds no choices"
+    return _check_choices(reply.get("choices"))
 
 
 def check_answers(operation: str, reply: AnyReply, request: AnyRequest) -> str | None:
@@ -208,6 +207,27 @@ def check_answers(operation: str, reply: AnyReply, request: AnyRequest) -> str |
         ]
         return f"the answer ranks document {beyond[0]} of {there}" if beyond else None
     return None
+
+
+def _check_choices(choices: Any) -> str | None:
+    """Empty is an answer that says how it ended; one that says nothing at all is none."""
+    if not isinstance(choices, list) or not choices:
+        return "the answer holds no choices"
+    for place, each in enumerate(choices):
+        if each.get("native_finish_reason"):
+            continue
+        message = each.get("message") or {}
+        if not (
+            any(map(_says, message.get("content") or ()))
+            or any((message.get("provider_data") or {}).values())
+        ):
+            return f"choice {place} of the answer holds nothing, and no word of how it ended"
+    return None
+
+
+def _says(part: Mapping[str, Any]) -> bool:
+    """Whether anything stands in a part but what it is and whose."""
+    return any(value for name, value in part.items() if name not in ("type", "origin"))
 
 
 def _check_embeddings(reply: dict[str, Any]) -> str | None:

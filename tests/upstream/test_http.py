@@ -192,6 +192,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "half a JSON text": (sends(whole(200, b'{"id": "x", "choi')), "server"),
     "a 200 that is an error": (error(200, {"error": {"message": "busy", "code": 429}}), "rate_limited"),
     "a 200 of another shape": (error(200, {"ok": True}), "server"),
+    "a 200 that holds no answer": (error(200, {"choices": [{"message": None}]}), "server"),
     "gzip though not asked": (
         sends(whole(200, b"\x1f\x8b", "application/json", "content-encoding: gzip")),
         "server",

@@ -52,7 +52,8 @@ def test_what_is_none_gives_nothing(found: Any) -> None:
 @pytest.mark.parametrize(
     ("operation", "reply", "fault"),
     [
-        ("chat", {"choices": [{"index": 0, "content": []}]}, None),
+        ("chat", {"choices": [{"native_finish_reason": "stop", "message": {"content": []}}]}, None),
+        ("chat", {"choices": [{"message": {"content": []}}]}, "choice 0 of the answer holds nothing"),
         ("chat", {"choices": []}, "no choices"),
         ("chat", {}, "no choices"),
         ("embeddings", None, "no object"),
