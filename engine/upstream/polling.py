@@ -17,6 +17,7 @@ import orjson
 from engine.upstream.protocol import HttpCall, HttpReply, Transport, TransportError
 from engine.wire.canonical import Error
 from engine.wire.failures import RETRY_AFTER, Classifier, below_http, retry_after_ms
+from engine.wire.mended import mended
 from engine.wire.poll import BadPlaceError, BoundPoll, Place, State, Which
 
 #: How long calling a job off may take.
@@ -48,8 +49,13 @@ class Answered:
         """The answer whose body is `data`."""
         try:
             return cls(reply.status, reply.headers, data, orjson.loads(data))
+        except orjson.JSONDecodeError:
+            pass
+        try:
+            body = mended(data)
         except ValueError:
             return cls(reply.status, reply.headers, data, None, broken=True)
+        return cls(reply.status, reply.headers, orjson.dumps(body), body)
 
 
 class JobFailed(Exception):

@@ -22,6 +22,7 @@ from engine.plan.vendors import Rule, StreamRead
 from engine.wire.canonical import CONTENT_EVENTS, Error, Event, FinishReason, Usage
 from engine.wire.failures import Classifier
 from engine.wire.framing import FRAMINGS
+from engine.wire.mended import mended
 from engine.wire.regex import compile_markers
 from engine.wire.skim import Skimmed
 from engine.wire.sse import Frame, StreamFormatError
@@ -224,9 +225,9 @@ class StreamReader:
         try:
             event = self._bound.parse(data)
         except orjson.JSONDecodeError:
-            try:  # a byte that is no UTF-8 inside a text: the rest of the event is still good
-                event = orjson.loads(data.decode("utf-8", "replace"))
-            except orjson.JSONDecodeError:
+            try:
+                event = mended(data)
+            except ValueError:
                 out += self.fail({"failure": "server", "message": "an event of the stream is not JSON"})
                 return False
         state = self._state

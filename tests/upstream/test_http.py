@@ -276,6 +276,16 @@ async def test_written_from_the_canonical_request(upstream: HttpUpstream) -> Non
         }
 
 
+async def test_half_a_character_costs_no_answer(upstream: HttpUpstream) -> None:
+    data = orjson.dumps(ANSWER).replace(b"Paris.", rb"Paris \ud83d")
+    async with Scripted(sends(whole(200, data, "application/json"))) as server:
+        found = await upstream.whole(ask(server.url))
+        assert found.error is None
+        assert found.reply["choices"][0]["message"]["content"][0]["text"] == "Paris \ufffd"  # type: ignore[index, typeddict-item]  # a chat's
+        assert found.raw is not None
+        assert orjson.loads(found.raw)["x_vendor"] == ANSWER["x_vendor"]
+
+
 @pytest.mark.parametrize(("through", "lost"), [(False, "x_new"), (True, "top_k")])
 async def test_a_lossless_call_that_would_lose_something_is_not_made(
     upstream: HttpUpstream, through: bool, lost: str
