@@ -26,7 +26,4 @@ def _bought(run: Run) -> Iterator[Bought | None]:
         yield run.snapshot.dialect(inbound.dialect).costs.dearer(inbound.body)
     for name in {face.dialect for place in run.bound.places.values() for face in place.faces}:
         if name is not None and name != inbound.dialect:
-            dialect = run.snapshot.dialect(name)
-            operation = dialect.plan.operations.get(inbound.operation)
-            if operation is not None:
-                yield dialect.costs.dearer_there(run.request, operation.wire)
+            yield run.snapshot.dialect(name).costs.dearer_there(run.request, inbound.operation)

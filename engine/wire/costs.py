@@ -7,7 +7,7 @@ case, nor what is settled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from engine.plan.vendors import Costs, Dearer
@@ -24,11 +24,12 @@ class Bought(NamedTuple):
 
 
 class BoundCosts:
-    """Of one format."""
+    """Of one format. wires: operation -> canonical field -> where it stands in a body."""
 
-    def __init__(self, plan: Costs) -> None:
+    def __init__(self, plan: Costs, wires: Mapping[str, Mapping[str, tuple[str, ...]]]) -> None:
         self.hosted = plan.hosted
         self._dearer = plan.dearer
+        self._there = {operation: tuple(_canonical(plan.dearer, wire)) for operation, wire in wires.items()}
         self._elsewhere: Callable[[Mapping[str, Any]], str | None] = native_only.bind(plan.elsewhere)
 
     def dearer(self, body: Mapping[str, Any]) -> Bought | None:
@@ -38,24 +39,24 @@ class BoundCosts:
                 return found
         return None
 
-    def dearer_there(self, request: Mapping[str, Any], wire: Mapping[str, tuple[str, ...]]) -> Bought | None:
-        """The same of a canonical request that is going to be written in this format.
-
-        Args:
-            request: canonical.
-            wire: of the operation: canonical field -> where it stands in a body.
-        """
-        for rule in self._dearer:
-            for name, paths in wire.items():
-                if name in request and any(_same(rule.field, path) for path in paths):
-                    found = _bought(rule, request, [name])
-                    if found is not None:
-                        return found
+    def dearer_there(self, request: Mapping[str, Any], operation: str) -> Bought | None:
+        """The same of a canonical request that is going to be written in this format."""
+        for rule, name in self._there.get(operation, ()):
+            if name in request and (found := _bought(rule, request, [name])) is not None:
+                return found
         return None
 
     def reads_elsewhere(self, body: Mapping[str, Any]) -> bool:
         """Whether the vendor reads what is not in the request."""
         return self._elsewhere(body) is not None
+
+
+def _canonical(rules: Iterable[Dearer], wire: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[Dearer, str]]:
+    """Each rule with the canonical fields that it is about."""
+    for rule in rules:
+        for name, paths in wire.items():
+            if any(_same(rule.field, path) for path in paths):
+                yield rule, name
 
 
 def _same(field: str, path: str) -> bool:

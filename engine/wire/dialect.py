@@ -69,7 +69,7 @@ class BoundDialect:
     def __init__(self, plan: Dialect) -> None:
         self.plan = plan
         self.name = plan.name
-        self.costs = BoundCosts(plan.costs)
+        self.costs = BoundCosts(plan.costs, {name: each.wire for name, each in plan.operations.items()})
         self._operations: dict[str, BoundOperation] = {}
         self._error_read = _bound(plan.error_read)
         self._error_write = _bound(plan.error_write)

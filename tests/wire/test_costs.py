@@ -43,7 +43,8 @@ OWN: list[tuple[str, dict[str, Any]]] = [
 
 
 def costs(name: str) -> BoundCosts:
-    return BoundCosts(shipped_dialect(name).costs)
+    dialect = shipped_dialect(name)
+    return BoundCosts(dialect.costs, {"chat": dialect.operations["chat"].wire})
 
 
 @pytest.mark.parametrize("name", INGRESS)
@@ -63,11 +64,10 @@ def test_what_one_format_has(name: str, body: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", ["openai_chat", "openai_responses", "anthropic_messages"])
 def test_what_is_written_for_a_target_is_no_dearer(name: str) -> None:
     """Whatever format it came in: the canonical request has the tier."""
-    wire = shipped_dialect(name).operations["chat"].wire
-    bought = costs(name).dearer_there({"service_tier": "priority"}, wire)
+    bought = costs(name).dearer_there({"service_tier": "priority"}, "chat")
     assert bought is not None
     assert "priority" in bought.why
-    assert costs(name).dearer_there({"service_tier": "flex", "model": "m"}, wire) is None
+    assert costs(name).dearer_there({"service_tier": "flex", "model": "m"}, "chat") is None
 
 
 @pytest.mark.parametrize(
