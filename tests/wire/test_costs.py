@@ -91,7 +91,7 @@ def test_a_dialect_of_ones_own_has_rules_of_its_own() -> None:
         "costs: {dearer: [{field: lane.kind, usual: [Slow, 1], why: is an express lane}]}\n"
     )
     assert plan is not None, list(map(str, out))
-    own = BoundCosts(plan.costs)
+    own = BoundCosts(plan.costs, {})
     assert own.dearer({"lane": {"kind": "slow"}}) is None
     assert own.dearer({"lane": {"kind": 1}}) is None
     bought = own.dearer({"lane": {"kind": "fast" * 20}})
