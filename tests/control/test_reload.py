@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import weakref
@@ -10,9 +11,10 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from ports import free_port
-from running import HELLO, ROUTES, Running, running, write_workspace
+from running import CHAT, HELLO, ROUTES, Running, running, write_workspace
 from vendor import Vendor, streams
 
 from engine.control.child import Compiler
@@ -50,18 +52,25 @@ async def text(sidecar: Running) -> str:
     return told
 
 
+@contextlib.asynccontextmanager
+async def begun(sidecar: Running) -> AsyncIterator[tuple[httpx.Response, AsyncIterator[str]]]:
+    """A stream whose first words have come."""
+    body = {"model": "one", "messages": HELLO, "stream": True}
+    async with sidecar.client.stream("POST", CHAT, json=body) as answer:
+        lines = answer.aiter_lines()
+        async for line in lines:
+            if "Hel" in line:
+                break
+        yield answer, lines
+
+
 async def test_a_stream_ends_on_the_plan_it_began_with(sidecar: Running, vendor: Vendor) -> None:
     """In a child process, as in production: once is enough, the other tests compile here."""
     gate = asyncio.Event()
     vendor.answer = streams(gate)
     old = await sidecar.status()
     kept = weakref.ref(sidecar.sidecar.reloader.snapshot)
-    body = {"model": "one", "messages": HELLO, "stream": True}
-    async with sidecar.client.stream("POST", "/v1/chat/completions", json=body) as answer:
-        lines = answer.aiter_lines()
-        async for line in lines:
-            if "Hel" in line:
-                break
+    async with begun(sidecar) as (answer, lines):
         save(sidecar, CHANGED)
         status, told = await reload(sidecar)
         assert (status, told["result"], told["rejected"]) == (200, "ack", None)
@@ -221,12 +230,7 @@ async def test_calls_of_an_earlier_plan_say_nothing_of_another_place(
     """A deployment moved away from under an open stream. What is known of its new address stays known."""
     gate = asyncio.Event()
     vendor.answer = streams(gate)
-    body = {"model": "one", "messages": HELLO, "stream": True}
-    async with sidecar.client.stream("POST", "/v1/chat/completions", json=body) as answer:
-        lines = answer.aiter_lines()
-        async for line in lines:
-            if "Hel" in line:
-                break
+    async with begun(sidecar) as (answer, lines):
         write_workspace(sidecar.folder, free_port())
         assert (await reload(sidecar))[1]["result"] == "ack"
         async with asyncio.timeout(20):
