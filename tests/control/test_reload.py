@@ -230,7 +230,7 @@ async def test_calls_of_an_earlier_plan_say_nothing_of_another_place(
     """A deployment moved away from under an open stream. What is known of its new address stays known."""
     gate = asyncio.Event()
     vendor.answer = streams(gate)
-    async with begun(sidecar) as (answer, lines):
+    async with begun(sidecar) as (_, lines):
         write_workspace(sidecar.folder, free_port())
         assert (await reload(sidecar))[1]["result"] == "ack"
         async with asyncio.timeout(20):
